@@ -22,6 +22,7 @@ struct geo_place {
     char country[3];    /* ISO 3166-1 alpha-2, upper case; "" = unknown */
     char continent[3];  /* AF AN AS EU NA OC SA; "" = unknown */
     bool has_location;
+    bool approximate;   /* the location is the country's centre */
     float lat, lon;     /* degrees */
     uint32_t asn;       /* 0 = unknown */
     uint32_t tag;       /* a number of the caller's own, set by overrides: 0 = none */

@@ -53,6 +53,12 @@ static void count(uint64_t *counters, const struct dns_answer_info *info, uint8_
         respond_count_at(&counters[ANSWER_FALLBACK], 1);
 }
 
+static uint8_t nsid_length(const char *name)
+{
+    size_t n = strlen(name);
+    return (uint8_t)(n < DNS_NSID_MAX ? n : DNS_NSID_MAX);
+}
+
 size_t answer_packet(void *ctx, struct respond_thread *t, const uint8_t *pkt, size_t len, const struct respond_peer *peer,
                      uint8_t *out, size_t cap)
 {
@@ -71,8 +77,8 @@ size_t answer_packet(void *ctx, struct respond_thread *t, const uint8_t *pkt, si
         .ecs_max_v4 = (uint8_t)cfg->ecs_v4_max,
         .ecs_max_v6 = (uint8_t)cfg->ecs_v6_max,
         .udp_max = (uint16_t)cfg->udp_size,
-        .nsid = (const uint8_t *)cfg->nsid,
-        .nsid_len = cfg->nsid_len,
+        .nsid = cfg->nsid ? (const uint8_t *)snap->config->node.name : NULL,
+        .nsid_len = cfg->nsid ? nsid_length(snap->config->node.name) : 0,
         .version = cfg->version,
         .client = peer->client.addr,
         .service = ask_director,

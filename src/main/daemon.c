@@ -78,7 +78,7 @@ static void on_hold(void *ctx, bool held, const char *why)
 static const char *state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
 {
     const char *dir = d->gen->config->node.state;
-    if (!*dir)
+    if (!dir)
         return NULL;
     snprintf(out, PATH_MAX, "%s/%s", dir, name);
     return out;
@@ -177,6 +177,17 @@ static void free_geo(void *g)
     geo_db_free(g);
 }
 
+/* Changes when any file of the geography does. */
+static uint64_t geo_stamp(const struct config *c)
+{
+    uint64_t sum = 0;
+    CONFIG_EACH(struct conf_choice, source, c->geo.sources) {
+        struct file_stamp s = file_stamp(generation_geo_path(source));
+        sum = hash_bytes(&s, sizeof s, sum);
+    }
+    return sum;
+}
+
 /* Puts a complete generation in place of the running one (if any). */
 static int install(struct daemon *d, struct generation *g)
 {
@@ -200,7 +211,7 @@ static int install(struct daemon *d, struct generation *g)
     wiring_free(old_wiring);
     world_waste(&d->world, old, free_generation);
     world_reap(&d->world);
-    d->geo_stamp = config_geo_stamp(g->config);
+    d->geo_stamp = geo_stamp(g->config);
     malloc_trim(0);
     return PM_OK;
 }
@@ -247,7 +258,7 @@ static void geo_cb(uv_timer_t *t)
     struct daemon *d = t->data;
     struct buf report = BUF_INIT;
     struct geo_db *geo;
-    uint64_t stamp = config_geo_stamp(d->gen->config);
+    uint64_t stamp = geo_stamp(d->gen->config);
     if (stamp == d->geo_stamp)
         return;
     d->geo_stamp = stamp; /* a broken file is reported once, not every round */
@@ -319,8 +330,9 @@ static void timers_start(struct daemon *d, const struct config *c)
     uv_timer_init(&d->loop, &d->geo_timer);
     d->publish_timer.data = d->second_timer.data = d->save_timer.data = d->geo_timer.data = d;
     uv_timer_start(&d->second_timer, second_cb, 1000, 1000);
-    uv_timer_start(&d->save_timer, save_cb, c->monitor.save_interval_ms, c->monitor.save_interval_ms);
-    uv_timer_start(&d->geo_timer, geo_cb, c->geo_reload_ms, c->geo_reload_ms);
+    if (c->monitor.save_interval_ms)
+        uv_timer_start(&d->save_timer, save_cb, c->monitor.save_interval_ms, c->monitor.save_interval_ms);
+    uv_timer_start(&d->geo_timer, geo_cb, c->geo.reload_interval_ms, c->geo.reload_interval_ms);
 }
 
 static int open_listeners(struct daemon *d, const struct config *c, struct buf *why)
@@ -379,7 +391,7 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
-        err = priv_drop(c->node.user, c->node.state);
+        err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "");
     if (err) {
         generation_free(g);
         return err;

@@ -17,7 +17,8 @@ int generation_config(const struct config_source *from, struct config **out, str
 {
     struct config_registries reg = {.stages = &policy_stage_registry,
                                     .checks = &monitor_check_registry,
-                                    .presets = (const struct config_preset *)policy_presets};
+                                    .presets = policy_presets,
+                                    .default_policy = "geo"};
     struct conf_diag *diag = conf_diag_new();
     int err = from->text ? config_load_text(from->path, from->text, strlen(from->text), &reg, out, diag)
                          : config_load(from->path, &reg, out, diag);
@@ -71,12 +72,7 @@ static void zone_report(void *ctx, const struct dns_report *r)
     buf_printf(report, "%s: %s\n", r->severity == DNS_ERROR ? "error" : "warning", r->message);
 }
 
-static uint32_t seconds(uint64_t ms)
-{
-    return (uint32_t)(ms / 1000);
-}
-
-static int add_apex(struct dns_zones_builder *b, const struct config *config, const struct cfg_zone *z, const uint8_t *origin)
+static int add_apex(struct dns_zones_builder *b, const struct cfg_zone *z, const uint8_t *origin, uint32_t serial)
 {
     uint8_t mname[DNS_NAME_MAX], rname[DNS_NAME_MAX];
     const char *const *ns = z->ns.items;
@@ -89,17 +85,16 @@ static int add_apex(struct dns_zones_builder *b, const struct config *config, co
         list[i] = wire[i];
     }
     if (rc >= 0)
-        rc = dns_name_parse(n ? ns[0] : z->name, NULL, mname);
+        rc = dns_name_parse(ns[0], NULL, mname);
     if (rc >= 0)
         rc = dns_name_parse(z->mbox, NULL, rname);
     int err = rc < 0 ? rc : dns_zone_begin(b, origin);
     if (!err) {
-        const uint8_t *own = origin;
         err = dns_zone_generate_apex(
-            b, &(struct dns_apex){.mname = mname, .rname = rname, .serial = config->serial, .refresh = seconds(z->refresh_ms),
-                                  .retry = seconds(z->retry_ms), .expire = seconds(z->expire_ms),
-                                  .minimum = seconds(z->negative_ttl_ms), .ttl = seconds(z->ttl_ms),
-                                  .ns = n ? list : &own, .ns_count = n ? n : 1});
+            b, &(struct dns_apex){.mname = mname, .rname = rname, .serial = serial, .refresh = z->refresh_s,
+                                  .retry = z->retry_s, .expire = z->expire_s,
+                                  .minimum = z->negative_ttl_s, .ttl = z->ttl_s,
+                                  .ns = list, .ns_count = n});
     }
     free(wire);
     free(list);
@@ -125,7 +120,7 @@ static int add_services(struct dns_zones_builder *b, const struct config *config
     return worst;
 }
 
-int generation_zones(const struct config *config, struct dns_zones **out, struct buf *report)
+int generation_zones(const struct config *config, uint32_t serial, struct dns_zones **out, struct buf *report)
 {
     const struct cfg_zone *zones = config->zones.items;
     struct dns_zones_builder *b = dns_zones_builder_new(zone_report, report);
@@ -135,7 +130,7 @@ int generation_zones(const struct config *config, struct dns_zones **out, struct
         dns_zones_builder_at(b, zones[i].mark.file, zones[i].mark.line);
         int err = dns_name_parse(zones[i].name, NULL, origin);
         if (err >= 0)
-            err = zones[i].file ? dns_zone_load_file(b, zones[i].file, origin) : add_apex(b, config, &zones[i], origin);
+            err = zones[i].file ? dns_zone_load_file(b, zones[i].file, origin) : add_apex(b, &zones[i], origin, serial);
         if (err < 0)
             worst = err;
     }
@@ -157,7 +152,7 @@ int generation_new(const struct config_source *from, const struct clock *clock, 
     if (!err) {
         /* Both are tried, so that one run shows the errors of both. */
         err = generation_geo(g->config, &g->geo, report);
-        int zerr = generation_zones(g->config, &g->zones, report);
+        int zerr = generation_zones(g->config, (uint32_t)(clock_wall_ms(clock) / 1000), &g->zones, report);
         err = err ? err : zerr;
     }
     if (err) {

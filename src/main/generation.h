@@ -24,6 +24,8 @@
 #include "model/overrides.h"
 #include "model/snapshot.h"
 
+struct dns_zones;
+
 struct generation {
     uint64_t number;
     struct config *config;
@@ -41,9 +43,12 @@ struct config_source {
 
 /* Reads and checks the configuration alone. Every error goes to report, ready to print. */
 int generation_config(const struct config_source *from, struct config **out, struct buf *report) PM_MUST_CHECK;
+/* The file of a geography source. */
+const char *generation_geo_path(const struct conf_choice *source);
 /* The geography of a configuration; also checks that its files can be read. */
 int generation_geo(const struct config *config, struct geo_db **out, struct buf *report) PM_MUST_CHECK;
-int generation_zones(const struct config *config, struct dns_zones **out, struct buf *report) PM_MUST_CHECK;
+/* serial: of zones without a file; seconds since 1970, so that it grows with every load (RFC 1982). */
+int generation_zones(const struct config *config, uint32_t serial, struct dns_zones **out, struct buf *report) PM_MUST_CHECK;
 /*
  * All of it but the snapshot, which needs the checks' state first (generation_compile). old (may be NULL) gives health,
  * averages and statistics of what did not change. PM_ECONFIG etc., with everything wrong in report.

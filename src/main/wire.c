@@ -32,22 +32,18 @@ struct wiring {
 };
 
 /* Module, parameters and timing of a configured check as text: computed once however many VIPs use it. */
-static const char *check_text(struct wiring *w, struct map *texts, const struct cfg_check *c)
+static const char *check_text(struct wiring *w, const char **texts, const struct cfg_check *c)
 {
-    const char *known = map_get(texts, &c, sizeof c);
     struct buf b = BUF_INIT;
-    if (known)
-        return known;
+    if (texts[c->index])
+        return texts[c->index];
     conf_print_choice(&c->module, &b);
-    const char *text = arena_printf(
+    texts[c->index] = arena_printf(
         w->arena, "%s every=%" PRIu64 "/%" PRIu64 " timeout=%" PRIu64 " n=%u rise=%u fall=%u avg=%" PRIu64 " flap=%u/%" PRIu64 "/%" PRIu64,
         buf_str(&b), c->interval_ms, c->down_interval_ms, c->timeout_ms, c->iterations, c->rise, c->fall, c->average_ms,
         c->flap_limit, c->flap_window_ms, c->flap_hold_ms);
     buf_fini(&b);
-    const struct cfg_check **key = arena_alloc(w->arena, sizeof(struct cfg_check *));
-    *key = c;
-    map_put(texts, key, sizeof *key, (void *)(uintptr_t)text);
-    return text;
+    return texts[c->index];
 }
 
 static struct monitor_spec spec_of(const struct cfg_check *c, const struct model_vip *v, const char *service)
@@ -57,7 +53,7 @@ static struct monitor_spec spec_of(const struct cfg_check *c, const struct model
         .module = module,
         .params = c->module.value,
         .target = {v->config->addr, (uint16_t)(c->port ? c->port : module->default_port)},
-        .host = c->host && *c->host ? c->host : service,
+        .host = c->host ? c->host : service,
         .timing = {.interval_ms = c->interval_ms,
                    .down_interval_ms = c->down_interval_ms,
                    .timeout_ms = c->timeout_ms,
@@ -94,21 +90,22 @@ static struct monitor_spec *collect_specs(struct wiring *w)
 {
     struct model *m = w->model;
     const struct cfg_service *services = model_config(m)->services.items;
-    struct map texts = MAP_INIT, by_key = MAP_INIT;
+    struct map by_key = MAP_INIT;
+    const char **texts = mem_alloc((model_config(m)->check_count + 1) * sizeof *texts);
     struct monitor_spec *specs = NULL;
     struct buf key = BUF_INIT;
     uint32_t vips = model_vip_count(m), used = 0, cap = 0;
     w->first = mem_alloc((vips + 1) * sizeof *w->first);
     for (uint32_t v = 0; v < vips; v++) {
         const struct model_vip *vip = model_vip(m, v);
-        const struct cfg_check *const *checks = vip->config->checks.items;
+        const struct cfg_checks *checks = model_vip_checks(m, v);
         w->first[v] = used;
-        for (uint32_t i = 0; i < vip->config->checks.count; i++) {
-            struct monitor_spec spec = spec_of(checks[i], vip, services[vip->service].name);
+        for (uint32_t i = 0; i < checks->count; i++) {
+            struct monitor_spec spec = spec_of(checks->items[i], vip, services[vip->service].name);
             char target[ENDPOINT_TEXT];
             buf_clear(&key);
             buf_printf(&key, "%s %s %s", endpoint_format(&spec.target, target), spec.module->uses_host ? spec.host : "-",
-                       check_text(w, &texts, checks[i]));
+                       check_text(w, texts, checks->items[i]));
             spec.key = buf_str(&key);
             if (used == cap) {
                 cap = cap ? cap * 2 : 64;
@@ -119,7 +116,7 @@ static struct monitor_spec *collect_specs(struct wiring *w)
     }
     w->first[vips] = used;
     buf_fini(&key);
-    map_fini(&texts);
+    free(texts);
     map_fini(&by_key);
     return specs;
 }

@@ -37,6 +37,36 @@ static void metrics_clear(float m[METRIC_COUNT])
         m[i] = NAN;
 }
 
+static uint32_t count_vips(const struct cfg_service *svc)
+{
+    uint32_t n = 0;
+    CONFIG_EACH(struct cfg_service_site, at, svc->sites)
+        n += at->vips.count;
+    return n;
+}
+
+const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip)
+{
+    const struct model_vip *v = &m->vips[vip];
+    return v->config->checks ? v->config->checks : ((const struct cfg_service *)m->config->services.items)[v->service].checks;
+}
+
+static void vips_init(struct model *m, uint32_t service, const struct cfg_service *svc)
+{
+    uint32_t v = m->first_vip[service];
+    CONFIG_EACH(struct cfg_service_site, at, svc->sites) {
+        CONFIG_EACH(struct cfg_vip, vip, at->vips) {
+            m->vips[v] = (struct model_vip){.config = vip, .at = at, .service = service, .site = (uint16_t)at->site->index,
+                                            .stable_ms = UINT64_MAX};
+            m->vips[v].override = at->disabled || at->site->disabled ? OVERRIDE_DISABLE : OVERRIDE_NONE;
+            m->vips[v].health = model_vip_checks(m, v)->count ? HEALTH_UNKNOWN : HEALTH_UNCHECKED;
+            m->own_health[v] = m->vips[v].health;
+            metrics_clear(m->vips[v].metric);
+            v++;
+        }
+    }
+}
+
 struct model *model_new(const struct config *config, const struct clock *clock)
 {
     struct model *m = mem_alloc(sizeof *m);
@@ -46,7 +76,7 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->service_count = config->services.count;
     m->first_vip = mem_alloc((m->service_count + 1) * sizeof *m->first_vip);
     for (uint32_t s = 0; s < m->service_count; s++)
-        m->first_vip[s + 1] = m->first_vip[s] + services[s].vip_count;
+        m->first_vip[s + 1] = m->first_vip[s] + count_vips(&services[s]);
     m->vip_count = m->first_vip[m->service_count];
     m->vips = mem_alloc(m->vip_count * sizeof *m->vips);
     m->own_health = mem_alloc(m->vip_count);
@@ -54,17 +84,8 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->dirty = mem_alloc(m->service_count);
     m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
     m->vantage_count = 1;
-    for (uint32_t s = 0; s < m->service_count; s++) {
-        for (uint32_t i = 0; i < services[s].vip_count; i++) {
-            uint32_t v = m->first_vip[s] + i;
-            const struct cfg_vip *cv = &services[s].vips[i];
-            uint8_t health = cv->checks.count ? HEALTH_UNKNOWN : HEALTH_UNCHECKED;
-            m->vips[v] = (struct model_vip){.config = cv, .service = s, .site = (uint16_t)cv->site, .health = health,
-                                            .stable_ms = UINT64_MAX};
-            m->own_health[v] = health;
-            metrics_clear(m->vips[v].metric);
-        }
-    }
+    for (uint32_t s = 0; s < m->service_count; s++)
+        vips_init(m, s, &services[s]);
     return m;
 }
 
@@ -139,6 +160,7 @@ static void adopt_service(struct model *m, uint32_t s, const struct model *old, 
             struct model_vip fresh = *now;
             *now = *was;
             now->config = fresh.config;
+            now->at = fresh.at;
             now->service = fresh.service;
             now->site = fresh.site;
             now->why = was->why ? mem_strdup(was->why) : NULL;
@@ -181,6 +203,8 @@ static void mark_dirty(struct model *m, uint32_t service)
 void model_set_override(struct model *m, uint32_t vip, enum override what)
 {
     struct model_vip *v = &m->vips[vip];
+    if (v->at->disabled || v->at->site->disabled)
+        what = OVERRIDE_DISABLE; /* the configuration's own word is the strongest */
     if (v->override == what)
         return;
     v->override = (uint8_t)what;

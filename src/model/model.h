@@ -40,8 +40,9 @@ struct observation {
 /* What is believed of one VIP. */
 struct model_vip {
     const struct cfg_vip *config;
+    const struct cfg_service_site *at;
     uint32_t service;
-    uint16_t site;
+    uint16_t site; /* number in the configuration */
     uint8_t health, override;
     bool flapping, restored, last_good;
     float metric[METRIC_COUNT];
@@ -64,6 +65,9 @@ uint32_t model_vip_count(const struct model *m);
 const struct model_vip *model_vip(const struct model *m, uint32_t vip);
 /* The VIPs of a service are [first, first + count). */
 uint32_t model_service_first_vip(const struct model *m, uint32_t service, uint32_t *count);
+
+/* The checks that judge a VIP: its own, or its service's. */
+const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip);
 
 /* A number for another vantage point's name; the same for the same name. */
 uint16_t model_vantage(struct model *m, const char *name);

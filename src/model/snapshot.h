@@ -37,7 +37,7 @@ enum {
 struct snap_cand {
     uint32_t vip;  /* number in the model */
     uint16_t site; /* number in the configuration */
-    uint16_t order; /* place in the service's own list, from 0 */
+    uint16_t order; /* the site's priority in the service, lower first */
     uint8_t health;   /* enum health */
     uint8_t override; /* enum override */
     bool flapping;

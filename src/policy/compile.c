@@ -33,8 +33,8 @@ struct view_set {
 static uint16_t service_sites(const struct cfg_service *svc, uint16_t *out)
 {
     uint16_t n = 0;
-    for (uint32_t i = 0; i < svc->vip_count; i++) {
-        uint16_t site = (uint16_t)svc->vips[i].site, at = 0;
+    CONFIG_EACH(struct cfg_service_site, s, svc->sites) {
+        uint16_t site = (uint16_t)s->site->index, at = 0;
         while (at < n && out[at] < site)
             at++;
         if (at < n && out[at] == site)
@@ -113,6 +113,15 @@ struct family_build {
     struct decision_pool pool;
 };
 
+/* The site's weight in the service, shared among its VIPs of the family by theirs. */
+static float vip_weight(const struct model_vip *v, unsigned addr_family)
+{
+    double sum = 0;
+    CONFIG_EACH(struct cfg_vip, vip, v->at->vips)
+        sum += vip->addr.family == addr_family ? vip->weight : 0;
+    return sum > 0 ? (float)(v->at->weight * v->config->weight / sum) : 0;
+}
+
 static void collect_cands(const struct cfg_service *svc, const struct snap_view *view, const struct model *m, uint32_t service,
                           unsigned addr_family, struct family_build *b)
 {
@@ -125,12 +134,12 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
         struct snap_cand *c = &b->cands[b->cand_count];
         *c = (struct snap_cand){.vip = first + i,
                                 .site = v->site,
-                                .order = v->config->order,
+                                .order = (uint16_t)v->at->priority,
                                 .health = v->health,
                                 .override = v->override,
                                 .flapping = v->flapping,
                                 .last_good = v->last_good,
-                                .weight = (float)v->config->weight,
+                                .weight = vip_weight(v, addr_family),
                                 .cost = (float)v->config->cost,
                                 .max_connections = v->config->max_connections};
         memcpy(c->metric, v->metric, sizeof c->metric);
@@ -143,7 +152,7 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
     }
     b->fallback_count = 0;
     const struct addr *fallback = svc->fallback.items;
-    for (uint32_t i = 0; svc->all_down == ALL_DOWN_FALLBACK && i < svc->fallback.count; i++)
+    for (uint32_t i = 0; svc->all_down == CFG_ALL_DOWN_FALLBACK && i < svc->fallback.count; i++)
         b->fallback_count = (uint16_t)(b->fallback_count + (fallback[i].family == addr_family));
     if (b->fallback_count > SNAP_CANDS_MAX)
         b->fallback_count = SNAP_CANDS_MAX;
@@ -169,8 +178,8 @@ static void compile_ttl(struct snap_service *out, const struct cfg_service *svc,
 {
     uint64_t soonest = UINT64_MAX;
     out->ttl_cand = UINT32_MAX;
-    if (!svc->ttl_auto) {
-        out->ttl_s = (uint32_t)(svc->ttl_ms / 1000);
+    if (svc->ttl_s != CFG_TTL_AUTO) {
+        out->ttl_s = svc->ttl_s;
         return;
     }
     for (unsigned f = 0; f < 2; f++) {
@@ -181,10 +190,10 @@ static void compile_ttl(struct snap_service *out, const struct cfg_service *svc,
             }
         }
     }
-    if (soonest < svc->min_ttl_ms || soonest > svc->max_ttl_ms)
+    soonest /= 1000;
+    if (soonest < svc->min_ttl_s || soonest > svc->max_ttl_s)
         out->ttl_cand = UINT32_MAX;
-    soonest = soonest < svc->min_ttl_ms ? svc->min_ttl_ms : soonest > svc->max_ttl_ms ? svc->max_ttl_ms : soonest;
-    out->ttl_s = (uint32_t)(soonest / 1000);
+    out->ttl_s = (uint32_t)(soonest < svc->min_ttl_s ? svc->min_ttl_s : soonest > svc->max_ttl_s ? svc->max_ttl_s : soonest);
 }
 
 struct layout {

@@ -15,6 +15,8 @@
 
 enum { DECISION_BYTES = sizeof(struct snap_decision) + SNAP_CANDS_MAX * sizeof(struct snap_choice) };
 
+struct dns_zones;
+
 /* All services of a generation. config, geo and zones stay the caller's and must outlive the snapshot. Sets the model's
  * metric masks, and clears its dirty marks. */
 struct snapshot *compile_snapshot(struct model *m, const struct config *config, const struct geo_db *geo,

@@ -16,14 +16,14 @@ static const struct relax_step {
      "normal"},
     {RELAX_DRAINED, FALLBACK_DRAINED, -1,
      "nothing left: drained VIPs allowed"},
-    {RELAX_DRAINED | RELAX_LAST_GOOD, FALLBACK_LAST_GOOD, ALL_DOWN_LAST_GOOD,
+    {RELAX_DRAINED | RELAX_LAST_GOOD, FALLBACK_LAST_GOOD, CFG_ALL_DOWN_LAST_GOOD,
      "nothing left: those that were last good (all-down: last-good)"},
-    {RELAX_DRAINED | RELAX_DOWN, FALLBACK_ALL, ALL_DOWN_ALL,
+    {RELAX_DRAINED | RELAX_DOWN, FALLBACK_ALL, CFG_ALL_DOWN_ALL,
      "nothing left: down VIPs allowed (all-down: all)"},
-    {RELAX_DRAINED | RELAX_DOWN | RELAX_FILTERS, FALLBACK_ALL, ALL_DOWN_ALL,
+    {RELAX_DRAINED | RELAX_DOWN | RELAX_FILTERS, FALLBACK_ALL, CFG_ALL_DOWN_ALL,
      "nothing left: other filters let go too (all-down: all)"},
     /* Nothing was ever good: better something than nothing. */
-    {RELAX_DRAINED | RELAX_DOWN | RELAX_FILTERS, FALLBACK_ALL, ALL_DOWN_LAST_GOOD,
+    {RELAX_DRAINED | RELAX_DOWN | RELAX_FILTERS, FALLBACK_ALL, CFG_ALL_DOWN_LAST_GOOD,
      "nothing was ever good: down VIPs allowed"},
 };
 

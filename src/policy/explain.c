@@ -77,8 +77,8 @@ static json_t *tell_cand(const struct telling *t, const struct snap_cand *c, con
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:f, s:i}", "address",
                           cand_address(c, t->addr_family, address), "site", site_of(t->s, c->site)->name, "health",
                           health_name((enum health)c->health), "override", override_name((enum override)c->override),
-                          "flapping", c->flapping, "weight", (double)c->weight, "cost", (double)c->cost, "place",
-                          c->order + 1);
+                          "flapping", c->flapping, "weight", (double)c->weight, "cost", (double)c->cost, "priority",
+                          c->order);
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         if (!isnan(c->metric[i]))
             json_object_set_new(o, metric_info[i].name, json_real((double)c->metric[i]));
@@ -119,7 +119,7 @@ static json_t *tell_order(const struct telling *t, const struct snap_decision *d
 static json_t *tell_ttl(const struct snap_service *svc, const struct model *m)
 {
     char why[160], address[ADDR_TEXT];
-    if (!svc->config->ttl_auto)
+    if (svc->config->ttl_s != CFG_TTL_AUTO)
         snprintf(why, sizeof why, "configured");
     else if (svc->ttl_cand != UINT32_MAX)
         snprintf(why, sizeof why, "soonest possible change of state: %s, not before %llu s from its last check",
@@ -135,7 +135,7 @@ static json_t *tell_client(const struct snapshot *s, const struct explain_query 
     char address[ADDR_TEXT];
     json_t *o = json_pack("{s:s, s:b, s:i}", "address", addr_format(&q->client, address), "located", q->located,
                           "place-scope", (int)g->scope);
-    json_object_set_new(o, "place", explain_place(geo_place_at(s->geo, g->place)));
+    json_object_set_new(o, "priority", explain_place(geo_place_at(s->geo, g->place)));
     return o;
 }
 
@@ -179,7 +179,7 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
                                               model_vip(m, cands[i].vip), now_ms));
     static const char *const picks[] = {"first", "weighted", "round-robin", "hash"};
     *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:b}", "service", svc->config->name,
-                     "policy", svc->policy->name, "family", q->family ? "IPv6" : "IPv4", "client", tell_client(s, q, &place),
+                     "policy", *svc->policy->name ? svc->policy->name : "(inline)", "family", q->family ? "IPv6" : "IPv4", "client", tell_client(s, q, &place),
                      "candidates", list, "passes", t.passes, "order", tell_order(&t, d), "pick", picks[d->pick],
                      "fallback", snap_fallback_name((enum snap_fallback)d->fallen_back), "ttl", tell_ttl(svc, m), "class",
                      (int)hit.class, "scope", (int)hit.scope, "compiled", f->compiled);

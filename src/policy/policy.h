@@ -22,6 +22,7 @@
 #define PM_POLICY_POLICY_H
 
 #include "conf/schema.h"
+#include "model/config.h"
 #include "model/snapshot.h"
 
 enum stage_kind { STAGE_FILTER, STAGE_SCORE, STAGE_GROUP, STAGE_WEIGHT, STAGE_CHOOSE };
@@ -94,10 +95,7 @@ static inline const struct stage *policy_stage_for(const struct conf_choice *cho
     return (const struct stage *)choice->kind;
 }
 
-struct policy_preset {
-    const char *name, *stages, *doc; /* stages as a user would write them */
-};
-extern const struct policy_preset policy_presets[]; /* ended by a NULL name */
+extern const struct config_preset policy_presets[]; /* ended by a NULL name */
 
 /* What all stages of a policy read together. */
 unsigned policy_reads(const struct cfg_policy *p);

@@ -8,7 +8,7 @@ static float order_value(const void *params, const struct policy_run *r, const s
 
 static void order_run(const void *params, struct policy_run *r)
 {
-    run_score(r, params, order_value, "(place in the list)");
+    run_score(r, params, order_value, "(priority)");
 }
 
 const struct stage stage_order = {

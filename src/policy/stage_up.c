@@ -15,7 +15,7 @@ static bool operator_keeps(const struct policy_run *r, const struct snap_cand *i
 {
     switch ((enum override)in->override) {
     case OVERRIDE_DISABLE:
-        run_why(why, "disabled by operator");
+        run_why(why, "disabled");
         *keep = false;
         return true;
     case OVERRIDE_DRAIN:

@@ -65,8 +65,8 @@ void view_features(const struct snap_view *v, const struct config *config, const
     for (unsigned i = 0; i < v->site_count; i++) {
         const struct cfg_site *site = &sites[v->sites[i]];
         float km = NAN;
-        if (place->has_location && site->has_location)
-            km = (float)geo_distance_km((double)place->lat, (double)place->lon, site->lat, site->lon);
+        if (place->has_location && site->location.known)
+            km = (float)geo_distance_km((double)place->lat, (double)place->lon, site->location.lat, site->location.lon);
         if (reads & READS_DISTANCE_VALUE && !isnan(km))
             km = roundf(10 * powf(1.05f, (float)distance_step(km)));
         out[i] = (struct snap_feature){km, geo_level(site, place), match_bits(site, v->sites[i], place)};
