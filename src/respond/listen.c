@@ -22,7 +22,8 @@ static bool addr_is_any(const struct addr *a)
     return memcmp(a->bytes, zero, 16) == 0;
 }
 
-static int fail(struct buf *why, int err, const char *what, int proto, const struct endpoint *at, const char *text)
+static int fail(struct buf *why, int err, const char *what, int proto, const struct endpoint *at,
+                const char *text)
 {
     char e[ENDPOINT_TEXT];
     buf_printf(why, "%s %s %s: %s", what, proto_names[proto], endpoint_format(at, e), text);
@@ -98,7 +99,8 @@ static int socket_prepare(int fd, int family, int proto, bool wildcard)
 }
 
 /* A bound socket; -1 with errno. shared = SO_REUSEPORT. */
-static int socket_bound(const struct listen_options *o, const struct endpoint *at, int proto, bool shared)
+static int socket_bound(const struct listen_options *o, const struct endpoint *at, int proto,
+                        bool shared)
 {
     struct sockaddr_storage ss;
     socklen_t len = endpoint_to_sockaddr(at, &ss);
@@ -123,7 +125,8 @@ static int socket_bound(const struct listen_options *o, const struct endpoint *a
 static int socket_open(const struct listen_options *o, const struct endpoint *at, int proto,
                        struct listen_set *out, struct buf *why)
 {
-    struct listen_socket s = {*at, socket_bound(o, at, proto, true), (uint8_t)proto, addr_is_any(&at->addr)};
+    struct listen_socket s = {*at, socket_bound(o, at, proto, true), (uint8_t)proto,
+                              addr_is_any(&at->addr)};
     if (s.fd < 0)
         return fail_errno(why, "cannot listen on", proto, at);
     if (proto == LISTEN_UDP && o->buffer) {
@@ -155,7 +158,8 @@ static bool overlaps_own(const struct listen_set *s, const struct endpoint *at, 
     return false;
 }
 
-static int port_probe(const struct listen_options *o, const struct endpoint *at, int proto, struct buf *why)
+static int port_probe(const struct listen_options *o, const struct endpoint *at, int proto,
+                      struct buf *why)
 {
     int fd = socket_bound(o, at, proto, false);
     /* TCP with SO_REUSEADDR binds beside a mere bound socket; listening is what collides. */
@@ -187,7 +191,8 @@ static int endpoint_open(const struct listen_options *o, const struct endpoint *
         set_add(out, s);
         have++;
         if (!shares_port(s->fd))
-            want = 0; /* from systemd without ReusePort: no second one can be opened; threads share it */
+            want =
+                0; /* from systemd without ReusePort: no second one can be opened; threads share it */
     }
     int err = PM_OK;
     while (err == PM_OK && have++ < want)
@@ -200,7 +205,8 @@ static int endpoints_check(const struct listen_options *o, const struct endpoint
 {
     for (size_t i = 0; i < n; i++) {
         if (at[i].port == 0 || (at[i].addr.family != ADDR_V4 && at[i].addr.family != ADDR_V6))
-            return fail(why, PM_EINVAL, "cannot listen on", LISTEN_UDP, &at[i], "an address and a port are needed");
+            return fail(why, PM_EINVAL, "cannot listen on", LISTEN_UDP, &at[i],
+                        "an address and a port are needed");
         for (int proto = LISTEN_UDP; proto <= LISTEN_TCP; proto++) {
             int err = overlaps_own(keep, &at[i], proto) ? PM_OK : port_probe(o, &at[i], proto, why);
             if (err != PM_OK)
@@ -259,8 +265,8 @@ void respond_listen_export(const struct listen_set *s, struct buf *out)
 {
     for (size_t i = 0; i < s->count; i++) {
         char e[ENDPOINT_TEXT];
-        buf_printf(out, "%s %s %d\n", proto_names[s->items[i].proto], endpoint_format(&s->items[i].at, e),
-                   s->items[i].fd);
+        buf_printf(out, "%s %s %d\n", proto_names[s->items[i].proto],
+                   endpoint_format(&s->items[i].at, e), s->items[i].fd);
     }
 }
 
@@ -327,12 +333,14 @@ int respond_listen_import(const char *text, struct listen_set *out, struct buf *
         int fd = -1, used = 0;
         if (sscanf(text, "%3s %55s %d%n", proto, at, &fd, &used) != 3 || text[used] != '\n' ||
             endpoint_parse(at, 0, &e) != PM_OK) {
-            buf_printf(why, "inherited sockets: line not understood: %.*s", (int)strcspn(text, "\n"), text);
+            buf_printf(why, "inherited sockets: line not understood: %.*s",
+                       (int)strcspn(text, "\n"), text);
             return import_undo(out, before, PM_EINVAL);
         }
         int err = set_has_fd(out, fd) ? PM_EINVAL : socket_identify(fd, &s, why);
         if (err == PM_OK && (strcmp(proto, proto_names[s.proto]) != 0 || !endpoint_eq(&e, &s.at)))
-            err = fail(why, PM_EINVAL, "inherited socket is", s.proto, &s.at, "not what was announced");
+            err = fail(why, PM_EINVAL, "inherited socket is", s.proto, &s.at,
+                       "not what was announced");
         if (err == PM_OK)
             err = respond_listen_adopt(fd, out, why);
         if (err != PM_OK)

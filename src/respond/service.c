@@ -185,8 +185,8 @@ static void set_append(struct listen_set *s, const struct listen_socket *one, si
 }
 
 /* A group = the sockets of one endpoint and protocol. Fewer than threads: shared; more: several to one thread. */
-static void group_assign(struct respond_service *s, const struct listen_socket *group, size_t n, unsigned endpoint,
-                         size_t room)
+static void group_assign(struct respond_service *s, const struct listen_socket *group, size_t n,
+                         unsigned endpoint, size_t room)
 {
     bool tcp = group->proto == LISTEN_TCP;
     unsigned threads = tcp ? s->opts.tcp_threads : s->opts.threads;
@@ -195,7 +195,8 @@ static void group_assign(struct respond_service *s, const struct listen_socket *
         set_append(&s->workers[first + k % threads]->posted, &group[k % n], room);
 }
 
-static unsigned endpoints_assign(struct respond_service *s, const struct listen_set *all, bool count_only)
+static unsigned endpoints_assign(struct respond_service *s, const struct listen_set *all,
+                                 bool count_only)
 {
     unsigned endpoints = 0;
     for (size_t i = 0, n; i < all->count; i += n) {
@@ -227,7 +228,8 @@ static int lanes_start(struct respond_service *s, const struct listen_set *all, 
 }
 
 /* Gives every thread its part of all, and returns when all have taken it over. */
-static int sockets_distribute(struct respond_service *s, const struct listen_set *all, struct buf *why)
+static int sockets_distribute(struct respond_service *s, const struct listen_set *all,
+                              struct buf *why)
 {
     int err = PM_OK;
     endpoints_assign(s, all, false);
@@ -252,8 +254,8 @@ static void wake_up(int sig)
     (void)sig; /* it has done its work: a blocking call returns */
 }
 
-int respond_start(const struct respond_options *o, struct listen_set *sockets, struct respond_service **out,
-                  struct buf *why)
+int respond_start(const struct respond_options *o, struct listen_set *sockets,
+                  struct respond_service **out, struct buf *why)
 {
     *out = NULL;
     if (!o->answer || !o->threads || !o->tcp_threads || o->threads > RESPOND_THREADS_MAX ||
@@ -284,7 +286,8 @@ int respond_start(const struct respond_options *o, struct listen_set *sockets, s
     return PM_OK;
 }
 
-int respond_reconfigure(struct respond_service *s, const struct endpoint *at, size_t n, struct buf *why)
+int respond_reconfigure(struct respond_service *s, const struct endpoint *at, size_t n,
+                        struct buf *why)
 {
     struct listen_set now;
     int err = respond_listen_open(&s->opts.listen, at, n, &s->sockets, &now, why);

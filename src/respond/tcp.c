@@ -91,7 +91,8 @@ static void leftover_free(struct tcp_thread *p, uint8_t **data, uint32_t *len, u
     *len = 0;
 }
 
-static bool leftover_keep(struct tcp_thread *p, uint8_t **data, uint32_t *len, const uint8_t *from, size_t n)
+static bool leftover_keep(struct tcp_thread *p, uint8_t **data, uint32_t *len, const uint8_t *from,
+                          size_t n)
 {
     if (n == 0)
         return true;
@@ -178,8 +179,8 @@ static enum respond_counter round_write(struct tcp_thread *p, struct client *c)
 static void message_answer(struct tcp_thread *p, struct client *c, const uint8_t *pkt, size_t len)
 {
     struct respond_thread *t = p->t;
-    respond_count(t->stats,
-                  c->peer.client.addr.family == ADDR_V4 ? RESPOND_TCP4_QUERIES : RESPOND_TCP6_QUERIES);
+    respond_count(t->stats, c->peer.client.addr.family == ADDR_V4 ? RESPOND_TCP4_QUERIES
+                                                                  : RESPOND_TCP6_QUERIES);
     uint8_t *out = p->tx + p->tx_len;
     size_t n = t->opts->answer(t->opts->ctx, t, pkt, len, &c->peer, out + 2, MESSAGE_MAX);
     if (n == 0) {
@@ -221,7 +222,8 @@ static void client_serve(struct tcp_thread *p, int at, size_t len)
     }
     if (why == RESPOND_COUNTER_COUNT && c->ended && !c->out)
         why = RESPOND_TCP_CLOSED_CLIENT;
-    if (why == RESPOND_COUNTER_COUNT && !leftover_keep(p, &c->in, &c->in_len, data + used, len - used))
+    if (why == RESPOND_COUNTER_COUNT &&
+        !leftover_keep(p, &c->in, &c->in_len, data + used, len - used))
         why = RESPOND_TCP_CLOSED_MEMORY;
     if (why != RESPOND_COUNTER_COUNT)
         client_close(p, at, why);
@@ -256,7 +258,8 @@ static void client_read(struct tcp_thread *p, int at)
 static void client_write(struct tcp_thread *p, int at)
 {
     struct client *c = &p->clients[at];
-    ssize_t n = send(c->fd, c->out + c->out_at, c->out_len - c->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n =
+        send(c->fd, c->out + c->out_at, c->out_len - c->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             client_close(p, at, RESPOND_TCP_CLOSED_RESET);
@@ -273,7 +276,8 @@ static void client_write(struct tcp_thread *p, int at)
 
 /* ---- listeners ---- */
 
-static void client_add(struct tcp_thread *p, int fd, const struct sockaddr_storage *from, const struct listen_socket *s)
+static void client_add(struct tcp_thread *p, int fd, const struct sockaddr_storage *from,
+                       const struct listen_socket *s)
 {
     int at = p->free_head;
     struct client *c = &p->clients[at];
@@ -286,8 +290,9 @@ static void client_add(struct tcp_thread *p, int fd, const struct sockaddr_stora
     c->peer.tcp = true;
     c->fd = fd;
     if (endpoint_from_sockaddr((const struct sockaddr *)from, &c->peer.client) != PM_OK ||
-        (s->wildcard && (getsockname(fd, (struct sockaddr *)&to, &len) != 0 ||
-                         endpoint_from_sockaddr((struct sockaddr *)&to, &c->peer.local) != PM_OK)) ||
+        (s->wildcard &&
+         (getsockname(fd, (struct sockaddr *)&to, &len) != 0 ||
+          endpoint_from_sockaddr((struct sockaddr *)&to, &c->peer.local) != PM_OK)) ||
         epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev) != 0) {
         close(fd);
         c->next = p->free_head;
@@ -304,7 +309,9 @@ static void listeners_watch(struct tcp_thread *p, bool on)
 {
     for (size_t i = 0; i < p->t->have.count; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint64_t)i | 1ull << 32};
-        if (epoll_ctl(p->epfd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, p->t->have.items[i].fd, &ev) != 0 && on)
+        if (epoll_ctl(p->epfd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, p->t->have.items[i].fd, &ev) !=
+                0 &&
+            on)
             p->t->error = err_from_errno(errno);
     }
     p->listening = on;

@@ -14,9 +14,10 @@
 
 enum {
     BATCH = 64,
-    QUERY_MAX = 1536,   /* no query is near this long; longer ones are dropped as truncated */
+    QUERY_MAX = 1536, /* no query is near this long; longer ones are dropped as truncated */
     DNS_HEADER = 12,
-    EPOLL_ROUNDS = 4,   /* full batches from one of several sockets before the others get their turn */
+    EPOLL_ROUNDS =
+        4, /* full batches from one of several sockets before the others get their turn */
     DRAIN_ROUNDS = 256, /* batches taken from a socket that is given up */
     EVENTS = 64,
 };
@@ -101,7 +102,8 @@ static inline void peer_client(const union name *n, struct endpoint *out)
  * On a wildcard socket: the address asked, and the control message that makes the answer leave from it. The interface
  * is left to routing, except for link-local addresses, which mean nothing without. False: not an address to answer from.
  */
-static bool local_learn(struct msghdr *in, struct endpoint *local, union control *control, struct msghdr *out)
+static bool local_learn(struct msghdr *in, struct endpoint *local, union control *control,
+                        struct msghdr *out)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(in); c; c = CMSG_NXTHDR(in, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -136,13 +138,15 @@ static bool local_learn(struct msghdr *in, struct endpoint *local, union control
 }
 
 /* Answers message i into tx place k; false = nothing to send. */
-static inline bool datagram_answer(struct udp_thread *u, const struct listen_socket *s, unsigned i, unsigned k)
+static inline bool datagram_answer(struct udp_thread *u, const struct listen_socket *s, unsigned i,
+                                   unsigned k)
 {
     struct respond_thread *t = u->t;
     struct msghdr *in = &u->rx[i].msg_hdr, *out = &u->tx[k].msg_hdr;
     struct respond_peer peer;
     size_t len = u->rx[i].msg_len;
-    respond_count(t->stats, s->at.addr.family == ADDR_V4 ? RESPOND_UDP4_QUERIES : RESPOND_UDP6_QUERIES);
+    respond_count(t->stats,
+                  s->at.addr.family == ADDR_V4 ? RESPOND_UDP4_QUERIES : RESPOND_UDP6_QUERIES);
     peer_client(&u->names[i], &peer.client);
     peer.local = s->at;
     peer.tcp = false;
@@ -161,7 +165,8 @@ static inline bool datagram_answer(struct udp_thread *u, const struct listen_soc
         respond_count(t->stats, why);
         return false;
     }
-    size_t n = t->opts->answer(t->opts->ctx, t, u->in[i], len, &peer, u->out + u->out_stride * k, u->out_cap);
+    size_t n = t->opts->answer(t->opts->ctx, t, u->in[i], len, &peer, u->out + u->out_stride * k,
+                               u->out_cap);
     if (n == 0) {
         respond_count(t->stats, RESPOND_DROPPED);
         return false;
@@ -184,7 +189,9 @@ static void batch_send(struct udp_thread *u, int fd, unsigned n)
             respond_count_at(&u->t->stats->n[RESPOND_UDP_SEND_FULL], n - at);
             return;
         } else if (errno != EINTR) {
-            respond_count(u->t->stats, RESPOND_UDP_SEND_ERRORS); /* the first of them; the others have their try */
+            respond_count(
+                u->t->stats,
+                RESPOND_UDP_SEND_ERRORS); /* the first of them; the others have their try */
             at++;
         }
     }

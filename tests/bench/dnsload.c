@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DNS load over UDP, and what it cost the server: q/s, latency percentiles, lost queries, CPU time per query.
+ * DNS load over UDP, and what it cost the server: q/s, latency percentiles, lost queries, CPU time
+ * per query.
  *
- *     dnsload [-s sockets] [-w window] [-r rate] [-d seconds] [-n count] [-t timeout-ms] [-q file] [-e]
- *             [--pid PID] [--json] ADDRESS:PORT
+ *     dnsload [-s sockets] [-w window] [-r rate] [-d seconds] [-n count] [-t timeout-ms] [-q file]
+ *             [-e] [--pid PID] [--json] ADDRESS:PORT
  *
- * Without -r every socket keeps `window` queries in flight (the server is saturated); with -r queries leave one by
- * one at that rate (latency counts from when a query was due, so a stalled server is not hidden). The file has lines
- * "name type [client-prefix]"; -e adds an EDNS record to those without a prefix. Answers are matched by socket and
- * random id; anything else that comes is "unexpected". --pid adds that process's CPU: user and system time, and the
- * scheduler's own nanoseconds of all its threads. It sends to loopback and documentation addresses only: a load
+ * Without -r every socket keeps `window` queries in flight (the server is saturated); with -r
+ * queries leave one by one at that rate (latency counts from when a query was due, so a stalled
+ * server is not hidden). The file has lines "name type [client-prefix]"; -e adds an EDNS record to
+ * those without a prefix. Answers are matched by socket and random id; anything else that comes is
+ * "unexpected"; "skipped" queries were due (-r) but found every id of their socket waiting, or
+ * could not be sent. --pid adds that process's CPU: user and system time, and the scheduler's own
+ * nanoseconds of all its threads. It sends to loopback and documentation addresses only: a load
  * generator pointed at somebody's server by a typing mistake is an attack.
  */
 #include <ctype.h>
@@ -61,7 +64,7 @@ static size_t query_count, query_at;
 static struct sock *socks;
 static struct pollfd *polls;
 static uint64_t histogram[BUCKETS], rng;
-static uint64_t sent, answered, lost, unexpected, send_errors, latency_max, rcodes[16];
+static uint64_t sent, answered, lost, unexpected, send_errors, skipped, latency_max, rcodes[16];
 
 static void die(const char *what, const char *why)
 {
@@ -100,14 +103,14 @@ static int type_parse(const char *t)
     static const struct {
         const char *name;
         int type;
-    } types[] = {{"A", 1},     {"NS", 2},   {"CNAME", 5}, {"SOA", 6},  {"PTR", 12},
-                 {"MX", 15},   {"TXT", 16}, {"AAAA", 28}, {"SRV", 33}, {"ANY", 255},
-                 {"HTTPS", 65}};
+    } types[] = {{"A", 1},    {"NS", 2},    {"CNAME", 5}, {"SOA", 6},   {"PTR", 12},  {"MX", 15},
+                 {"TXT", 16}, {"AAAA", 28}, {"SRV", 33},  {"ANY", 255}, {"HTTPS", 65}};
     for (size_t i = 0; i < PM_ARRAY_LEN(types); i++)
         if (strcasecmp(t, types[i].name) == 0)
             return types[i].type;
     int n = 0;
-    return (sscanf(t, "TYPE%d", &n) == 1 || sscanf(t, "%d", &n) == 1) && n > 0 && n < 65536 ? n : -1;
+    return (sscanf(t, "TYPE%d", &n) == 1 || sscanf(t, "%d", &n) == 1) && n > 0 && n < 65536 ? n
+                                                                                            : -1;
 }
 
 static size_t put_name(uint8_t *out, const char *name)
@@ -199,8 +202,9 @@ static void queries_read(void)
 
 static bool destination_allowed(const struct addr *a)
 {
-    static const char *const allowed[] = {"127.0.0.0/8",    "::1/128",       "192.0.2.0/24", "198.51.100.0/24",
-                                          "203.0.113.0/24", "2001:db8::/32", "3fff::/20"};
+    static const char *const allowed[] = {"127.0.0.0/8",     "::1/128",        "192.0.2.0/24",
+                                          "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32",
+                                          "3fff::/20"};
     for (size_t i = 0; i < PM_ARRAY_LEN(allowed); i++) {
         struct prefix p;
         if (prefix_parse(allowed[i], &p) == PM_OK && prefix_contains(&p, a))
@@ -360,7 +364,8 @@ static void wait_until(uint64_t when, uint64_t now)
 
 static void run(void)
 {
-    uint64_t start = now_ns(), end = start + (uint64_t)(opt.seconds * 1e9), next_expire = start + 50000000u;
+    uint64_t start = now_ns(), end = start + (uint64_t)(opt.seconds * 1e9),
+             next_expire = start + 50000000u;
     double gap = opt.rate > 0 ? 1e9 / opt.rate : 0;
     uint64_t due_count = 0;
     unsigned turn = 0;
@@ -382,7 +387,9 @@ static void run(void)
             wait_until(due < end ? due : end, now);
             continue;
         }
+        uint64_t before = sent;
         sock_send(&socks[turn], 1, due);
+        skipped += sent == before;
         turn = turn + 1 == opt.sockets ? 0 : turn + 1;
         due_count++;
     }
@@ -410,7 +417,8 @@ static struct cpu cpu_read(void)
     fclose(f);
     const char *after = strrchr(line, ')'); /* the name may hold anything */
     unsigned long u = 0, s = 0;
-    if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s) != 2)
+    if (!after ||
+        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s) != 2)
         die(path, "cannot be read");
     c.user_ticks = u;
     c.system_ticks = s;
@@ -432,7 +440,8 @@ static struct cpu cpu_read(void)
 
 static void report(double elapsed, const struct cpu *a, const struct cpu *b)
 {
-    const char *sep = opt.json ? ", " : " ", *eq = opt.json ? "\": " : "=", *q = opt.json ? "\"" : "";
+    const char *sep = opt.json ? ", " : " ", *eq = opt.json ? "\": " : "=",
+               *q = opt.json ? "\"" : "";
     double n = answered ? (double)answered : 1, tick = 1e9 / (double)sysconf(_SC_CLK_TCK);
 #define FIELD(name, fmt, value) printf("%s%s%s" fmt "%s", q, name, eq, value, sep)
     fputs(opt.json ? "{" : "", stdout);
@@ -442,6 +451,7 @@ static void report(double elapsed, const struct cpu *a, const struct cpu *b)
     FIELD("lost", "%lu", (unsigned long)lost);
     FIELD("unexpected", "%lu", (unsigned long)unexpected);
     FIELD("send_errors", "%lu", (unsigned long)send_errors);
+    FIELD("skipped", "%lu", (unsigned long)skipped);
     FIELD("qps", "%.0f", (double)answered / elapsed);
     FIELD("noerror", "%lu", (unsigned long)rcodes[0]);
     FIELD("servfail", "%lu", (unsigned long)rcodes[2]);
@@ -454,7 +464,8 @@ static void report(double elapsed, const struct cpu *a, const struct cpu *b)
     if (opt.pid) {
         FIELD("cpu_ns_per_query", "%.0f", (double)(b->sched_ns - a->sched_ns) / n);
         FIELD("user_ns_per_query", "%.0f", (double)(b->user_ticks - a->user_ticks) * tick / n);
-        FIELD("system_ns_per_query", "%.0f", (double)(b->system_ticks - a->system_ticks) * tick / n);
+        FIELD("system_ns_per_query", "%.0f",
+              (double)(b->system_ticks - a->system_ticks) * tick / n);
         FIELD("cpu_share", "%.3f", (double)(b->sched_ns - a->sched_ns) / 1e9 / elapsed);
     }
 #undef FIELD
@@ -463,7 +474,8 @@ static void report(double elapsed, const struct cpu *a, const struct cpu *b)
 
 static void usage(void)
 {
-    fputs("usage: dnsload [-s sockets] [-w window] [-r rate] [-d seconds] [-n count] [-t timeout-ms]\n"
+    fputs("usage: dnsload [-s sockets] [-w window] [-r rate] [-d seconds] [-n count] [-t "
+          "timeout-ms]\n"
           "               [-q file] [-e] [--pid PID] [--json] ADDRESS:PORT\n",
           stderr);
     exit(2);
@@ -471,8 +483,9 @@ static void usage(void)
 
 static void options_parse(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"pid", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"pid", required_argument, NULL, 'p'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "s:w:r:d:n:t:q:e", longs, NULL)) != -1;) {
         switch (c) {
         case 's':

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The floor: what it costs to receive a datagram and send it back with the QR bit set, and nothing else. A DNS server
- * on the same kernel cannot do with less, so its CPU per query is read against this.
+ * The floor: what it costs to receive a datagram and send it back with the QR bit set, and nothing
+ * else. A DNS server on the same kernel cannot do with less, so its CPU per query is read against
+ * this.
  *
  *     udpecho [-t threads] [-w block|try|epoll|epoll-try] [-b batch] ADDRESS:PORT
  *
@@ -81,7 +82,7 @@ static int lane_receive(struct lane *l)
         n = recvmmsg(l->fd, l->msgs, batch, MSG_DONTWAIT, NULL);
         if (n > 0)
             return n;
-        /* fallthrough */
+        __attribute__((fallthrough));
     case WAIT_EPOLL:
         epoll_wait(l->epfd, &ev, 1, -1);
         return recvmmsg(l->fd, l->msgs, batch, MSG_DONTWAIT, NULL);
@@ -142,7 +143,9 @@ int main(int argc, char **argv)
     }
     if (optind + 1 != argc || threads < 1 || batch < 1 || batch > BATCH_MAX ||
         endpoint_parse(argv[optind], 0, &listen_at) != PM_OK) {
-        fprintf(stderr, "usage: udpecho [-t threads] [-w block|try|epoll|epoll-try] [-b 1-64] ADDRESS:PORT\n");
+        fprintf(
+            stderr,
+            "usage: udpecho [-t threads] [-w block|try|epoll|epoll-try] [-b 1-64] ADDRESS:PORT\n");
         return 2;
     }
     struct lane *lanes = calloc(threads, sizeof *lanes);

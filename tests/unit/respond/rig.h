@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the serving tests share: a service with an echoing answer function on free loopback ports, and clients.
- * A query is a 12 byte header, then one letter that says what to answer:
- *   E the query itself   L the query and the local address as text   D nothing   B nn: a message of nn KiB
+ * What the serving tests share: a service with an echoing answer function on free loopback ports,
+ * and clients. A query is a 12 byte header, then one letter that says what to answer:
+ *   E    the query itself
+ *   L    the query and the local address as text
+ *   D    nothing
+ *   B nn a message of nn KiB
  * The caller's counter 0 counts calls.
  */
 #ifndef PM_TESTS_RESPOND_RIG_H
@@ -98,7 +101,8 @@ static inline struct respond_options rig_options(unsigned threads)
     return o;
 }
 
-static inline struct respond_service *rig_start(const struct respond_options *o, const struct endpoint *at, size_t n)
+static inline struct respond_service *rig_start(const struct respond_options *o,
+                                                const struct endpoint *at, size_t n)
 {
     struct listen_set set;
     struct buf why = BUF_INIT;
@@ -117,7 +121,8 @@ static inline uint64_t rig_stat(const struct respond_service *s, enum respond_co
 }
 
 /* Waits up to 5 s for a counter to reach a value. */
-static inline void rig_await(const struct respond_service *s, enum respond_counter c, uint64_t value)
+static inline void rig_await(const struct respond_service *s, enum respond_counter c,
+                             uint64_t value)
 {
     for (unsigned i = 0; i < 5000 && rig_stat(s, c) < value; i++)
         usleep(1000);
@@ -215,7 +220,8 @@ struct rig_load {
     struct endpoint to;
     pthread_t id;
     atomic_bool stop;
-    unsigned asked, lost;
+    atomic_uint asked;
+    unsigned lost;  /* read after rig_load_stop */
     bool ephemeral; /* a new socket, so another SO_REUSEPORT hash, per query */
 };
 
@@ -224,7 +230,8 @@ static inline void *rig_load_run(void *arg)
     struct rig_load *l = arg;
     int fd = rig_connect(SOCK_DGRAM, &l->to);
     while (!atomic_load(&l->stop)) {
-        bool ok = l->ephemeral ? rig_ask_at(&l->to, (uint16_t)l->asked) : rig_ask(fd, (uint16_t)l->asked);
+        bool ok =
+            l->ephemeral ? rig_ask_at(&l->to, (uint16_t)l->asked) : rig_ask(fd, (uint16_t)l->asked);
         l->lost += !ok;
         l->asked++;
     }
