@@ -5,7 +5,7 @@
  *   UDP socket --recvmmsg--> answer() --sendmmsg-->     udp.c: per core and lane, own SO_REUSEPORT sockets
  *   TCP client --read------> answer() --write----->     tcp.c: per core, own listeners and clients
  *
- * A UDP thread with one socket waits in recvmmsg itself, which costs a tenth less CPU per query than epoll (see
+ * A UDP thread with one socket waits in recvmmsg itself, which saves a system call per query at moderate load (see
  * udp.h). So each core has a lane (a thread) per listen endpoint, up to RESPOND_LANES; beyond that a lane serves
  * several endpoints and waits in epoll.
  *

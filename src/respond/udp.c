@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -242,6 +243,12 @@ static void wait_one(struct udp_thread *u, const struct listen_socket *s)
 {
     rcu_thread_offline();
     int n = recvmmsg(s->fd, u->rx, BATCH, MSG_WAITFORONE, NULL);
+    if (PM_UNLIKELY(n < 0 && errno == EAGAIN)) {
+        /* Not blocking any more: another process that shares the socket changed it. Do not spin. */
+        struct pollfd p = {.fd = s->fd, .events = POLLIN};
+        if (poll(&p, 1, -1) == 1)
+            n = recvmmsg(s->fd, u->rx, BATCH, MSG_DONTWAIT, NULL);
+    }
     rcu_thread_online();
     if (n > 0)
         batch_serve(u, s, (unsigned)n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <urcu-qsbr.h>
 
@@ -210,6 +211,29 @@ static void idle_threads_hold_no_grace_period(void **state)
     respond_stop(s, 0);
 }
 
+static uint64_t cpu_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* The file status flags belong to the socket, so whoever shares it after a hand-over can change them. */
+static void socket_made_nonblocking_does_not_spin(void **state)
+{
+    struct endpoint at = rig_at("127.0.0.1", rig_port());
+    struct respond_options o = rig_options(1);
+    struct respond_service *s = rig_start(&o, &at, 1);
+    int fd = respond_sockets(s)->items[0].fd;
+    assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
+    assert_true(rig_ask_at(&at, 1)); /* the call under way still blocked */
+    uint64_t before = cpu_ms();
+    usleep(300000);
+    assert_true(cpu_ms() - before < 100);
+    assert_true(rig_ask_at(&at, 2));
+    respond_stop(s, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +244,7 @@ int main(void)
         cmocka_unit_test(many_addresses_per_thread),
         cmocka_unit_test(reconfigure_loses_nothing),
         cmocka_unit_test(stop_under_load_is_prompt),
+        cmocka_unit_test(socket_made_nonblocking_does_not_spin),
         cmocka_unit_test(idle_threads_hold_no_grace_period),
     };
     return cmocka_run_group_tests_name("respond/udp", tests, NULL, NULL);
