@@ -3,7 +3,7 @@
  * Domain names in wire form: length-prefixed labels up to the root label, at most 255 bytes (RFC 1035 3.1).
  *
  * struct dns_name is a name made ready for looking up: lower-cased, with the place of every label. Label n (n = labels) is the
- * root. The bytes after the name are zero up to the next multiple of eight, because the hash reads whole words.
+ * root. The bytes after the name may be read, up to seven, and mean nothing: the hash takes whole words and masks.
  *
  * Lower-casing works on whole names, length bytes included: a length is at most 63 and so below 'A'. Bytes outside
  * A-Z are left alone (RFC 4343).

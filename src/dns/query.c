@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/query.h"
 
+#include <endian.h>
+
 enum { OPT_FIXED = 10 }; /* type, class, TTL, length behind the owner */
 
 /* The qname at offset 12: checks, finds the labels, lower-cases, in one walk plus one pass of words. */
@@ -28,16 +30,19 @@ static int parse_qname(const uint8_t *pkt, size_t len, struct dns_name *name)
     const uint8_t *src = pkt + DNS_HEADER_SIZE;
     uint64_t w;
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
+    /* Whole words, if the packet goes on that far; what follows the name in them is nobody's. */
+    size_t words = DNS_HEADER_SIZE + n + 7 <= len ? n + 7 : n;
+    for (; i + 8 <= words; i += 8) {
         memcpy(&w, src + i, 8);
         w = dns_lower8(w);
         memcpy(name->wire + i, &w, 8);
     }
-    w = 0;
-    for (size_t k = n; k > i; k--)
-        w = w << 8 | src[k - 1];
-    w = dns_lower8(w);
-    memcpy(name->wire + i, &w, 8);
+    if (PM_UNLIKELY(i < n)) {
+        w = 0;
+        memcpy(&w, src + i, n - i);
+        w = dns_lower8(w);
+        memcpy(name->wire + i, &w, 8);
+    }
     return PM_OK;
 }
 
@@ -149,6 +154,20 @@ static int parse_records(struct dns_query *q, size_t at)
     return tsig && verdict == DNS_RCODE_NOERROR ? DNS_RCODE_NOTAUTH : verdict;
 }
 
+/* What nearly every query has behind the question is an OPT alone, or nothing. */
+static int parse_tail(struct dns_query *q, size_t at)
+{
+    uint64_t counts; /* QDCOUNT, ANCOUNT, NSCOUNT, ARCOUNT */
+    memcpy(&counts, q->packet + 4, 8);
+    const uint8_t *opt = q->packet + at;
+    if (counts == htobe64(1ull << 48) && at == q->len)
+        return DNS_RCODE_NOERROR;
+    if (PM_LIKELY(counts == htobe64(1ull << 48 | 1) && at + 1 + OPT_FIXED <= q->len && opt[0] == 0 &&
+                  dns_get16(opt + 1) == DNS_TYPE_OPT && at + 1 + OPT_FIXED + dns_get16(opt + 9) == q->len))
+        return parse_opt(opt, q);
+    return parse_records(q, at);
+}
+
 static int judge(struct dns_query *q)
 {
     const uint8_t *pkt = q->packet;
@@ -168,8 +187,8 @@ static int judge(struct dns_query *q)
     q->qclass = dns_get16(pkt + at + 2);
     q->question_len = (uint16_t)(q->name.len + 4);
     q->has_question = true;
-    int verdict = parse_records(q, at + 4);
-    if (verdict != DNS_RCODE_NOERROR)
+    int verdict = parse_tail(q, at + 4);
+    if (PM_LIKELY(!dns_type_is_meta(q->qtype)) || verdict != DNS_RCODE_NOERROR)
         return verdict;
     bool nonsense = q->qtype == 0 || q->qtype == DNS_TYPE_OPT || q->qtype == DNS_TYPE_TSIG ||
                     q->qtype == DNS_TYPE_TKEY;

@@ -8,8 +8,10 @@
 #ifndef PM_DNS_TYPES_H
 #define PM_DNS_TYPES_H
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include "base/err.h"
 
 /* name, number */
@@ -154,23 +156,28 @@ static inline bool dns_type_is_meta(unsigned type)
     return type == 0 || type == DNS_TYPE_OPT || (type >= 128 && type <= 255);
 }
 
+/* Numbers in messages: network order, any alignment. */
 static inline uint16_t dns_get16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] << 8 | p[1]);
+    uint16_t v;
+    memcpy(&v, p, 2);
+    return ntohs(v);
 }
 static inline uint32_t dns_get32(const uint8_t *p)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return ntohl(v);
 }
 static inline void dns_put16(uint8_t *p, unsigned v)
 {
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
+    uint16_t n = htons((uint16_t)v);
+    memcpy(p, &n, 2);
 }
 static inline void dns_put32(uint8_t *p, uint32_t v)
 {
-    dns_put16(p, v >> 16);
-    dns_put16(p + 2, v & 0xffff);
+    v = htonl(v);
+    memcpy(p, &v, 4);
 }
 
 #endif
