@@ -108,9 +108,10 @@ static bool addr_or_number(const char *text, struct addr *out)
 static bool old_block(const char *text, struct addr *first, struct addr *last)
 {
     unsigned a, b;
-    char rest;
-    if (sscanf(text, "%u-%u/8%c", &a, &b, &rest) != 2) {
-        if (sscanf(text, "%u/8%c", &a, &rest) != 1)
+    int end = 0;
+    if (sscanf(text, "%u-%u/8%n", &a, &b, &end) != 2 || !end || text[end]) {
+        end = 0;
+        if (sscanf(text, "%u/8%n", &a, &end) != 1 || !end || text[end])
             return false;
         b = a;
     }

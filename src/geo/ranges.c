@@ -151,7 +151,7 @@ static struct bounds sweep(struct item *items, size_t n, unsigned bits, uint32_t
         }
         if (i == n)
             break;
-        u128 size_less_one = items[i].len == 0 ? last : last >> items[i].len;
+        u128 size_less_one = items[i].len < bits ? last >> items[i].len : 0;
         u128 end = items[i].start | size_less_one;
         bound_add(&o, items[i].start, items[i].value);
         if (depth && stack[depth - 1].end == end && i && items[i - 1].len == items[i].len)
