@@ -51,6 +51,7 @@ struct monitor_module {
     /* name, params and their doc: what a configuration can write under `check:` */
     const struct conf_object *object;
     uint16_t default_port; /* 0 = the module has no port (icmp, hops, exec) */
+    bool uses_host;        /* p->host matters: checks of different names are different checks */
     /*
      * Starts one iteration against p->target with p->params. Returns false when it could not even start; then it must
      * have called probe_done with PROBE_LOCAL already.
