@@ -27,19 +27,26 @@ static const struct dns_zone *zone_of(const struct dns_state *s, const struct dn
 }
 
 /* An empty answer needs its SOA (RFC 2308 3), so it counts as truncated without. */
-static void write_soa(struct dns_state *s, const struct dns_zone *zone, uint32_t ttl_max)
+static void write_soa(struct dns_state *s, const struct cursor *c, const struct dns_zone *zone,
+                      uint32_t ttl_max)
 {
     const struct dns_zones *z = s->zones;
     uint32_t ttl = zone->negative_ttl < ttl_max ? zone->negative_ttl : ttl_max;
-    struct dns_owner owner = {z->names + z->nodes[zone->apex].name + 1, 0};
+    const uint8_t *apex = z->names + z->nodes[zone->apex].name;
+    struct dns_owner owner = {apex + 1, 0};
+    /* The apex is the end of the question's name, and need not be looked for. */
+    if (c->steps == 0)
+        owner.at = DNS_HEADER_SIZE + s->query.name.len - apex[0];
+
     if (!dns_write_set(&s->w, DNS_AUTHORITY, owner, z, &z->sets[zone->soa], ttl))
         s->truncated = true;
 }
 
-static void nodata(struct dns_state *s, const struct dns_zone *zone, uint32_t ttl_max)
+static void nodata(struct dns_state *s, const struct cursor *c, const struct dns_zone *zone,
+                   uint32_t ttl_max)
 {
     s->info->kind = DNS_KIND_NODATA;
-    write_soa(s, zone, ttl_max);
+    write_soa(s, c, zone, ttl_max);
 }
 
 /*
@@ -193,7 +200,7 @@ static void answer_service(struct dns_state *s, const struct cursor *c, const st
     }
     s->scope = a.scope;
     if (a.status == DNS_SERVICE_NODATA || a.count == 0)
-        nodata(s, zone_of(s, node), a.ttl);
+        nodata(s, c, zone_of(s, node), a.ttl);
     else if (!write_addresses(s, c, &a))
         s->truncated = true;
 }
@@ -276,7 +283,7 @@ static void answer_any(struct dns_state *s, const struct cursor *c, const struct
         fits = dns_write_record(&s->w, DNS_ANSWER, owner_of(c), DNS_TYPE_HINFO, DNS_CLASS_IN,
                                 HINFO_TTL, hinfo, sizeof hinfo);
     } else {
-        nodata(s, zone_of(s, node), UINT32_MAX);
+        nodata(s, c, zone_of(s, node), UINT32_MAX);
         return;
     }
     if (!fits)
@@ -293,7 +300,7 @@ static void answer_static(struct dns_state *s, const struct cursor *c, const str
         /* RFC 4035 3.1.4.1: DS is the parent's. */
         bool parent = s->query.qtype == DNS_TYPE_DS && node->flags & DNS_NODE_APEX &&
                       zone->parent != DNS_ZONE_NONE;
-        nodata(s, parent ? &s->zones->zones[zone->parent] : zone, UINT32_MAX);
+        nodata(s, c, parent ? &s->zones->zones[zone->parent] : zone, UINT32_MAX);
         return;
     }
     s->info->kind = DNS_KIND_STATIC;
@@ -334,7 +341,7 @@ static bool round_trip(struct dns_state *s, struct cursor *c)
         if (!node->wildcard) {
             s->rcode = DNS_RCODE_NXDOMAIN;
             s->info->kind = DNS_KIND_NXDOMAIN;
-            write_soa(s, zone_of(s, node), UINT32_MAX);
+            write_soa(s, c, zone_of(s, node), UINT32_MAX);
             return false;
         }
         node = &z->nodes[node->wildcard];

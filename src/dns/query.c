@@ -11,19 +11,19 @@ static int parse_qname(const uint8_t *pkt, size_t len, struct dns_name *name)
 {
     size_t p = DNS_HEADER_SIZE;
     unsigned labels = 0;
-    /* Labels of a name of 255 bytes cannot be more than 127, so the length check bounds off[] too.
-     */
+    /* A name of 255 bytes has at most 127 labels, so this bounds off[] too. */
+    size_t end = len < DNS_HEADER_SIZE + DNS_NAME_MAX ? len : DNS_HEADER_SIZE + DNS_NAME_MAX;
     for (;;) {
-        if (PM_UNLIKELY(p >= len))
+        if (PM_UNLIKELY(p >= end))
             return PM_ESHORT;
         unsigned c = pkt[p];
         name->off[labels] = (uint8_t)(p - DNS_HEADER_SIZE);
         if (c == 0)
             break;
-        p += c + 1;
         /* Compression makes no sense in the first name of a packet. */
-        if (PM_UNLIKELY(c > DNS_LABEL_MAX || p > DNS_HEADER_SIZE + DNS_NAME_MAX - 1))
+        if (PM_UNLIKELY(c > DNS_LABEL_MAX))
             return PM_EPROTO;
+        p += c + 1;
         labels++;
     }
     size_t n = p + 1 - DNS_HEADER_SIZE;
@@ -121,7 +121,8 @@ static int parse_opt(const uint8_t *p, struct dns_query *q)
     e->dnssec_ok = p[7] & 0x80;
     if (e->version != 0)
         return DNS_RCODE_BADVERS; /* its options may mean anything */
-    return parse_options(p + 1 + OPT_FIXED, dns_get16(p + 9), e);
+    unsigned len = dns_get16(p + 9);
+    return len ? parse_options(p + 1 + OPT_FIXED, len, e) : DNS_RCODE_NOERROR;
 }
 
 /* Everything behind the question. *at is where it starts. */

@@ -64,11 +64,18 @@ static bool same(const struct dns_writer *w, uint32_t at, const uint8_t *wire)
     }
 }
 
-static uint32_t find(const struct dns_writer *w, uint64_t hash, const uint8_t *wire)
+static uint32_t find(const struct dns_writer *w, uint64_t hash, const uint8_t *wire, unsigned len)
 {
+    const struct dns_name *q = &w->query->name;
     for (unsigned i = 0; i < w->known; i++) {
-        if (w->suffix[i].hash == (uint32_t)hash && same(w, w->suffix[i].at, wire))
-            return w->suffix[i].at;
+        uint32_t at = w->suffix[i].at, in_question = at - DNS_HEADER_SIZE;
+        if (w->suffix[i].hash != (uint32_t)hash)
+            continue;
+        /* The question's name is at hand in lower case. */
+        if (in_question < q->len
+                ? q->len - in_question == len && memcmp(q->wire + in_question, wire, len) == 0
+                : same(w, at, wire))
+            return at;
     }
     return 0;
 }
@@ -85,7 +92,7 @@ static bool write_name(struct dns_writer *w, const uint8_t *wire, bool compress)
     dns_name_set(&n, wire);
     dns_name_hashes(&n, w->seed, hashes);
     for (i = compress ? 0 : n.labels; i < n.labels && !at; i++)
-        at = find(w, hashes[i], n.wire + n.off[i]);
+        at = find(w, hashes[i], n.wire + n.off[i], n.len - n.off[i]);
     if (at)
         i--;
     unsigned plain = n.off[i];
