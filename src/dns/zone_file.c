@@ -74,13 +74,19 @@ static bool read_word(struct source *s)
     const char *from = s->at;
     if (quoted)
         s->at++;
+    bool inside = quoted; /* also in key="value" (RFC 9460 2.1) */
     for (; s->at < s->end && *s->at != '\n'; s->at++) {
         if (*s->at == '\\' && s->at + 1 < s->end && s->at[1] != '\n')
             s->at++;
-        else if (quoted ? *s->at == '"' : strchr(" \t\r;()\"", *s->at) != NULL)
+        else if (*s->at == '"' && quoted)
+            break;
+        else if (*s->at == '"')
+            inside = !inside;
+        else if (!inside && strchr(" \t\r;()", *s->at) != NULL)
             break;
     }
-    if (quoted && (s->at >= s->end || *s->at != '"')) {
+    bool open = quoted ? s->at >= s->end || *s->at != '"' : inside;
+    if (open) {
         fail(s, DNS_ERROR, &start, "this quote is not closed on its line", NULL);
         return false;
     }

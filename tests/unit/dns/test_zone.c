@@ -130,7 +130,7 @@ static void test_syntax(void **state)
 {
     static const char text[] = APEX
         "$ORIGIN sub.z.\n; comment\na 1h30m IN TXT ( \"x ; y\" ; in here\n z )\n IN 5 A 1.2.3.4\n"
-        "$TTL 2d\nB HTTPS 1 . port=443 alpn=h2\n@ TYPE65400 \\# 2 ab cd\n\\097\\.b A 1.2.3.5";
+        "$TTL 2d\nB HTTPS 1 . port=443 alpn=\"h2\"\n@ TYPE65400 \\# 2 ab cd\n\\097\\.b A 1.2.3.5";
     struct heard h;
     struct dns_zones *z = NULL;
     (void)state;
