@@ -18,10 +18,19 @@ static bool wants_keepalive(const struct dns_state *s)
     return s->env->tcp && s->env->keepalive && s->query.edns.keepalive;
 }
 
+/* Whether any of the above may want something. */
+static bool has_options(const struct dns_state *s)
+{
+    const struct dns_edns *e = &s->query.edns;
+    return e->ecs.state | e->nsid | e->keepalive;
+}
+
 /* Bytes of the OPT record the answer will end with; the records before must leave them free. */
 static unsigned opt_size(const struct dns_state *s)
 {
     unsigned n = OPT_SIZE;
+    if (PM_LIKELY(!has_options(s)))
+        return n;
     if (wants_ecs(s))
         n += OPTION_HEADER + 4 + (s->query.edns.ecs.source + 7u) / 8;
     if (wants_nsid(s))
@@ -66,6 +75,12 @@ static void put_opt(struct dns_state *s)
     start[6] = 0;
     start[7] = s->query.edns.dnssec_ok ? 0x80 : 0;
     start[8] = 0;
+    s->w.count[DNS_ADDITIONAL]++;
+    s->w.len += OPT_SIZE;
+    if (PM_LIKELY(!has_options(s))) {
+        dns_put16(start + 9, 0);
+        return;
+    }
     if (wants_ecs(s)) {
         const struct dns_ecs *e = &s->query.edns.ecs;
         uint8_t *option = p;
@@ -81,7 +96,6 @@ static void put_opt(struct dns_state *s)
     }
     dns_put16(start + 9, (unsigned)(p - start - OPT_SIZE));
     s->w.len = (uint32_t)(p - s->w.out);
-    s->w.count[DNS_ADDITIONAL]++;
 }
 
 static size_t limit_of(const struct dns_state *s, size_t cap)
@@ -90,7 +104,8 @@ static size_t limit_of(const struct dns_state *s, size_t cap)
     if (!s->env->tcp) {
         limit = UDP_MIN;
         if (s->query.edns.present) {
-            limit = s->query.edns.udp_size < s->env->udp_max ? s->query.edns.udp_size : s->env->udp_max;
+            limit =
+                s->query.edns.udp_size < s->env->udp_max ? s->query.edns.udp_size : s->env->udp_max;
             limit = limit < UDP_MIN ? UDP_MIN : limit;
         }
     }
@@ -105,7 +120,8 @@ static size_t finish(struct dns_state *s)
         s->w.limit = UINT32_MAX; /* its room was kept free */
         put_opt(s);
     }
-    unsigned flags = DNS_FLAG_QR | (unsigned)q->opcode << 11 | (q->flags & DNS_FLAG_RD) | (s->rcode & 15u);
+    unsigned flags =
+        DNS_FLAG_QR | (unsigned)q->opcode << 11 | (q->flags & DNS_FLAG_RD) | (s->rcode & 15u);
     flags |= s->authoritative ? DNS_FLAG_AA : 0;
     flags |= s->truncated ? DNS_FLAG_TC : 0;
     dns_put16(out, q->id);
@@ -130,16 +146,25 @@ static void answer_class(struct dns_state *s)
 {
     const struct dns_query *q = &s->query;
     bool transfer = q->qtype == DNS_TYPE_AXFR || q->qtype == DNS_TYPE_IXFR;
-    if (PM_LIKELY(q->qclass == DNS_CLASS_IN && !transfer))
+    if (PM_UNLIKELY(q->qtype == DNS_TYPE_AXFR && !s->env->tcp)) {
+        only_rcode(s, DNS_RCODE_NOTIMP, DNS_KIND_ERROR);
+        return;
+    }
+    if (PM_LIKELY(q->qclass == DNS_CLASS_IN && !transfer)) {
         dns_answer_lookup(s);
-    else if (q->qclass == DNS_CLASS_CH && !transfer)
+    } else if (q->qclass == DNS_CLASS_CH && !transfer) {
         dns_answer_chaos(s);
-    else
+    } else if (q->qclass == DNS_CLASS_ANY && !transfer) {
+        dns_answer_lookup(s);
+        s->authoritative = false; /* we do not know all classes (RFC 1035 6.2) */
+    } else {
         only_rcode(s, DNS_RCODE_REFUSED, DNS_KIND_REFUSED);
+    }
 }
 
-size_t dns_answer(const struct dns_zones *z, const uint8_t *pkt, size_t len, const struct dns_answer_env *env,
-                  uint8_t *out, size_t cap, struct dns_answer_info *info)
+size_t dns_answer(const struct dns_zones *z, const uint8_t *pkt, size_t len,
+                  const struct dns_answer_env *env, uint8_t *out, size_t cap,
+                  struct dns_answer_info *info)
 {
     struct dns_state s;
     *info = (struct dns_answer_info){.service = DNS_SERVICE_NONE};

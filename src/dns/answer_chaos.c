@@ -35,6 +35,7 @@ void dns_answer_chaos(struct dns_state *s)
     rdata[0] = (uint8_t)len;
     memcpy(rdata + 1, text, len);
     struct dns_owner owner = {q->name.wire, DNS_HEADER_SIZE};
-    if (!dns_write_record(&s->w, DNS_ANSWER, owner, DNS_TYPE_TXT, DNS_CLASS_CH, 0, rdata, (unsigned)len + 1))
+    if (!dns_write_record(&s->w, DNS_ANSWER, owner, DNS_TYPE_TXT, DNS_CLASS_CH, 0, rdata,
+                          (unsigned)len + 1))
         s->truncated = true;
 }

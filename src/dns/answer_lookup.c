@@ -27,36 +27,51 @@ static const struct dns_zone *zone_of(const struct dns_state *s, const struct dn
 }
 
 /* An empty answer needs its SOA (RFC 2308 3), so it counts as truncated without. */
-static void write_soa(struct dns_state *s, const struct dns_zone *zone, uint32_t ttl_max)
+static void write_soa(struct dns_state *s, const struct cursor *c, const struct dns_zone *zone,
+                      uint32_t ttl_max)
 {
     const struct dns_zones *z = s->zones;
     uint32_t ttl = zone->negative_ttl < ttl_max ? zone->negative_ttl : ttl_max;
-    struct dns_owner owner = {z->names + z->nodes[zone->apex].name + 1, 0};
+    const uint8_t *apex = z->names + z->nodes[zone->apex].name;
+    struct dns_owner owner = {apex + 1, 0};
+    /* The apex is the end of the question's name, and need not be looked for. */
+    if (c->steps == 0)
+        owner.at = DNS_HEADER_SIZE + s->query.name.len - apex[0];
+
     if (!dns_write_set(&s->w, DNS_AUTHORITY, owner, z, &z->sets[zone->soa], ttl))
         s->truncated = true;
 }
 
-static void nodata(struct dns_state *s, const struct dns_zone *zone, uint32_t ttl_max)
+static void nodata(struct dns_state *s, const struct cursor *c, const struct dns_zone *zone,
+                   uint32_t ttl_max)
 {
     s->info->kind = DNS_KIND_NODATA;
-    write_soa(s, zone, ttl_max);
+    write_soa(s, c, zone, ttl_max);
 }
 
 /*
- * Addresses of target. For a referral (cut set) only what lies at or below a delegation counts as glue; *missing tells that
- * something of it did not fit. Otherwise only authoritative addresses are added.
+ * Addresses of target. For a referral (cut set) only what lies at or below a delegation counts as
+ * glue; *missing tells that something of it did not fit. Otherwise only authoritative addresses are
+ * added.
  */
-static void add_addresses(struct dns_state *s, const uint8_t *target, const struct dns_node *cut, bool *missing)
+static void add_addresses(struct dns_state *s, const uint8_t *target, const struct dns_node *cut,
+                          bool *missing)
 {
     const struct dns_zones *z = s->zones;
     struct dns_name n;
     uint64_t hashes[DNS_LABELS_MAX + 1];
     dns_name_set(&n, target);
     dns_name_hashes(&n, z->seed, hashes);
-    const struct dns_node *node = n.labels > z->max_labels ? NULL : dns_node_at(z, &n, 0, hashes[0]);
+    unsigned label = 0;
+    const struct dns_node *node = dns_node_find(z, &n, hashes, &label);
+    if (node && label != 0 && !node->cut && !(node->flags & DNS_NODE_DNAME))
+        node = node->wildcard ? &z->nodes[node->wildcard] : NULL;
+    else if (label != 0)
+        node = NULL;
     if (!node || (node->cut && !cut))
         return;
-    /* RFC 9471 2.1: glue for the very name that is delegated must be there; that of its siblings may be left out. */
+    /* RFC 9471 2.1: glue for the very name that is delegated must be there; that of its siblings
+     * may be left out. */
     bool needed = cut && node->cut && &z->nodes[node->cut] == cut;
     static const uint16_t types[2] = {DNS_TYPE_A, DNS_TYPE_AAAA};
     for (int i = 0; i < 2; i++) {
@@ -67,7 +82,8 @@ static void add_addresses(struct dns_state *s, const uint8_t *target, const stru
     }
 }
 
-static void add_additional(struct dns_state *s, const struct dns_set *set, const struct dns_node *cut, bool *missing)
+static void add_additional(struct dns_state *s, const struct dns_set *set,
+                           const struct dns_node *cut, bool *missing)
 {
     unsigned before, names;
     if (set->type != DNS_TYPE_NS && set->type != DNS_TYPE_MX && set->type != DNS_TYPE_SRV)
@@ -97,13 +113,14 @@ static void referral(struct dns_state *s, const struct dns_node *cut)
 }
 
 /* The same for an owner that cannot be pointed at, that is the root. */
-static bool write_addresses_slowly(struct dns_state *s, const struct cursor *c, const struct dns_service_answer *a)
+static bool write_addresses_slowly(struct dns_state *s, const struct cursor *c,
+                                   const struct dns_service_answer *a)
 {
     uint32_t len = s->w.len;
     uint16_t count = s->w.count[DNS_ANSWER];
     for (unsigned i = 0; i < a->count; i++) {
-        if (dns_write_record(&s->w, DNS_ANSWER, owner_of(c), s->query.qtype, DNS_CLASS_IN, a->ttl, a->rdata[i],
-                             s->query.qtype == DNS_TYPE_A ? 4 : 16))
+        if (dns_write_record(&s->w, DNS_ANSWER, owner_of(c), s->query.qtype, DNS_CLASS_IN, a->ttl,
+                             a->rdata[i], s->query.qtype == DNS_TYPE_A ? 4 : 16))
             continue;
         s->w.len = len;
         s->w.count[DNS_ANSWER] = count;
@@ -113,7 +130,8 @@ static bool write_addresses_slowly(struct dns_state *s, const struct cursor *c, 
 }
 
 /* Addresses as the hook wants them: every record has the same twelve bytes in front. */
-static bool write_addresses(struct dns_state *s, const struct cursor *c, const struct dns_service_answer *a)
+static bool write_addresses(struct dns_state *s, const struct cursor *c,
+                            const struct dns_service_answer *a)
 {
     struct dns_writer *w = &s->w;
     unsigned size = s->query.qtype == DNS_TYPE_A ? 4 : 16;
@@ -182,7 +200,7 @@ static void answer_service(struct dns_state *s, const struct cursor *c, const st
     }
     s->scope = a.scope;
     if (a.status == DNS_SERVICE_NODATA || a.count == 0)
-        nodata(s, zone_of(s, node), a.ttl);
+        nodata(s, c, zone_of(s, node), a.ttl);
     else if (!write_addresses(s, c, &a))
         s->truncated = true;
 }
@@ -217,8 +235,10 @@ static bool follow_cname(struct dns_state *s, struct cursor *c, const struct dns
     return step(s, c);
 }
 
-/* RFC 6672 3: the DNAME at suffix `label` of the cursor, then the CNAME it implies, with the same TTL. */
-static bool follow_dname(struct dns_state *s, struct cursor *c, const struct dns_node *node, unsigned label)
+/* RFC 6672 3: the DNAME at suffix `label` of the cursor, then the CNAME it implies, with the same
+ * TTL. */
+static bool follow_dname(struct dns_state *s, struct cursor *c, const struct dns_node *node,
+                         unsigned label)
 {
     const struct dns_zones *z = s->zones;
     const struct dns_set *set = dns_node_set(z, node, DNS_TYPE_DNAME);
@@ -226,7 +246,8 @@ static bool follow_dname(struct dns_state *s, struct cursor *c, const struct dns
     unsigned len = dns_get16(target - 2), before = c->name->off[label];
     uint8_t name[DNS_NAME_MAX];
     struct dns_owner owner = {c->sent + before, c->at ? c->at + before : 0};
-    /* at + before holds only in a name that was written without a pointer inside: the question's. */
+    /* at + before holds only in a name that was written without a pointer inside: the question's.
+     */
     if (c->steps)
         owner.at = 0;
     if (!dns_write_set(&s->w, DNS_ANSWER, owner, z, set, set->ttl)) {
@@ -259,10 +280,10 @@ static void answer_any(struct dns_state *s, const struct cursor *c, const struct
         const struct dns_set *set = &z->sets[node->sets];
         fits = dns_write_set(&s->w, DNS_ANSWER, owner_of(c), z, set, set->ttl);
     } else if (node->service != DNS_SERVICE_NONE) {
-        fits = dns_write_record(&s->w, DNS_ANSWER, owner_of(c), DNS_TYPE_HINFO, DNS_CLASS_IN, HINFO_TTL, hinfo,
-                                sizeof hinfo);
+        fits = dns_write_record(&s->w, DNS_ANSWER, owner_of(c), DNS_TYPE_HINFO, DNS_CLASS_IN,
+                                HINFO_TTL, hinfo, sizeof hinfo);
     } else {
-        nodata(s, zone_of(s, node), UINT32_MAX);
+        nodata(s, c, zone_of(s, node), UINT32_MAX);
         return;
     }
     if (!fits)
@@ -279,7 +300,7 @@ static void answer_static(struct dns_state *s, const struct cursor *c, const str
         /* RFC 4035 3.1.4.1: DS is the parent's. */
         bool parent = s->query.qtype == DNS_TYPE_DS && node->flags & DNS_NODE_APEX &&
                       zone->parent != DNS_ZONE_NONE;
-        nodata(s, parent ? &s->zones->zones[zone->parent] : zone, UINT32_MAX);
+        nodata(s, c, parent ? &s->zones->zones[zone->parent] : zone, UINT32_MAX);
         return;
     }
     s->info->kind = DNS_KIND_STATIC;
@@ -290,7 +311,8 @@ static void answer_static(struct dns_state *s, const struct cursor *c, const str
     add_additional(s, set, NULL, &missing);
 }
 
-/* One round of RFC 1034 4.3.2; true: the name was an alias, and the next round takes what it stands for. */
+/* One round of RFC 1034 4.3.2; true: the name was an alias, and the next round takes what it stands
+ * for. */
 static bool round_trip(struct dns_state *s, struct cursor *c)
 {
     const struct dns_zones *z = s->zones;
@@ -319,7 +341,7 @@ static bool round_trip(struct dns_state *s, struct cursor *c)
         if (!node->wildcard) {
             s->rcode = DNS_RCODE_NXDOMAIN;
             s->info->kind = DNS_KIND_NXDOMAIN;
-            write_soa(s, zone_of(s, node), UINT32_MAX);
+            write_soa(s, c, zone_of(s, node), UINT32_MAX);
             return false;
         }
         node = &z->nodes[node->wildcard];
@@ -328,7 +350,8 @@ static bool round_trip(struct dns_state *s, struct cursor *c)
         answer_service(s, c, node);
         return false;
     }
-    if (PM_UNLIKELY(node->flags & DNS_NODE_CNAME) && qtype != DNS_TYPE_ANY && !dns_node_set(z, node, qtype))
+    if (PM_UNLIKELY(node->flags & DNS_NODE_CNAME) && qtype != DNS_TYPE_ANY &&
+        !dns_node_set(z, node, qtype))
         return follow_cname(s, c, node);
     if (qtype == DNS_TYPE_ANY)
         answer_any(s, c, node);

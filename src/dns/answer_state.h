@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One answer in the making; for answer*.c only. answer.c frames it (header, EDNS, limits), answer_lookup.c finds what to say,
- * answer_chaos.c says who we are.
+ * One answer in the making; for answer*.c only. answer.c frames it (header, EDNS, limits),
+ * answer_lookup.c finds what to say, answer_chaos.c says who we are.
  */
 #ifndef PM_DNS_ANSWER_STATE_H
 #define PM_DNS_ANSWER_STATE_H

@@ -5,23 +5,25 @@
 
 enum { OPT_FIXED = 10 }; /* type, class, TTL, length behind the owner */
 
-/* The qname at offset 12: checks, finds the labels, lower-cases, in one walk plus one pass of words. */
+/* The qname at offset 12: checks, finds the labels, lower-cases, in one walk plus one pass of
+ * words. */
 static int parse_qname(const uint8_t *pkt, size_t len, struct dns_name *name)
 {
     size_t p = DNS_HEADER_SIZE;
     unsigned labels = 0;
-    /* Labels of a name of 255 bytes cannot be more than 127, so the length check bounds off[] too. */
+    /* A name of 255 bytes has at most 127 labels, so this bounds off[] too. */
+    size_t end = len < DNS_HEADER_SIZE + DNS_NAME_MAX ? len : DNS_HEADER_SIZE + DNS_NAME_MAX;
     for (;;) {
-        if (PM_UNLIKELY(p >= len))
+        if (PM_UNLIKELY(p >= end))
             return PM_ESHORT;
         unsigned c = pkt[p];
         name->off[labels] = (uint8_t)(p - DNS_HEADER_SIZE);
         if (c == 0)
             break;
-        p += c + 1;
         /* Compression makes no sense in the first name of a packet. */
-        if (PM_UNLIKELY(c > DNS_LABEL_MAX || p > DNS_HEADER_SIZE + DNS_NAME_MAX - 1))
+        if (PM_UNLIKELY(c > DNS_LABEL_MAX))
             return PM_EPROTO;
+        p += c + 1;
         labels++;
     }
     size_t n = p + 1 - DNS_HEADER_SIZE;
@@ -119,7 +121,8 @@ static int parse_opt(const uint8_t *p, struct dns_query *q)
     e->dnssec_ok = p[7] & 0x80;
     if (e->version != 0)
         return DNS_RCODE_BADVERS; /* its options may mean anything */
-    return parse_options(p + 1 + OPT_FIXED, dns_get16(p + 9), e);
+    unsigned len = dns_get16(p + 9);
+    return len ? parse_options(p + 1 + OPT_FIXED, len, e) : DNS_RCODE_NOERROR;
 }
 
 /* Everything behind the question. *at is where it starts. */
@@ -162,8 +165,9 @@ static int parse_tail(struct dns_query *q, size_t at)
     const uint8_t *opt = q->packet + at;
     if (counts == htobe64(1ull << 48) && at == q->len)
         return DNS_RCODE_NOERROR;
-    if (PM_LIKELY(counts == htobe64(1ull << 48 | 1) && at + 1 + OPT_FIXED <= q->len && opt[0] == 0 &&
-                  dns_get16(opt + 1) == DNS_TYPE_OPT && at + 1 + OPT_FIXED + dns_get16(opt + 9) == q->len))
+    if (PM_LIKELY(counts == htobe64(1ull << 48 | 1) && at + 1 + OPT_FIXED <= q->len &&
+                  opt[0] == 0 && dns_get16(opt + 1) == DNS_TYPE_OPT &&
+                  at + 1 + OPT_FIXED + dns_get16(opt + 9) == q->len))
         return parse_opt(opt, q);
     return parse_records(q, at);
 }
@@ -187,12 +191,7 @@ static int judge(struct dns_query *q)
     q->qclass = dns_get16(pkt + at + 2);
     q->question_len = (uint16_t)(q->name.len + 4);
     q->has_question = true;
-    int verdict = parse_tail(q, at + 4);
-    if (PM_LIKELY(!dns_type_is_meta(q->qtype)) || verdict != DNS_RCODE_NOERROR)
-        return verdict;
-    bool nonsense = q->qtype == 0 || q->qtype == DNS_TYPE_OPT || q->qtype == DNS_TYPE_TSIG ||
-                    q->qtype == DNS_TYPE_TKEY;
-    return nonsense ? DNS_RCODE_FORMERR : DNS_RCODE_NOERROR;
+    return parse_tail(q, at + 4);
 }
 
 int dns_query_parse(const uint8_t *packet, size_t len, struct dns_query *q)

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One DNS query, taken out of its packet. dns_query_parse judges the packet as well: verdict says whether it deserves an answer,
- * an error, or silence. Whatever was understood before the fault is filled in, so that an error can carry the question and OPT.
+ * One DNS query, taken out of its packet. dns_query_parse judges the packet as well: verdict says
+ * whether it deserves an answer, an error, or silence. Whatever was understood before the fault is
+ * filled in, so that an error can carry the question and OPT.
  *
  * Silence: shorter than a header, or QR set (answering answers lets two servers talk for ever).
- * FORMERR: QDCOUNT not 1 (RFC 9619), a compressed or malformed qname, records in the answer section, or in the authority section of
- *   anything but IXFR, more than one OPT or an OPT not at the root (RFC 6891 6.1.1), options that overrun, a malformed
- *   client subnet (RFC 7871 7.1.2; two of them as well), bytes behind the last record, a meta type that is no question.
- * NOTIMP: any opcode but QUERY. BADVERS: EDNS version above 0. NOTAUTH: TSIG, for no keys are known here (RFC 8945 5.2).
+ * FORMERR: QDCOUNT not 1 (RFC 9619), a compressed or malformed qname, records in the answer
+ * section, or in the authority section of anything but IXFR, more than one OPT or an OPT not at the
+ * root (RFC 6891 6.1.1), options that overrun, a malformed client subnet (RFC 7871 7.1.2; two of
+ * them as well), bytes behind the last record. NOTIMP: any opcode but QUERY. BADVERS: EDNS version
+ * above 0. NOTAUTH: TSIG, for no keys are known here (RFC 8945 5.2).
  *
- * Memory: pointers (cookie, packet) point into the packet, which must outlive the query. Thread: any. Allocates nothing.
+ * Memory: pointers (cookie, packet) point into the packet, which must outlive the query. Thread:
+ * any. Allocates nothing.
  */
 #ifndef PM_DNS_QUERY_H
 #define PM_DNS_QUERY_H
@@ -38,7 +41,7 @@ struct dns_ecs {
 struct dns_edns {
     bool present, dnssec_ok, nsid, keepalive;
     uint8_t version;
-    uint16_t udp_size; /* as sent; below 512 counts as 512 */
+    uint16_t udp_size;  /* as sent; below 512 counts as 512 */
     uint8_t cookie_len; /* 0 = none; 8 or 16 to 40 otherwise, others are ignored */
     const uint8_t *cookie;
     struct dns_ecs ecs;
@@ -49,7 +52,7 @@ struct dns_query {
     uint16_t len;
     uint16_t id, flags; /* flags: as sent, DNS_FLAG_* */
     uint8_t opcode;
-    bool has_question; /* name, qtype, qclass and question_len hold */
+    bool has_question;     /* name, qtype, qclass and question_len hold */
     uint16_t question_len; /* bytes of the question section, at offset 12 */
     uint16_t qtype, qclass;
     int verdict;

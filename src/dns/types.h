@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers of DNS: RR types, classes, opcodes, rcodes, EDNS options. One line in a table adds a number together with its
- * mnemonic; types without a line are spelled TYPEnnn (RFC 3597).
+ * The numbers of DNS: RR types, classes, opcodes, rcodes, EDNS options. One line in a table adds a
+ * number together with its mnemonic; types without a line are spelled TYPEnnn (RFC 3597).
  *
- * Thread: any (constant data). Ownership: texts are static or written into the caller's buffer. Nothing fails but parsing.
+ * Thread: any (constant data). Ownership: texts are static or written into the caller's buffer.
+ * Nothing fails but parsing.
  */
 #ifndef PM_DNS_TYPES_H
 #define PM_DNS_TYPES_H
@@ -150,7 +151,8 @@ int dns_class_parse(const char *text, uint16_t *class_) PM_MUST_CHECK;
 /* "NXDOMAIN", or "RCODE23" in out. */
 const char *dns_rcode_name(unsigned rcode, char out[DNS_TYPE_TEXT]);
 
-/* Types that exist in queries or messages only and never as zone data (RFC 6895 3.1: OPT and 128 to 255). */
+/* Types that exist in queries or messages only and never as zone data (RFC 6895 3.1: OPT and 128 to
+ * 255). */
 static inline bool dns_type_is_meta(unsigned type)
 {
     return type == 0 || type == DNS_TYPE_OPT || (type >= 128 && type <= 255);

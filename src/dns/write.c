@@ -64,16 +64,24 @@ static bool same(const struct dns_writer *w, uint32_t at, const uint8_t *wire)
     }
 }
 
-static uint32_t find(const struct dns_writer *w, uint64_t hash, const uint8_t *wire)
+static uint32_t find(const struct dns_writer *w, uint64_t hash, const uint8_t *wire, unsigned len)
 {
+    const struct dns_name *q = &w->query->name;
     for (unsigned i = 0; i < w->known; i++) {
-        if (w->suffix[i].hash == (uint32_t)hash && same(w, w->suffix[i].at, wire))
-            return w->suffix[i].at;
+        uint32_t at = w->suffix[i].at, in_question = at - DNS_HEADER_SIZE;
+        if (w->suffix[i].hash != (uint32_t)hash)
+            continue;
+        /* The question's name is at hand in lower case. */
+        if (in_question < q->len
+                ? q->len - in_question == len && memcmp(q->wire + in_question, wire, len) == 0
+                : same(w, at, wire))
+            return at;
     }
     return 0;
 }
 
-static bool write_name(struct dns_writer *w, const uint8_t *wire)
+/* compress false: in full, but later names may point here. */
+static bool write_name(struct dns_writer *w, const uint8_t *wire, bool compress)
 {
     struct dns_name n;
     uint64_t hashes[DNS_LABELS_MAX + 1];
@@ -83,8 +91,8 @@ static bool write_name(struct dns_writer *w, const uint8_t *wire)
         start(w);
     dns_name_set(&n, wire);
     dns_name_hashes(&n, w->seed, hashes);
-    for (i = 0; i < n.labels && !at; i++)
-        at = find(w, hashes[i], n.wire + n.off[i]);
+    for (i = compress ? 0 : n.labels; i < n.labels && !at; i++)
+        at = find(w, hashes[i], n.wire + n.off[i], n.len - n.off[i]);
     if (at)
         i--;
     unsigned plain = n.off[i];
@@ -107,7 +115,7 @@ static bool write_name(struct dns_writer *w, const uint8_t *wire)
 static bool write_owner(struct dns_writer *w, struct dns_owner owner)
 {
     if (!owner.at)
-        return write_name(w, owner.wire);
+        return write_name(w, owner.wire, true);
     if (!room(w, 2))
         return false;
     if (!*owner.wire) {
@@ -119,8 +127,9 @@ static bool write_owner(struct dns_writer *w, struct dns_owner owner)
     return true;
 }
 
-/* Header and data of one record, its names compressed. p is the record as stored. */
-static bool write_compressed(struct dns_writer *w, const uint8_t *p, unsigned before, unsigned names)
+/* Header and data of one record that has names. p is the record as stored. */
+static bool write_with_names(struct dns_writer *w, const uint8_t *p, unsigned before,
+                             unsigned names, bool compress)
 {
     unsigned len = dns_get16(p + 8);
     if (!room(w, RECORD_HEADER + before))
@@ -131,7 +140,7 @@ static bool write_compressed(struct dns_writer *w, const uint8_t *p, unsigned be
     const uint8_t *rdata = p + RECORD_HEADER, *end = rdata + len;
     rdata += before;
     for (; names; names--) {
-        if (!write_name(w, rdata))
+        if (!write_name(w, rdata, compress))
             return false;
         while (*rdata)
             rdata += *rdata + 1;
@@ -160,8 +169,8 @@ bool dns_write_set(struct dns_writer *w, enum dns_section section, struct dns_ow
                    const struct dns_zones *z, const struct dns_set *set, uint32_t ttl)
 {
     unsigned before, names;
-    bool compress = dns_rdata_names(set->type, &before, &names) && set->type != DNS_TYPE_DNAME &&
-                    set->type != DNS_TYPE_SRV;
+    bool has_names = dns_rdata_names(set->type, &before, &names);
+    bool compress = set->type != DNS_TYPE_DNAME && set->type != DNS_TYPE_SRV;
     const uint8_t *p = z->data + set->data;
     struct mark m = mark(w);
     for (unsigned i = 0; i < set->count; i++) {
@@ -171,7 +180,7 @@ bool dns_write_set(struct dns_writer *w, enum dns_section section, struct dns_ow
         if (!owner.at)
             owner.at = *owner.wire ? w->name_at : at;
         uint32_t header = w->len;
-        if (!(compress ? write_compressed(w, p, before, names) : write_plain(w, p)))
+        if (!(has_names ? write_with_names(w, p, before, names, compress) : write_plain(w, p)))
             return undo(w, m);
         dns_put32(w->out + header + 4, ttl);
         p += RECORD_HEADER + dns_get16(p + 8);
@@ -180,7 +189,8 @@ bool dns_write_set(struct dns_writer *w, enum dns_section section, struct dns_ow
     return true;
 }
 
-bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl, const uint8_t *target)
+bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl,
+                     const uint8_t *target)
 {
     struct mark m = mark(w);
     if (!write_owner(w, owner) || !room(w, RECORD_HEADER))
@@ -188,7 +198,7 @@ bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl,
     uint8_t *p = w->out + w->len;
     w->len += RECORD_HEADER;
     uint32_t rdata = w->len;
-    if (!write_name(w, target))
+    if (!write_name(w, target, true))
         return undo(w, m);
     dns_put16(p, DNS_TYPE_CNAME);
     dns_put16(p + 2, DNS_CLASS_IN);
@@ -198,8 +208,9 @@ bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl,
     return true;
 }
 
-bool dns_write_record(struct dns_writer *w, enum dns_section section, struct dns_owner owner, uint16_t type,
-                      uint16_t class_, uint32_t ttl, const uint8_t *rdata, unsigned len)
+bool dns_write_record(struct dns_writer *w, enum dns_section section, struct dns_owner owner,
+                      uint16_t type, uint16_t class_, uint32_t ttl, const uint8_t *rdata,
+                      unsigned len)
 {
     struct mark m = mark(w);
     if (!write_owner(w, owner) || !room(w, RECORD_HEADER + len))

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes a response behind its question: sections in order, whole RRsets or nothing, names compressed. For src/dns only.
+ * Writes a response behind its question: sections in order, whole RRsets or nothing, names
+ * compressed. For src/dns only.
  *
- * Names are compressed in owners and in the rdata of NS, CNAME, PTR, MX and SOA; in no other type (RFC 3597 4), DNAME and SRV not
- * (RFC 6672 2.5, RFC 2782). The table of suffixes starts with the question's; it is filled at the first name that needs it, so that
- * an answer made of addresses never pays for it. Suffixes beyond its size are written in full.
+ * Names are compressed in owners and in the rdata of NS, CNAME, PTR, MX and SOA; in no other type
+ * (RFC 3597 4), DNAME and SRV not (RFC 6672 2.5, RFC 2782), though later names may point into
+ * theirs. The table of suffixes starts with the question's; it is filled at the first name that
+ * needs it, so that an answer made of addresses never pays for it. Suffixes beyond its size are
+ * written in full.
  *
- * Memory: out and the zones are the caller's. Nothing fails: what does not fit is undone, and the function says false.
+ * Memory: out and the zones are the caller's. Nothing fails: what does not fit is undone, and the
+ * function says false.
  */
 #ifndef PM_DNS_WRITE_H
 #define PM_DNS_WRITE_H
@@ -42,9 +46,11 @@ struct dns_owner {
 bool dns_write_set(struct dns_writer *w, enum dns_section section, struct dns_owner owner,
                    const struct dns_zones *z, const struct dns_set *set, uint32_t ttl);
 /* A CNAME made up for a DNAME. */
-bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl, const uint8_t *target);
+bool dns_write_cname(struct dns_writer *w, struct dns_owner owner, uint32_t ttl,
+                     const uint8_t *target);
 /* Any single record of an uncompressible type. */
-bool dns_write_record(struct dns_writer *w, enum dns_section section, struct dns_owner owner, uint16_t type,
-                      uint16_t class_, uint32_t ttl, const uint8_t *rdata, unsigned len);
+bool dns_write_record(struct dns_writer *w, enum dns_section section, struct dns_owner owner,
+                      uint16_t type, uint16_t class_, uint32_t ttl, const uint8_t *rdata,
+                      unsigned len);
 
 #endif

@@ -8,7 +8,8 @@
 
 enum { SLOTS_MIN = 64 };
 
-/* Makes room for one more element; element 0 is left unused where the caller starts counting at 1. */
+/* Makes room for one more element; element 0 is left unused where the caller starts counting at 1.
+ */
 #define GROW(b, array, count, cap)                                                                 \
     do {                                                                                           \
         if ((b)->count == (b)->cap) {                                                              \
@@ -66,8 +67,8 @@ void dns_zones_builder_at(struct dns_zones_builder *b, const char *file, unsigne
     b->files[b->file_count++] = arena_strdup(b->arena, file);
 }
 
-void dns_builder_report(struct dns_zones_builder *b, enum dns_severity severity, uint32_t file, uint32_t line,
-                        unsigned column, const char *fmt, ...)
+void dns_builder_report(struct dns_zones_builder *b, enum dns_severity severity, uint32_t file,
+                        uint32_t line, unsigned column, const char *fmt, ...)
 {
     char text[DNS_NAME_TEXT * 2 + 256];
     va_list ap;
@@ -78,19 +79,24 @@ void dns_builder_report(struct dns_zones_builder *b, enum dns_severity severity,
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    struct dns_report r = {
-        .file = b->files[file], .line = line, .column = column, .severity = severity, .message = text};
+    struct dns_report r = {.file = b->files[file],
+                           .line = line,
+                           .column = column,
+                           .severity = severity,
+                           .message = text};
     b->report(b->ctx, &r);
 }
 
-#define REPORT(b, severity, ...) dns_builder_report(b, severity, (b)->file, (b)->line, 0, __VA_ARGS__)
+#define REPORT(b, severity, ...)                                                                   \
+    dns_builder_report(b, severity, (b)->file, (b)->line, 0, __VA_ARGS__)
 
 static uint32_t slot_of(const struct dns_zones_builder *b, uint64_t hash)
 {
     return (uint32_t)(hash >> 32) & (b->slot_count - 1);
 }
 
-uint32_t dns_builder_find(const struct dns_zones_builder *b, const struct dns_name *n, unsigned label, uint64_t hash)
+uint32_t dns_builder_find(const struct dns_zones_builder *b, const struct dns_name *n,
+                          unsigned label, uint64_t hash)
 {
     const uint8_t *wire = n->wire + n->off[label];
     unsigned len = n->len - n->off[label];
@@ -112,7 +118,8 @@ static void slot_put(struct dns_zones_builder *b, uint64_t hash, uint32_t node)
     b->slots[i] = (struct dns_slot){(uint32_t)hash, node};
 }
 
-static uint32_t node_new(struct dns_zones_builder *b, const struct dns_name *n, unsigned label, uint64_t hash)
+static uint32_t node_new(struct dns_zones_builder *b, const struct dns_name *n, unsigned label,
+                         uint64_t hash)
 {
     unsigned len = n->len - n->off[label];
     if ((b->node_count + 1) > b->slot_count / 2) {
@@ -139,7 +146,8 @@ static uint32_t node_new(struct dns_zones_builder *b, const struct dns_name *n, 
     return node;
 }
 
-uint32_t dns_builder_intern(struct dns_zones_builder *b, const struct dns_name *n, unsigned apex_label)
+uint32_t dns_builder_intern(struct dns_zones_builder *b, const struct dns_name *n,
+                            unsigned apex_label)
 {
     uint64_t hashes[DNS_LABELS_MAX + 1];
     uint32_t parent = 0;
@@ -155,8 +163,8 @@ uint32_t dns_builder_intern(struct dns_zones_builder *b, const struct dns_name *
     return parent;
 }
 
-uint32_t dns_builder_enclosing(const struct dns_zones_builder *b, const struct dns_name *n, unsigned label,
-                               unsigned *apex_label)
+uint32_t dns_builder_enclosing(const struct dns_zones_builder *b, const struct dns_name *n,
+                               unsigned label, unsigned *apex_label)
 {
     uint64_t hashes[DNS_LABELS_MAX + 1];
     dns_name_hashes(n, b->seed, hashes);
@@ -192,7 +200,8 @@ int dns_zone_begin(struct dns_zones_builder *b, const uint8_t *origin)
     return PM_OK;
 }
 
-/* Whether rdata of a type that holds names, or has a fixed form we rely on, is what it should be. */
+/* Whether rdata of a type that holds names, or has a fixed form we rely on, is what it should be.
+ */
 static bool rdata_fits(unsigned type, const uint8_t *rdata, size_t len)
 {
     unsigned before, names;
@@ -245,17 +254,20 @@ int dns_zone_add_rr(struct dns_zones_builder *b, const uint8_t *owner, uint16_t 
     const char *type_name = dns_type_name(type, type_text);
     const uint8_t *origin = bnode_name(b, b->zones[b->zone_count - 1].node);
     if (!dns_name_within(n.wire, origin)) {
-        REPORT(b, DNS_ERROR, "%s %s is out of zone %s", name, type_name, dns_name_format(origin, zone));
+        REPORT(b, DNS_ERROR, "%s %s is out of zone %s", name, type_name,
+               dns_name_format(origin, zone));
         return PM_EINVAL;
     }
-    if (dns_type_is_meta(type) || len > 65535 || ttl > 0x7fffffff || !rdata_fits(type, rdata, len)) {
+    if (dns_type_is_meta(type) || len > 65535 || ttl > 0x7fffffff ||
+        !rdata_fits(type, rdata, len)) {
         REPORT(b, DNS_ERROR, "%s %s: %s", name, type_name,
                dns_type_is_meta(type) ? "this type cannot be zone data"
                : ttl > 0x7fffffff     ? "TTL above 2147483647 (RFC 2181 8)"
                                       : "malformed data");
         return PM_EINVAL;
     }
-    if (b->rdata_len + len > 0xffffffffu || b->names_len > 0xffffff00u || b->record_count == 0x7fffffff) {
+    if (b->rdata_len + len > 0xffffffffu || b->names_len > 0xffffff00u ||
+        b->record_count == 0x7fffffff) {
         REPORT(b, DNS_ERROR, "more zone data than fits");
         return PM_ETOOBIG;
     }
@@ -291,7 +303,8 @@ int dns_zone_add_service(struct dns_zones_builder *b, const uint8_t *name, uint3
 int dns_zone_generate_apex(struct dns_zones_builder *b, const struct dns_apex *apex)
 {
     uint8_t rdata[2 * DNS_NAME_MAX + 20], origin[DNS_NAME_MAX];
-    int m = dns_name_length(apex->mname, DNS_NAME_MAX), r = dns_name_length(apex->rname, DNS_NAME_MAX);
+    int m = dns_name_length(apex->mname, DNS_NAME_MAX),
+        r = dns_name_length(apex->rname, DNS_NAME_MAX);
     if (m < 0 || r < 0 || !apex->ns_count || !b->zone_count) {
         REPORT(b, DNS_ERROR, "a zone needs a primary name, a mailbox name and a name server");
         return PM_EINVAL;
@@ -300,13 +313,15 @@ int dns_zone_generate_apex(struct dns_zones_builder *b, const struct dns_apex *a
     memcpy(origin, name, name[-1]); /* the table of names moves as it grows */
     memcpy(rdata, apex->mname, (size_t)m);
     memcpy(rdata + m, apex->rname, (size_t)r);
-    const uint32_t numbers[5] = {apex->serial, apex->refresh, apex->retry, apex->expire, apex->minimum};
+    const uint32_t numbers[5] = {apex->serial, apex->refresh, apex->retry, apex->expire,
+                                 apex->minimum};
     for (int i = 0; i < 5; i++)
         dns_put32(rdata + m + r + 4 * i, numbers[i]);
     int err = dns_zone_add_rr(b, origin, DNS_TYPE_SOA, apex->ttl, rdata, (size_t)(m + r + 20));
     for (size_t i = 0; !err && i < apex->ns_count; i++) {
         int n = dns_name_length(apex->ns[i], DNS_NAME_MAX);
-        err = dns_zone_add_rr(b, origin, DNS_TYPE_NS, apex->ttl, apex->ns[i], n < 0 ? 0 : (size_t)n);
+        err =
+            dns_zone_add_rr(b, origin, DNS_TYPE_NS, apex->ttl, apex->ns[i], n < 0 ? 0 : (size_t)n);
     }
     return err;
 }

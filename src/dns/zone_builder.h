@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the builder of zones; for zone_build.c (collects), zone_check.c (judges) and zone_freeze.c (packs).
+ * Inside the builder of zones; for zone_build.c (collects), zone_check.c (judges) and zone_freeze.c
+ * (packs).
  *
- * A name met for the first time becomes a bnode, and so do its ancestors up to the zone's apex. Node 0 and file 0 are nobody's.
- * A record that must not be served is not removed but loses its node.
+ * A name met for the first time becomes a bnode, and so do its ancestors up to the zone's apex.
+ * Node 0 and file 0 are nobody's. A record that must not be served is not removed but loses its
+ * node.
  */
 #ifndef PM_DNS_ZONE_BUILDER_H
 #define PM_DNS_ZONE_BUILDER_H
@@ -66,8 +68,8 @@ struct dns_zones_builder {
     uint32_t zone_count, zone_cap;
     uint32_t *services; /* nodes */
     uint32_t service_count, service_cap;
-    uint32_t *order;       /* records by node, then type, then as added; made by dns_builder_check */
-    uint32_t *first;       /* first[n] to first[n + 1]: the part of order that is node n's */
+    uint32_t *order; /* records by node, then type, then as added; made by dns_builder_check */
+    uint32_t *first; /* first[n] to first[n + 1]: the part of order that is node n's */
     bool built;
 };
 
@@ -77,14 +79,17 @@ static inline const uint8_t *bnode_name(const struct dns_zones_builder *b, uint3
 }
 
 /* The node of suffix label of n, or 0. */
-uint32_t dns_builder_find(const struct dns_zones_builder *b, const struct dns_name *n, unsigned label, uint64_t hash);
+uint32_t dns_builder_find(const struct dns_zones_builder *b, const struct dns_name *n,
+                          unsigned label, uint64_t hash);
 /* Node of n, made with its ancestors down from the label where a zone's apex starts. */
-uint32_t dns_builder_intern(struct dns_zones_builder *b, const struct dns_name *n, unsigned apex_label);
-/* The deepest zone whose apex is at or above suffix label of n; DNS_ZONE_NONE if there is none. *apex_label is where it starts. */
-uint32_t dns_builder_enclosing(const struct dns_zones_builder *b, const struct dns_name *n, unsigned label,
-                               unsigned *apex_label);
-void dns_builder_report(struct dns_zones_builder *b, enum dns_severity severity, uint32_t file, uint32_t line,
-                        unsigned column, const char *fmt, ...) PM_PRINTF(6, 7);
+uint32_t dns_builder_intern(struct dns_zones_builder *b, const struct dns_name *n,
+                            unsigned apex_label);
+/* The deepest zone whose apex is at or above suffix label of n; DNS_ZONE_NONE if there is none.
+ * *apex_label is where it starts. */
+uint32_t dns_builder_enclosing(const struct dns_zones_builder *b, const struct dns_name *n,
+                               unsigned label, unsigned *apex_label);
+void dns_builder_report(struct dns_zones_builder *b, enum dns_severity severity, uint32_t file,
+                        uint32_t line, unsigned column, const char *fmt, ...) PM_PRINTF(6, 7);
 /* Resolves, sorts, judges. */
 void dns_builder_check(struct dns_zones_builder *b);
 int dns_builder_freeze(struct dns_zones_builder *b, struct dns_zones **out) PM_MUST_CHECK;

@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 
-#define AT_RECORD(b, severity, r, ...) dns_builder_report(b, severity, (r)->file, (r)->line, 0, __VA_ARGS__)
+#define AT_RECORD(b, severity, r, ...)                                                             \
+    dns_builder_report(b, severity, (r)->file, (r)->line, 0, __VA_ARGS__)
 
-static const char *name_text(const struct dns_zones_builder *b, uint32_t node, char out[DNS_NAME_TEXT])
+static const char *name_text(const struct dns_zones_builder *b, uint32_t node,
+                             char out[DNS_NAME_TEXT])
 {
     return dns_name_format(bnode_name(b, node), out);
 }
@@ -26,8 +28,9 @@ static void link_services(struct dns_zones_builder *b)
         unsigned apex_label;
         dns_name_set(&n, bnode_name(b, node));
         if (dns_builder_enclosing(b, &n, 0, &apex_label) == DNS_ZONE_NONE) {
-            dns_builder_report(b, DNS_ERROR, b->nodes[node].service_file, b->nodes[node].service_line, 0,
-                               "service name %s lies in no zone", name_text(b, node, text));
+            dns_builder_report(b, DNS_ERROR, b->nodes[node].service_file,
+                               b->nodes[node].service_line, 0, "service name %s lies in no zone",
+                               name_text(b, node, text));
             b->nodes[node].service = DNS_SERVICE_NONE;
             continue;
         }
@@ -53,7 +56,8 @@ static void find_zone(struct dns_zones_builder *b, uint32_t node)
     while (b->nodes[up].zone == DNS_ZONE_NONE && b->nodes[up].parent)
         up = b->nodes[up].parent;
     uint32_t zone = b->nodes[up].zone;
-    for (; b->nodes[node].zone == DNS_ZONE_NONE && b->nodes[node].parent; node = b->nodes[node].parent)
+    for (; b->nodes[node].zone == DNS_ZONE_NONE && b->nodes[node].parent;
+         node = b->nodes[node].parent)
         b->nodes[node].zone = zone;
 }
 
@@ -74,7 +78,8 @@ static unsigned flag_of_type(unsigned type)
     }
 }
 
-/* Takes away the parent's records at and below the apex of a deeper zone, and notes what kinds of data each node has. */
+/* Takes away the parent's records at and below the apex of a deeper zone, and notes what kinds of
+ * data each node has. */
 static void claim_records(struct dns_zones_builder *b)
 {
     char text[DNS_NAME_TEXT], type[DNS_TYPE_TEXT];
@@ -89,7 +94,8 @@ static void claim_records(struct dns_zones_builder *b)
             continue;
         unsigned usual = flag_of_type(r->type) & (BNODE_NS | BNODE_ADDRESS);
         if (!usual && r->type != DNS_TYPE_DS)
-            AT_RECORD(b, DNS_WARNING, r, "%s %s is ignored: the name belongs to a deeper zone served here",
+            AT_RECORD(b, DNS_WARNING, r,
+                      "%s %s is ignored: the name belongs to a deeper zone served here",
                       name_text(b, r->node, text), dns_type_name(r->type, type));
         r->node = 0;
     }
@@ -135,12 +141,15 @@ static void judge_hidden(struct dns_zones_builder *b)
                       name_text(b, r->node, text), dns_type_name(r->type, type),
                       name_text(b, n->dname, above));
         bool address = r->type == DNS_TYPE_A || r->type == DNS_TYPE_AAAA;
+        /* DNAME stays, to be told off by judge_single. */
         bool at_cut = n->cut == r->node && (r->type == DNS_TYPE_NS || r->type == DNS_TYPE_DS ||
-                                            r->type == DNS_TYPE_NSEC || r->type == DNS_TYPE_RRSIG);
+                                            r->type == DNS_TYPE_NSEC || r->type == DNS_TYPE_RRSIG ||
+                                            r->type == DNS_TYPE_DNAME);
         if (!n->cut || address || at_cut)
             continue;
-        AT_RECORD(b, DNS_WARNING, r, "%s %s is hidden by the delegation at %s", name_text(b, r->node, text),
-                  dns_type_name(r->type, type), name_text(b, n->cut, above));
+        AT_RECORD(b, DNS_WARNING, r, "%s %s is hidden by the delegation at %s",
+                  name_text(b, r->node, text), dns_type_name(r->type, type),
+                  name_text(b, n->cut, above));
         r->node = 0;
     }
 }
@@ -163,7 +172,8 @@ static void sort_records(struct dns_zones_builder *b)
         next[b->records[i].node + 1]++;
     for (uint32_t i = 0; i < b->node_count; i++)
         next[i + 1] += next[i];
-    /* next[n] moves from the start of node n's part to its end, which is where first[n + 1] must point. */
+    /* next[n] moves from the start of node n's part to its end, which is where first[n + 1] must
+     * point. */
     for (uint32_t i = 0; i < b->record_count; i++)
         b->order[next[b->records[i].node]++] = i;
     for (uint32_t n = 1; n < b->node_count; n++) {
@@ -202,27 +212,32 @@ static void judge_ns(struct dns_zones_builder *b, uint32_t node, const struct br
     const struct bnode *n = &b->nodes[node];
     bool apex = n->flags & BNODE_APEX;
     if (is_wildcard(b, node))
-        AT_RECORD(b, DNS_ERROR, r, "%s: NS at a wildcard means nothing (RFC 4592 4.2)", name_text(b, node, text));
+        AT_RECORD(b, DNS_ERROR, r, "%s: NS at a wildcard means nothing (RFC 4592 4.2)",
+                  name_text(b, node, text));
     const uint8_t *around = bnode_name(b, apex ? b->zones[n->zone].node : node);
     if (dns_name_within(target, around) && !target_has_address(b, target))
-        AT_RECORD(b, DNS_WARNING, r, "%s: name server %s has no address here%s", name_text(b, node, text),
-                  dns_name_format(target, target_text), apex ? "" : " (missing glue)");
+        AT_RECORD(b, DNS_WARNING, r, "%s: name server %s has no address here%s",
+                  name_text(b, node, text), dns_name_format(target, target_text),
+                  apex ? "" : " (missing glue)");
 }
 
-static void judge_single(struct dns_zones_builder *b, uint32_t node, const struct brecord *r, uint32_t count)
+static void judge_single(struct dns_zones_builder *b, uint32_t node, const struct brecord *r,
+                         uint32_t count)
 {
     char text[DNS_NAME_TEXT], type[DNS_TYPE_TEXT];
     struct bnode *n = &b->nodes[node];
     if (count > 1)
-        AT_RECORD(b, DNS_ERROR, r, "%s has %u %s records, only one may be", name_text(b, node, text), count,
-                  dns_type_name(r->type, type));
+        AT_RECORD(b, DNS_ERROR, r, "%s has %u %s records, only one may be",
+                  name_text(b, node, text), count, dns_type_name(r->type, type));
     if (r->type == DNS_TYPE_SOA && !(n->flags & BNODE_APEX))
-        AT_RECORD(b, DNS_ERROR, r, "SOA at %s, which is not the zone's apex", name_text(b, node, text));
+        AT_RECORD(b, DNS_ERROR, r, "SOA at %s, which is not the zone's apex",
+                  name_text(b, node, text));
     if (r->type == DNS_TYPE_DNAME && is_wildcard(b, node))
         AT_RECORD(b, DNS_ERROR, r, "%s: DNAME at a wildcard has no reliable meaning (RFC 4592 4.4)",
                   name_text(b, node, text));
     if (r->type == DNS_TYPE_DNAME && n->flags & BNODE_CNAME)
-        AT_RECORD(b, DNS_ERROR, r, "%s has both CNAME and DNAME (RFC 6672 2.4)", name_text(b, node, text));
+        AT_RECORD(b, DNS_ERROR, r, "%s has both CNAME and DNAME (RFC 6672 2.4)",
+                  name_text(b, node, text));
     if (r->type == DNS_TYPE_DNAME && n->flags & BNODE_NS && !(n->flags & BNODE_APEX))
         AT_RECORD(b, DNS_ERROR, r, "%s has both NS and DNAME below the apex (RFC 6672 2.3)",
                   name_text(b, node, text));
@@ -251,9 +266,10 @@ static void judge_set(struct dns_zones_builder *b, uint32_t node, uint32_t at, u
     bool cname_may_join = first->type == DNS_TYPE_CNAME || first->type == DNS_TYPE_NSEC ||
                           first->type == DNS_TYPE_RRSIG;
     if (n->flags & BNODE_CNAME && !cname_may_join)
-        AT_RECORD(b, DNS_ERROR, first, "%s has CNAME and also %s (RFC 2181 10.1)", name_text(b, node, text),
-                  dns_type_name(first->type, type));
-    bool taken = first->type == DNS_TYPE_A || first->type == DNS_TYPE_AAAA || first->type == DNS_TYPE_CNAME;
+        AT_RECORD(b, DNS_ERROR, first, "%s has CNAME and also %s (RFC 2181 10.1)",
+                  name_text(b, node, text), dns_type_name(first->type, type));
+    bool taken =
+        first->type == DNS_TYPE_A || first->type == DNS_TYPE_AAAA || first->type == DNS_TYPE_CNAME;
     if (n->service != DNS_SERVICE_NONE && taken)
         AT_RECORD(b, DNS_ERROR, first, "%s is a service and also has %s", name_text(b, node, text),
                   dns_type_name(first->type, type));
@@ -261,7 +277,8 @@ static void judge_set(struct dns_zones_builder *b, uint32_t node, uint32_t at, u
         for (uint32_t i = 0; i < count; i++)
             judge_ns(b, node, &b->records[b->order[at + i]]);
     }
-    if (first->type == DNS_TYPE_SOA || first->type == DNS_TYPE_CNAME || first->type == DNS_TYPE_DNAME)
+    if (first->type == DNS_TYPE_SOA || first->type == DNS_TYPE_CNAME ||
+        first->type == DNS_TYPE_DNAME)
         judge_single(b, node, &b->records[b->order[at + count - 1]], count);
 }
 
@@ -274,7 +291,8 @@ static void drop_duplicates(struct dns_zones_builder *b, uint32_t at, uint32_t c
         struct brecord *r = &b->records[b->order[at + i]];
         for (uint32_t k = 0; k < i; k++) {
             const struct brecord *s = &b->records[b->order[at + k]];
-            if (s->node && s->len == r->len && memcmp(b->rdata + s->rdata, b->rdata + r->rdata, r->len) == 0) {
+            if (s->node && s->len == r->len &&
+                memcmp(b->rdata + s->rdata, b->rdata + r->rdata, r->len) == 0) {
                 AT_RECORD(b, DNS_WARNING, r, "%s %s is there twice", name_text(b, r->node, text),
                           dns_type_name(r->type, type));
                 r->node = 0;
@@ -326,7 +344,8 @@ static void judge_zones(struct dns_zones_builder *b)
         if (!z->soas)
             dns_builder_report(b, DNS_ERROR, z->file, z->line, 0, "zone %s has no SOA", text);
         if (!z->apex_ns)
-            dns_builder_report(b, DNS_ERROR, z->file, z->line, 0, "zone %s has no NS at its apex", text);
+            dns_builder_report(b, DNS_ERROR, z->file, z->line, 0, "zone %s has no NS at its apex",
+                               text);
     }
 }
 
@@ -337,8 +356,8 @@ static void judge_services(struct dns_zones_builder *b)
         const struct bnode *n = &b->nodes[b->services[i]];
         if (n->service == DNS_SERVICE_NONE || (!n->cut && !n->dname))
             continue;
-        dns_builder_report(b, DNS_ERROR, n->service_file, n->service_line, 0, "service %s lies %s %s",
-                           name_text(b, b->services[i], text),
+        dns_builder_report(b, DNS_ERROR, n->service_file, n->service_line, 0,
+                           "service %s lies %s %s", name_text(b, b->services[i], text),
                            n->cut ? "in what is delegated at" : "below the DNAME at",
                            name_text(b, n->cut ? n->cut : n->dname, above));
     }

@@ -3,14 +3,17 @@
  * Inside a frozen set of zones; for src/dns only.
  *
  *   slots: hash of a name -> node       nodes: one per name, empty non-terminals included
- *   names: length byte + lower-cased wire name     sets: RRsets, a node's are neighbours     data: records, ready for the wire
+ *   names: length byte + lower-cased wire name     sets: RRsets, a node's are neighbours     data:
+ * records, ready for the wire
  *
- * A record in data is type, class, TTL, length, rdata, just as it stands in a message behind the owner's name; the
- * records of a set follow each other, so a set without names to compress is copied whole but for the owners.
+ * A record in data is type, class, TTL, length, rdata, just as it stands in a message behind the
+ * owner's name; the records of a set follow each other, so a set without names to compress is
+ * copied whole but for the owners.
  *
- * Node 0 and set 0 are nobody's, so that 0 means none. A node knows its wildcard child and the delegation it is at or below: an
- * exact match needs no walk. Without an exact match the longest suffix that has a node is the closest encloser (RFC 4592
- * 3.3.1), for every empty non-terminal has one too.
+ * Node 0 and set 0 are nobody's, so that 0 means none. A node knows its wildcard child and the
+ * delegation it is at or below: an exact match needs no walk. Without an exact match the longest
+ * suffix that has a node is the closest encloser (RFC 4592 3.3.1), for every empty non-terminal has
+ * one too.
  */
 #ifndef PM_DNS_ZONE_DATA_H
 #define PM_DNS_ZONE_DATA_H
@@ -43,7 +46,8 @@ struct dns_slot {
 };
 
 struct dns_zone {
-    uint32_t apex, parent; /* nodes; parent: the zone around this one in the set, an index, or DNS_ZONE_NONE */
+    uint32_t apex,
+        parent; /* nodes; parent: the zone around this one in the set, an index, or DNS_ZONE_NONE */
     uint32_t soa;          /* set */
     uint32_t negative_ttl; /* min(SOA TTL, MINIMUM), RFC 2308 5 */
 };
@@ -64,8 +68,9 @@ struct dns_zones {
 };
 
 /* Node of the suffix of n that starts at label, whose hash is given; NULL if there is none. */
-static inline const struct dns_node *dns_node_at(const struct dns_zones *z, const struct dns_name *n,
-                                                 unsigned label, uint64_t hash)
+static inline const struct dns_node *dns_node_at(const struct dns_zones *z,
+                                                 const struct dns_name *n, unsigned label,
+                                                 uint64_t hash)
 {
     const uint8_t *wire = n->wire + n->off[label];
     unsigned len = n->len - n->off[label];
@@ -83,11 +88,12 @@ static inline const struct dns_node *dns_node_at(const struct dns_zones *z, cons
 }
 
 /*
- * The node of the longest suffix of n that has one; *label is where it starts (0 = n itself). NULL: n is in none of the
- * zones.
+ * The node of the longest suffix of n that has one; *label is where it starts (0 = n itself). NULL:
+ * n is in none of the zones.
  */
-static inline const struct dns_node *dns_node_find(const struct dns_zones *z, const struct dns_name *n,
-                                                   const uint64_t *hashes, unsigned *label)
+static inline const struct dns_node *dns_node_find(const struct dns_zones *z,
+                                                   const struct dns_name *n, const uint64_t *hashes,
+                                                   unsigned *label)
 {
     unsigned i = n->labels > z->max_labels ? n->labels - z->max_labels : 0;
     for (; i <= n->labels; i++) {
@@ -100,8 +106,8 @@ static inline const struct dns_node *dns_node_find(const struct dns_zones *z, co
     return NULL;
 }
 
-static inline const struct dns_set *dns_node_set(const struct dns_zones *z, const struct dns_node *n,
-                                                 unsigned type)
+static inline const struct dns_set *dns_node_set(const struct dns_zones *z,
+                                                 const struct dns_node *n, unsigned type)
 {
     const struct dns_set *s = &z->sets[n->sets];
     for (unsigned i = 0; i < n->set_count; i++) {
@@ -111,7 +117,8 @@ static inline const struct dns_set *dns_node_set(const struct dns_zones *z, cons
     return NULL;
 }
 
-/* Bytes before the first name in the rdata of a type whose names are known here, and how many names; false: no names. */
+/* Bytes before the first name in the rdata of a type whose names are known here, and how many
+ * names; false: no names. */
 static inline bool dns_rdata_names(unsigned type, unsigned *before, unsigned *names)
 {
     *names = 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Master files. Entries are split here, because an error must name the line and column where its entry or word stands and
- * reading must go on behind it; the words of rdata are then ldns's to understand, but for the commonest types.
+ * Master files. Entries are split here, because an error must name the line and column where its
+ * entry or word stands and reading must go on behind it; the words of rdata are then ldns's to
+ * understand, but for the commonest types.
  */
 #include "dns/zone_builder.h"
 
@@ -37,19 +38,20 @@ struct source {
     unsigned line;
     struct word *words;
     unsigned count;
-    bool indented; /* the entry starts with white space: it has the owner of the one before */
-    struct buf text;   /* words of the entry */
+    bool indented;   /* the entry starts with white space: it has the owner of the one before */
+    struct buf text; /* words of the entry */
 };
 
 static void read_source(struct zone_file *f, const char *path, unsigned line);
 
-static void fail(struct source *s, enum dns_severity severity, const struct word *w, const char *message,
-                 const char *what)
+static void fail(struct source *s, enum dns_severity severity, const struct word *w,
+                 const char *message, const char *what)
 {
     struct dns_zones_builder *b = s->zone->b;
     dns_zones_builder_at(b, s->path, w->line);
     s->zone->errors += severity == DNS_ERROR;
-    dns_builder_report(b, severity, b->file, w->line, w->column, what ? "%s: %.200s" : "%s", message, what);
+    dns_builder_report(b, severity, b->file, w->line, w->column, what ? "%s: %.200s" : "%s",
+                       message, what);
 }
 
 static struct word here(const struct source *s)
@@ -72,13 +74,19 @@ static bool read_word(struct source *s)
     const char *from = s->at;
     if (quoted)
         s->at++;
+    bool inside = quoted; /* also in key="value" (RFC 9460 2.1) */
     for (; s->at < s->end && *s->at != '\n'; s->at++) {
         if (*s->at == '\\' && s->at + 1 < s->end && s->at[1] != '\n')
             s->at++;
-        else if (quoted ? *s->at == '"' : strchr(" \t\r;()\"", *s->at) != NULL)
+        else if (*s->at == '"' && quoted)
+            break;
+        else if (*s->at == '"')
+            inside = !inside;
+        else if (!inside && strchr(" \t\r;()", *s->at) != NULL)
             break;
     }
-    if (quoted && (s->at >= s->end || *s->at != '"')) {
+    bool open = quoted ? s->at >= s->end || *s->at != '"' : inside;
+    if (open) {
         fail(s, DNS_ERROR, &start, "this quote is not closed on its line", NULL);
         return false;
     }
@@ -101,7 +109,8 @@ static void skip_line(struct source *s)
         s->at++;
 }
 
-/* The next entry's words. false: end of file. An entry with a fault is reported and comes out empty. */
+/* The next entry's words. false: end of file. An entry with a fault is reported and comes out
+ * empty. */
 static bool read_entry(struct source *s)
 {
     struct word open = {0};
@@ -164,11 +173,30 @@ static bool parse_ttl(const char *text, int64_t *ttl)
         switch (*end) {
         case 0:
             break;
-        case 's': case 'S': end++; break;
-        case 'm': case 'M': unit = 60; end++; break;
-        case 'h': case 'H': unit = 3600; end++; break;
-        case 'd': case 'D': unit = 86400; end++; break;
-        case 'w': case 'W': unit = 604800; end++; break;
+        case 's':
+        case 'S':
+            end++;
+            break;
+        case 'm':
+        case 'M':
+            unit = 60;
+            end++;
+            break;
+        case 'h':
+        case 'H':
+            unit = 3600;
+            end++;
+            break;
+        case 'd':
+        case 'D':
+            unit = 86400;
+            end++;
+            break;
+        case 'w':
+        case 'W':
+            unit = 604800;
+            end++;
+            break;
         default:
             return false;
         }
@@ -212,7 +240,8 @@ static void include(struct source *s)
     dns_zones_builder_at(f->b, s->path, w[0].line);
     read_source(f, path, w[0].line);
     f->depth--;
-    memcpy(f->origin, origin, sizeof origin); /* RFC 1035 5.1: the including file goes on as before */
+    memcpy(f->origin, origin,
+           sizeof origin); /* RFC 1035 5.1: the including file goes on as before */
     memcpy(f->owner, owner, sizeof owner);
     f->has_owner = had_owner;
 }
@@ -231,13 +260,15 @@ static void directive(struct source *s)
             memcpy(f->origin, origin, sizeof origin);
     } else if (strcasecmp(w[0].text, "$TTL") == 0) {
         if (s->count != 2 || !parse_ttl(w[1].text, &f->default_ttl))
-            fail(s, DNS_ERROR, &w[s->count > 1], "$TTL takes one time of at most 2147483647 s", NULL);
+            fail(s, DNS_ERROR, &w[s->count > 1], "$TTL takes one time of at most 2147483647 s",
+                 NULL);
     } else {
         fail(s, DNS_ERROR, &w[0], "unknown directive", w[0].text);
     }
 }
 
-/* ldns takes 70000 for 4464 in a 16-bit field, so numbers are looked at here. Returns the word at fault, or NULL. */
+/* ldns takes 70000 for 4464 in a 16-bit field, so numbers are looked at here. Returns the word at
+ * fault, or NULL. */
 static const struct word *number_too_big(uint16_t type, const struct word *w, unsigned count)
 {
     const ldns_rr_descriptor *d = ldns_rr_descript(type);
@@ -245,7 +276,9 @@ static const struct word *number_too_big(uint16_t type, const struct word *w, un
         return NULL;
     for (unsigned i = 0; i < count && i < ldns_rr_descriptor_maximum(d); i++) {
         ldns_rdf_type t = ldns_rr_descriptor_field_type(d, i);
-        uint64_t max = t == LDNS_RDF_TYPE_INT8 ? 255 : t == LDNS_RDF_TYPE_INT16 ? 65535 : 0xffffffffu;
+        uint64_t max = t == LDNS_RDF_TYPE_INT8    ? 255
+                       : t == LDNS_RDF_TYPE_INT16 ? 65535
+                                                  : 0xffffffffu;
         if (t != LDNS_RDF_TYPE_INT8 && t != LDNS_RDF_TYPE_INT16 && t != LDNS_RDF_TYPE_INT32)
             continue;
         char *end;
@@ -256,7 +289,8 @@ static const struct word *number_too_big(uint16_t type, const struct word *w, un
     return NULL;
 }
 
-/* Parameters of SVCB must be in order of their keys on the wire (RFC 9460 2.2); in the file they may stand in any. */
+/* Parameters of SVCB must be in order of their keys on the wire (RFC 9460 2.2); in the file they
+ * may stand in any. */
 static bool sort_svcb(uint8_t *rdata, size_t len)
 {
     int target = len > 2 ? dns_name_length(rdata + 2, len - 2) : -1;
@@ -291,7 +325,8 @@ static bool sort_svcb(uint8_t *rdata, size_t len)
 }
 
 /* Rdata through ldns; returns its length, or -1 with *why. */
-static int rdata_by_ldns(struct source *s, uint16_t type, unsigned from, uint8_t *out, const char **why)
+static int rdata_by_ldns(struct source *s, uint16_t type, unsigned from, uint8_t *out,
+                         const char **why)
 {
     char type_text[DNS_TYPE_TEXT];
     struct buf line = BUF_INIT;
@@ -303,8 +338,9 @@ static int rdata_by_ldns(struct source *s, uint16_t type, unsigned from, uint8_t
     for (unsigned i = from; i < s->count; i++)
         buf_printf(&line, " %s", s->words[i].text);
     int origin_len = dns_name_length(s->zone->origin, DNS_NAME_MAX);
-    ldns_rdf *origin = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_DNAME, origin_len > 0 ? (size_t)origin_len : 1,
-                                             origin_len > 0 ? s->zone->origin : root);
+    ldns_rdf *origin =
+        ldns_rdf_new_frm_data(LDNS_RDF_TYPE_DNAME, origin_len > 0 ? (size_t)origin_len : 1,
+                              origin_len > 0 ? s->zone->origin : root);
     ldns_status status = ldns_rr_new_frm_str(&rr, buf_str(&line), 0, origin, NULL);
     ldns_rdf_deep_free(origin);
     buf_fini(&line);
@@ -324,7 +360,8 @@ static int rdata_by_ldns(struct source *s, uint16_t type, unsigned from, uint8_t
         }
     }
     ldns_rr_free(rr);
-    if (len >= 0 && (type == DNS_TYPE_SVCB || type == DNS_TYPE_HTTPS) && !sort_svcb(out, (size_t)len)) {
+    if (len >= 0 && (type == DNS_TYPE_SVCB || type == DNS_TYPE_HTTPS) &&
+        !sort_svcb(out, (size_t)len)) {
         *why = "malformed or repeated parameters";
         return -1;
     }
@@ -341,14 +378,16 @@ static int rdata_directly(struct source *s, uint16_t type, unsigned from, uint8_
         return inet_pton(AF_INET, text, out) == 1 ? 4 : -1;
     if (type == DNS_TYPE_AAAA)
         return inet_pton(AF_INET6, text, out) == 1 ? 16 : -1;
-    if (type == DNS_TYPE_NS || type == DNS_TYPE_CNAME || type == DNS_TYPE_PTR || type == DNS_TYPE_DNAME) {
+    if (type == DNS_TYPE_NS || type == DNS_TYPE_CNAME || type == DNS_TYPE_PTR ||
+        type == DNS_TYPE_DNAME) {
         int n = dns_name_parse(text, s->zone->origin, out);
         return n < 0 ? -1 : n;
     }
     return -2;
 }
 
-static void record_ttl(struct zone_file *f, uint16_t type, const uint8_t *rdata, int len, int64_t *ttl)
+static void record_ttl(struct zone_file *f, uint16_t type, const uint8_t *rdata, int len,
+                       int64_t *ttl)
 {
     if (*ttl == TTL_UNSET)
         *ttl = f->default_ttl != TTL_UNSET ? f->default_ttl : f->last_ttl;
@@ -445,7 +484,8 @@ static void read_source(struct zone_file *f, const char *path, unsigned line)
         /* Said where it is wanted: at the $INCLUDE, or at the file itself. */
         if (!line)
             dns_zones_builder_at(f->b, path, 0);
-        dns_builder_report(f->b, DNS_ERROR, f->b->file, line, 0, "cannot read %s: %s", path, err_text(err));
+        dns_builder_report(f->b, DNS_ERROR, f->b->file, line, 0, "cannot read %s: %s", path,
+                           err_text(err));
         f->errors++;
         f->file_err = f->depth ? f->file_err : err;
         buf_fini(&content);

@@ -40,8 +40,8 @@ static void slot_put(struct dns_zones *z, uint64_t hash, uint32_t node)
 }
 
 /* The records order[i .. end) of one type, as a set at set. */
-static void put_set(const struct dns_zones_builder *b, struct dns_zones *z, struct dns_set *set, uint32_t i,
-                    uint32_t end, uint32_t *data)
+static void put_set(const struct dns_zones_builder *b, struct dns_zones *z, struct dns_set *set,
+                    uint32_t i, uint32_t end, uint32_t *data)
 {
     uint32_t ttl = 0xffffffffu;
     for (uint32_t k = i; k < end; k++) {
@@ -84,8 +84,8 @@ static bool run_empty(const struct dns_zones_builder *b, uint32_t i, uint32_t en
     return true;
 }
 
-static void put_node(struct dns_zones_builder *b, struct dns_zones *z, uint32_t n, uint32_t *name, uint32_t *sets,
-                     uint32_t *data)
+static void put_node(struct dns_zones_builder *b, struct dns_zones *z, uint32_t n, uint32_t *name,
+                     uint32_t *sets, uint32_t *data)
 {
     const struct bnode *bn = &b->nodes[n];
     struct dns_node *node = &z->nodes[bn->final];
@@ -153,7 +153,8 @@ int dns_builder_freeze(struct dns_zones_builder *b, struct dns_zones **out)
     z->data = mem_alloc(data_size + 1);
     z->stats.zones = b->zone_count;
     z->stats.bytes = sizeof *z + ((size_t)1 << bits) * sizeof *z->slots +
-                     (z->stats.names + 1) * sizeof *z->nodes + (z->stats.rrsets + 1) * sizeof *z->sets +
+                     (z->stats.names + 1) * sizeof *z->nodes +
+                     (z->stats.rrsets + 1) * sizeof *z->sets +
                      (b->zone_count + 1u) * sizeof *z->zones + names + data_size + 1;
     uint32_t name = 1, sets = 1, data = 0;
     for (uint32_t n = 1; n < b->node_count; n++) {
@@ -163,7 +164,8 @@ int dns_builder_freeze(struct dns_zones_builder *b, struct dns_zones **out)
     for (uint32_t n = 1; n < b->node_count; n++) {
         const struct bnode *bn = &b->nodes[n];
         const uint8_t *text = b->names + bn->name + 1;
-        if ((bn->flags & (BNODE_LIVE | BNODE_APEX)) == BNODE_LIVE && bn->parent && text[0] == 1 && text[1] == '*')
+        if ((bn->flags & (BNODE_LIVE | BNODE_APEX)) == BNODE_LIVE && bn->parent && text[0] == 1 &&
+            text[1] == '*')
             z->nodes[b->nodes[bn->parent].final].wildcard = bn->final;
     }
     put_zones(b, z);

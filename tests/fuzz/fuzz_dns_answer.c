@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as a query against zones with every kind of node. The first byte chooses the surroundings (TCP, subnet, what the
- * service hook says); the rest is the packet. What comes out must be a well-formed response to what went in.
+ * Any bytes as a query against zones with every kind of node. The first byte chooses the
+ * surroundings (TCP, subnet, what the service hook says); the rest is the packet. What comes out
+ * must be a well-formed response to what went in.
  */
 #include <stdlib.h>
 #include "dns/answer.h"
@@ -29,8 +30,8 @@ static void service(void *ctx, const struct dns_service_query *q, struct dns_ser
         a->rdata[i] = bytes;
 }
 
-static void add(struct dns_zones_builder *b, const uint8_t *origin, const char *owner, unsigned type, const char *rdata,
-                size_t len)
+static void add(struct dns_zones_builder *b, const uint8_t *origin, const char *owner,
+                unsigned type, const char *rdata, size_t len)
 {
     uint8_t name[DNS_NAME_MAX];
     MUST(dns_name_parse(owner, origin, name) > 0);
@@ -55,7 +56,9 @@ static struct dns_zones *make(void)
     ADD("d", DNAME, "\1c\1z\0");
     ADD("e", DNAME, "\1f\1z\0");
     ADD("f", DNAME, "\1e\1z\0");
-    ADD("g", DNAME, "\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1z\0");
+    ADD("g", DNAME,
+        "\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g\1g"
+        "\1z\0");
     ADD("q", NS, "\2ns\1q\1z\0");
     ADD("q", NS, "\2ns\1z\0");
     ADD("ns.q", A, "\1\2\3\4");

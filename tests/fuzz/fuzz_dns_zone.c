@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (dns_zones_build(b, &z) == 0) {
         struct dns_answer_env env = {.udp_max = 1232, .client = {.family = ADDR_V4}};
         struct dns_answer_info info;
-        if (err || !dns_answer(z, query, sizeof query - 1, &env, out, sizeof out, &info) || info.rcode != 0)
+        if (err || !dns_answer(z, query, sizeof query - 1, &env, out, sizeof out, &info) ||
+            info.rcode != 0)
             abort();
     } else if (!errors) {
         abort();

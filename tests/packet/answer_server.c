@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The smallest server around dns_answer, for comparing it with others: one thread, UDP and TCP on 127.0.0.1. Usage:
+ * The smallest server around dns_answer, for comparing it with others: one thread, UDP and TCP on
+ * 127.0.0.1. Usage:
  *
  *     answer_server PORT ORIGIN=FILE...
  *
- * A name "svc" in the first zone is a service with two fixed addresses of each family. Prints "ready" once it listens.
+ * A name "svc" in the first zone is a service with two fixed addresses of each family. Prints
+ * "ready" once it listens.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -69,10 +71,12 @@ static struct dns_zones *load(int n, char **args)
 
 static int listener(int type, uint16_t port)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, type, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || (type == SOCK_STREAM && listen(fd, 16) < 0)) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
+        (type == SOCK_STREAM && listen(fd, 16) < 0)) {
         perror("listen");
         exit(1);
     }
@@ -119,7 +123,8 @@ static void on_tcp(const struct dns_zones *z, struct conn *c)
     c->have += (size_t)n;
     env.tcp = true;
     while (c->have >= 2 && c->have >= 2u + dns_get16(c->in)) {
-        size_t want = dns_get16(c->in), len = dns_answer(z, c->in + 2, want, &env, out + 2, 65535, &info);
+        size_t want = dns_get16(c->in),
+               len = dns_answer(z, c->in + 2, want, &env, out + 2, 65535, &info);
         dns_put16(out, (unsigned)len);
         if (!len || write(c->fd, out, len + 2) < 0) {
             hang_up(c);
@@ -154,13 +159,15 @@ int main(int argc, char **argv)
     if (!z)
         return 1;
     env.service = service;
-    int udp = listener(SOCK_DGRAM, (uint16_t)atoi(argv[1])), tcp = listener(SOCK_STREAM, (uint16_t)atoi(argv[1]));
+    int udp = listener(SOCK_DGRAM, (uint16_t)atoi(argv[1])),
+        tcp = listener(SOCK_STREAM, (uint16_t)atoi(argv[1]));
     for (int i = 0; i < CONNS_MAX; i++)
         conns[i].fd = -1;
     puts("ready");
     fflush(stdout);
     for (;;) {
-        struct pollfd p[2 + CONNS_MAX] = {{.fd = udp, .events = POLLIN}, {.fd = tcp, .events = POLLIN}};
+        struct pollfd p[2 + CONNS_MAX] = {{.fd = udp, .events = POLLIN},
+                                          {.fd = tcp, .events = POLLIN}};
         for (int i = 0; i < CONNS_MAX; i++)
             p[2 + i] = (struct pollfd){.fd = conns[i].fd, .events = POLLIN};
         if (poll(p, 2 + CONNS_MAX, -1) < 0)
