@@ -243,6 +243,13 @@ static bool match_keys(struct conf_ctx *ctx, const struct conf_node *node, const
             f->choice = name;
         }
     }
+    for (size_t i = 1; i < o->key_count; i++) {
+        if ((o->keys[i].flags & CONF_ALIAS) && f->value[i] && f->value[i - 1]) {
+            conf_error(ctx, conf_child_key(node, o->keys[i].name), "'%s' and '%s' are the same key, write one of them",
+                       o->keys[i].name, o->keys[i - 1].name);
+            ok = false;
+        }
+    }
     return ok;
 }
 
