@@ -145,7 +145,7 @@ static void test_round_trip(void **state)
     config_free(again);
 }
 
-#define SVC BASE "services:\n" /* services start in line 6 */
+#define SVC BASE "services:\n" /* the services' first line is 6 */
 
 static void test_mistakes(void **state)
 {
@@ -187,25 +187,25 @@ static void test_mistakes(void **state)
         {"a: *b\n", 1, 4, "alias '*b' has no anchor"},
         {"? [a]\n: b\n", 1, 3, "a key must be a plain word, not a list"},
         {"api: {socket-mode: 0999}\n", 1, 20, "'0999' is not an octal mode"},
-        {SVC "  www.example.com: {}\n", 5, 3, "the key 'sites' is missing"},
-        {SVC "  www.example.org: {sites: {paris: 192.0.2.1}}\n", 5, 3,
+        {SVC "  www.example.com: {}\n", 6, 20, "the key 'sites' is missing"},
+        {SVC "  www.example.org: {sites: {paris: 192.0.2.1}}\n", 6, 3,
          "'www.example.org' is under no zone: add `example.org: {ns: [...]}` to `zones`"},
-        {SVC "  a.example.com:\n    chek: tcp\n    sites: {paris: 192.0.2.1}\n", 6, 5,
+        {SVC "  a.example.com:\n    chek: tcp\n    sites: {paris: 192.0.2.1}\n", 7, 5,
          "unknown key 'chek', did you mean 'check'?"},
-        {SVC "  a.example.com: {sites: {pariss: 192.0.2.1}}\n", 5, 27, "unknown site 'pariss', did you mean 'paris'?"},
-        {SVC "  a.example.com: {sites: {paris: 192.0.2.256}}\n", 5, 34, "'192.0.2.256' is not an IPv4 or IPv6"},
-        {SVC "  a.example.com: {sites: {paris: []}}\n", 5, 27, "no address at site 'paris'"},
-        {SVC "  a.example.com: {sites: {paris: [192.0.2.1, 192.0.2.1]}}\n", 5, 27, "192.0.2.1 is here twice"},
-        {SVC "  a.example.com: {policy: closet, sites: {paris: 192.0.2.1}}\n", 5, 27,
+        {SVC "  a.example.com: {sites: {pariss: 192.0.2.1}}\n", 6, 27, "unknown site 'pariss', did you mean 'paris'?"},
+        {SVC "  a.example.com: {sites: {paris: 192.0.2.256}}\n", 6, 34, "'192.0.2.256' is not an IPv4 or IPv6"},
+        {SVC "  a.example.com: {sites: {paris: []}}\n", 6, 27, "no address at site 'paris'"},
+        {SVC "  a.example.com: {sites: {paris: [192.0.2.1, 192.0.2.1]}}\n", 6, 27, "192.0.2.1 is here twice"},
+        {SVC "  a.example.com: {policy: closet, sites: {paris: 192.0.2.1}}\n", 6, 27,
          "unknown policy 'closet', did you mean 'closest'?"},
-        {SVC "  a.example.com: {check: htp, sites: {paris: 192.0.2.1}}\n", 5, 26,
+        {SVC "  a.example.com: {check: htp, sites: {paris: 192.0.2.1}}\n", 6, 26,
          "unknown check 'htp', did you mean 'http'?"},
-        {SVC "  a.example.com: {ttl: 256m, sites: {paris: 192.0.2.1}}\n", 5, 24, "must be from 0s to 4h15m"},
-        {SVC "  a.example.com: {ttl: 1500ms, sites: {paris: 192.0.2.1}}\n", 5, 24, "not a whole number of seconds"},
-        {SVC "  a.example.com: {min-ttl: 2m, sites: {paris: 192.0.2.1}}\n", 5, 28, "is greater than max-ttl"},
-        {SVC "  a.example.com: {all-down: fallback, sites: {paris: 192.0.2.1}}\n", 5, 29, "has no address"},
-        {SVC "  a.example.com: {sites: {paris: 192.0.2.1}}\n  A.example.com: {sites: {paris: 192.0.2.1}}\n", 6, 3,
-         "is taken by the service at t.yaml:5:3"},
+        {SVC "  a.example.com: {ttl: 256m, sites: {paris: 192.0.2.1}}\n", 6, 24, "must be from 0s to 4h15m"},
+        {SVC "  a.example.com: {ttl: 1500ms, sites: {paris: 192.0.2.1}}\n", 6, 24, "not a whole number of seconds"},
+        {SVC "  a.example.com: {min-ttl: 2m, sites: {paris: 192.0.2.1}}\n", 6, 28, "is greater than max-ttl"},
+        {SVC "  a.example.com: {all-down: fallback, sites: {paris: 192.0.2.1}}\n", 6, 29, "has no address"},
+        {SVC "  a.example.com: {sites: {paris: 192.0.2.1}}\n  A.example.com: {sites: {paris: 192.0.2.1}}\n", 7, 3,
+         "is taken by the service at t.yaml:6:3"},
     };
     for (size_t i = 0; i < PM_ARRAY_LEN(cases); i++) {
         struct conf_diag *d = conf_diag_new();
