@@ -159,6 +159,8 @@ static struct conf_node *node_copy(struct builder *b, const struct conf_node *fr
 static void on_alias(struct builder *b, struct fy_event *e)
 {
     const char *name = token_dup(b, e->alias.anchor);
+    if (b->column > 1)
+        b->column--; /* libfyaml marks the name, people look at the star */
     const struct anchor *a = name ? map_get_str(&b->anchors, name) : NULL;
     if (!a) {
         for (uint32_t i = 0; name && i < b->depth; i++) {
