@@ -128,7 +128,7 @@ static void test_alias_and_merge(void **state)
     assert_int_equal(l.v.u, 4);
     assert_int_equal(((const int64_t *)l.v.list.items)[2], 12);
     load_fini(&l);
-    static const char *const bad[] = {"s: &a [*a]\n", "<<: 3\n", "a: 1\n---\nb: 2\n", "s: *nowhere\n"};
+    static const char *const bad[] = {"s: &a [*a]\n", "<<: 3\n", "a: 1\n---\nb: 2\n", "s: *nowhere\n", "s: \xc5*\n", "%YAML 1.2\n---\n"};
     for (size_t i = 0; i < PM_ARRAY_LEN(bad); i++) {
         load_init(&l, "x.yaml", bad[i]);
         assert_int_equal(conf_diag_errors(l.diag), 1);
