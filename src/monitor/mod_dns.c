@@ -32,15 +32,23 @@ static const struct conf_key keys[] = {
      .doc = "Addresses of which one must be in the answer."},
 };
 
+static int rcode_parse(const char *text)
+{
+    char name[DNS_TYPE_TEXT];
+    for (unsigned r = 0; r < 16; r++)
+        if (strcasecmp(text, dns_rcode_name(r, name)) == 0)
+            return (int)r;
+    return -1;
+}
+
 static void check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct dns_params *p = object;
-    int type = dns_type_parse(p->type), rcode = dns_rcode_parse(p->rcode);
-    if (type < 0)
+    int rcode = rcode_parse(p->rcode);
+    if (dns_type_parse(p->type, &p->type_code) != PM_OK)
         conf_error(ctx, conf_child(node, "type") ? conf_child(node, "type") : node, "'%s' is no record type", p->type);
     if (rcode < 0)
         conf_error(ctx, conf_child(node, "rcode") ? conf_child(node, "rcode") : node, "'%s' is no response code", p->rcode);
-    p->type_code = (uint16_t)type;
     p->rcode_code = (uint16_t)rcode;
 }
 
@@ -94,8 +102,8 @@ static bool judge(struct question *q, const uint8_t *data, size_t len, struct pr
     if (err) {
         *out = probe_result_make(PROBE_FAIL, "the reply cannot be parsed");
     } else if (reply.rcode != p->rcode_code) {
-        char name[DNS_MNEMONIC_TEXT];
-        *out = probe_result_make(PROBE_FAIL, "response code %s", dns_rcode_format(reply.rcode, name));
+        char name[DNS_TYPE_TEXT];
+        *out = probe_result_make(PROBE_FAIL, "response code %s", dns_rcode_name(reply.rcode, name));
     } else if (p->authoritative && !reply.authoritative) {
         *out = probe_result_make(PROBE_FAIL, "the answer is not authoritative");
     } else if (p->address.count && !dns_reply_has_address(data, len, p->address.items, p->address.count)) {
@@ -154,9 +162,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     struct question *q = poll->data;
     uint8_t data[REPLY_MAX];
     ssize_t n = recv(q->fd, data, sizeof data, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
     struct probe_result r;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        uv_poll_start(&q->poll, UV_READABLE, on_readable); /* libuv stops after an error */
+        return;
+    }
     if (n < 0) {
         r = probe_result_make(probe_status_from_errno(errno), "%s", strerror(errno));
         finish(q, &r);

@@ -95,7 +95,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     }
 }
 
-static void on_exit(uv_process_t *process, int64_t status, int term_signal)
+static void on_process_exit(uv_process_t *process, int64_t status, int term_signal)
 {
     struct run *r = process->data;
     r->exited = true;
@@ -133,7 +133,7 @@ static void exec_start(struct probe *p)
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE},
                                      {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out},
                                      {.flags = UV_IGNORE}};
-    uv_process_options_t o = {.exit_cb = on_exit, .file = argv[0], .args = argv, .env = envp, .stdio_count = 3, .stdio = stdio,
+    uv_process_options_t o = {.exit_cb = on_process_exit, .file = argv[0], .args = argv, .env = envp, .stdio_count = 3, .stdio = stdio,
                               .flags = UV_PROCESS_DETACHED};
     int err = uv_spawn(p->loop, &r->process, &o);
     free(argv);
@@ -160,7 +160,7 @@ static void exec_cancel(struct probe *p)
         kill(-r->process.pid, SIGKILL); /* its own group: UV_PROCESS_DETACHED made it the leader */
     uv_read_stop((uv_stream_t *)&r->out);
     if (r->exited)
-        close_all(r); /* else on_exit does, once the child has been waited for */
+        close_all(r); /* else on_process_exit does, once the child has been waited for */
 }
 
 const struct conf_object monitor_exec_object = {.name = "exec",

@@ -207,9 +207,17 @@ static void receive(struct stream *s)
 static void on_poll(uv_poll_t *p, int status, int events)
 {
     struct stream *s = p->data;
-    if (status < 0) {
-        end_errno(s, -status);
-        return;
+    int err = 0;
+    socklen_t len = sizeof err;
+    /* libuv stops polling on EPOLLERR and says EBADF; the socket knows better. */
+    if (status < 0 && s->phase != CONNECTING) {
+        s->events = 0;
+        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+        if (err) {
+            end_errno(s, err);
+            return;
+        }
+        events = UV_READABLE;
     }
     if (s->phase == CONNECTING) {
         connected(s);
