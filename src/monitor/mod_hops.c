@@ -6,6 +6,7 @@
  * without a verdict.
  */
 #include <errno.h>
+#include <time.h>
 #include <linux/errqueue.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
