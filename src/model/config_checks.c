@@ -294,7 +294,8 @@ void config_service_check(struct conf_ctx *ctx, const struct conf_node *node, vo
             site[i].priority = i + 1;
     if (!s->sites.count)
         conf_error_mark(ctx, &s->mark, "service '%s' has no site", s->name);
-    if (!s->policy && !said(node, "policy"))
+    /* After an error in `defaults` there is none either, and that has been said. */
+    if (!s->policy && !said(node, "policy") && !conf_diag_errors(conf_tree(ctx)->diag))
         conf_error_mark(ctx, &s->mark, "service '%s' has no policy, and there is no default", s->name);
     if (s->all_down == CFG_ALL_DOWN_FALLBACK && !s->fallback.count)
         conf_error(ctx, spot(node, "all-down"), "all-down is 'fallback', but 'fallback' has no address");

@@ -187,6 +187,7 @@ static void test_mistakes(void **state)
         {"a: *b\n", 1, 4, "alias '*b' has no anchor"},
         {"? [a]\n: b\n", 1, 3, "a key must be a plain word, not a list"},
         {"api: {socket-mode: 0999}\n", 1, 20, "'0999' is not an octal mode"},
+        {SVC "  a.example.com: {sites: {paris: 192.0.2.1}}\ndefaults: {ttl: 9h}\n", 7, 17, "must be from 0s to 4h15m"},
         {SVC "  www.example.com: {}\n", 6, 20, "the key 'sites' is missing"},
         {SVC "  www.example.org: {sites: {paris: 192.0.2.1}}\n", 6, 3,
          "'www.example.org' is under no zone: add `example.org: {ns: [...]}` to `zones`"},
