@@ -244,7 +244,7 @@ int daemon_reload(struct daemon *d, struct buf *report)
         log_error("reload failed, the running configuration stays", "why", err_text(err));
     } else {
         d->stats.reloads++;
-        log_set_level((enum log_level)d->gen->config->node.log_level);
+        log_set_level((enum log_level)(LOG_ERROR + d->gen->config->node.log_level));
         log_notice("configuration loaded", "generation", LOG_U(d->gen->number), "services",
                    LOG_U(d->gen->config->services.count), "checks", LOG_U(monitor_count(d->monitor)), "took_ms",
                    LOG_U(clock_mono_ms(d->clock) - start));
@@ -382,7 +382,7 @@ static int boot(struct daemon *d, struct buf *report)
     if (err)
         return err;
     const struct config *c = g->config;
-    log_init((enum log_level)c->node.log_level, -1);
+    log_init((enum log_level)(LOG_ERROR + c->node.log_level), -1);
     d->gen = NULL;
     raise_file_limit();
     err = open_listeners(d, c, report);

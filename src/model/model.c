@@ -241,11 +241,15 @@ void model_set_metric_mask(struct model *m, uint32_t service, unsigned metrics)
 
 void model_note_compiled(struct model *m, uint32_t service)
 {
-    bool any = false;
-    for (uint32_t v = m->first_vip[service]; v < m->first_vip[service + 1]; v++)
-        any |= m->vips[v].health != HEALTH_DOWN;
-    for (uint32_t v = m->first_vip[service]; any && v < m->first_vip[service + 1]; v++)
-        m->vips[v].last_good = m->vips[v].health != HEALTH_DOWN;
+    static const unsigned families[2] = {ADDR_V4, ADDR_V6};
+    for (unsigned f = 0; f < 2; f++) {
+        bool any = false;
+        for (uint32_t v = m->first_vip[service]; v < m->first_vip[service + 1]; v++)
+            any |= m->vips[v].config->addr.family == families[f] && m->vips[v].health != HEALTH_DOWN;
+        for (uint32_t v = m->first_vip[service]; any && v < m->first_vip[service + 1]; v++)
+            if (m->vips[v].config->addr.family == families[f])
+                m->vips[v].last_good = m->vips[v].health != HEALTH_DOWN;
+    }
 }
 
 /* ---- observations ---- */

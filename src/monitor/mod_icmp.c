@@ -32,10 +32,10 @@ struct family {
     uv_poll_t poll;
     int fd;
     bool raw;
-    struct icmp *owner;
+    struct echoes *owner;
 };
 
-struct icmp {
+struct echoes {
     struct family v4, v6;
     uint16_t id, next;
     uint8_t open_handles;
@@ -44,13 +44,13 @@ struct icmp {
 };
 
 /* What a probe keeps: its slot + 1. */
-static void slot_free(struct icmp *s, struct probe *p)
+static void slot_free(struct echoes *s, struct probe *p)
 {
     s->slots[(uintptr_t)p->state - 1] = NULL;
     p->state = NULL;
 }
 
-static void finish(struct icmp *s, struct probe *p, struct probe_result *r)
+static void finish(struct echoes *s, struct probe *p, struct probe_result *r)
 {
     slot_free(s, p);
     probe_done(p, r);
@@ -69,7 +69,7 @@ static uint16_t checksum(const uint8_t *data, size_t len)
 }
 
 /* The probe that a header and payload belong to, or NULL. A quoted request may be cut after its header (RFC 792). */
-static struct probe *match(struct icmp *s, const uint8_t *echo, size_t len, bool raw, bool quoted)
+static struct probe *match(struct echoes *s, const uint8_t *echo, size_t len, bool raw, bool quoted)
 {
     if (len < HEADER || (raw && (echo[4] << 8 | echo[5]) != s->id))
         return NULL;
@@ -81,7 +81,7 @@ static struct probe *match(struct icmp *s, const uint8_t *echo, size_t len, bool
 
 static void take_packet(struct family *f, const uint8_t *data, size_t len, bool v6)
 {
-    struct icmp *s = f->owner;
+    struct echoes *s = f->owner;
     struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
     struct probe *p = NULL;
     if (f->raw && !v6) { /* IPv4 raw sockets give the IP header, too */
@@ -122,7 +122,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void icmp_start(struct probe *p)
 {
-    struct icmp *s = p->shared;
+    struct echoes *s = p->shared;
     const struct icmp_params *params = p->params;
     bool v6 = p->target.addr.family == ADDR_V6;
     struct family *f = s ? v6 ? &s->v6 : &s->v4 : NULL;
@@ -168,7 +168,7 @@ static void icmp_cancel(struct probe *p)
         slot_free(p->shared, p);
 }
 
-static int family_open(struct icmp *s, struct family *f, uv_loop_t *loop, int domain, int protocol)
+static int family_open(struct echoes *s, struct family *f, uv_loop_t *loop, int domain, int protocol)
 {
     f->owner = s;
     f->raw = true;
@@ -195,7 +195,7 @@ static int family_open(struct icmp *s, struct family *f, uv_loop_t *loop, int do
 
 static int icmp_open(uv_loop_t *loop, void **shared)
 {
-    struct icmp *s = mem_alloc(sizeof *s);
+    struct echoes *s = mem_alloc(sizeof *s);
     s->id = (uint16_t)(hash_seed() ^ (uint64_t)getpid());
     int e4 = family_open(s, &s->v4, loop, AF_INET, IPPROTO_ICMP);
     int e6 = family_open(s, &s->v6, loop, AF_INET6, IPPROTO_ICMPV6);
@@ -205,14 +205,14 @@ static int icmp_open(uv_loop_t *loop, void **shared)
 
 static void on_closed(uv_handle_t *h)
 {
-    struct icmp *s = ((struct family *)h->data)->owner;
+    struct echoes *s = ((struct family *)h->data)->owner;
     if (--s->open_handles == 0)
         free(s);
 }
 
 static void icmp_close(void *shared)
 {
-    struct icmp *s = shared;
+    struct echoes *s = shared;
     struct family *families[] = {&s->v4, &s->v6};
     if (!s->open_handles) {
         free(s);

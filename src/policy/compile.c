@@ -49,12 +49,13 @@ static uint16_t service_sites(const struct cfg_service *svc, uint16_t *out)
 static size_t view_of(struct view_set *set, const struct config *config, const struct geo_db *geo,
                       const struct cfg_service *svc, unsigned reads)
 {
-    uint16_t key[2 + 2 * SNAP_CANDS_MAX];
+    uint16_t key[3 + 2 * SNAP_CANDS_MAX];
     unsigned needs = view_needs(reads);
-    uint16_t n = service_sites(svc, key + 2);
+    uint16_t n = service_sites(svc, key + 3);
     key[0] = (uint16_t)needs;
-    key[1] = n;
-    size_t len = (2u + n) * sizeof key[0];
+    key[1] = (uint16_t)(needs >> 16);
+    key[2] = n;
+    size_t len = (3u + n) * sizeof key[0];
     uintptr_t at = (uintptr_t)map_get(&set->by_key, key, len);
     if (at) {
         set->items[at - 1].users++;
@@ -64,7 +65,7 @@ static size_t view_of(struct view_set *set, const struct config *config, const s
         set->cap = set->cap ? set->cap * 2 : 16;
         set->items = mem_realloc(set->items, set->cap * sizeof *set->items);
     }
-    struct snap_view *v = view_new(config, geo, needs, key + 2, n, set->count >= OWN_RANGES_MAX);
+    struct snap_view *v = view_new(config, geo, needs, key + 3, n, set->count >= OWN_RANGES_MAX);
     set->items[set->count] = (struct view_entry){v, reads, 1};
     map_put(&set->by_key, memcpy(arena_bytes(set->keys, len), key, len), len, (void *)(++set->count));
     return set->count - 1;
@@ -140,7 +141,7 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
                                 .flapping = v->flapping,
                                 .last_good = v->last_good,
                                 .weight = vip_weight(v, addr_family),
-                                .cost = (float)v->config->cost,
+                                .cost = (float)(v->at->cost + v->config->cost),
                                 .max_connections = v->config->max_connections};
         memcpy(c->metric, v->metric, sizeof c->metric);
         memcpy(c->address, v->config->addr.bytes, sizeof c->address);

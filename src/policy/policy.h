@@ -37,6 +37,7 @@ enum stage_reads {
     READS_GEO_LEVEL = 32,
     READS_MATCH = 64,
     READS_REQUEST = 128, /* the query itself: hash */
+    READS_MATCH_SHIFT = 16, /* from here on: which MATCH_* bits */
 };
 
 struct policy_run;

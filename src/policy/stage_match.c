@@ -3,7 +3,7 @@
 
 enum { BY_ANY, BY_COUNTRY, BY_CONTINENT, BY_REGION, BY_ASN, BY_PREFIX };
 static const char *const by_names[] = {"any", "country", "continent", "region", "asn", "prefix", NULL};
-static const uint8_t by_bits[] = {0xff, MATCH_COUNTRY, MATCH_CONTINENT, MATCH_REGION, MATCH_ASN, MATCH_PREFIX};
+static const uint8_t by_bits[] = {MATCH_COUNTRY | MATCH_CONTINENT | MATCH_REGION | MATCH_ASN | MATCH_PREFIX, MATCH_COUNTRY, MATCH_CONTINENT, MATCH_REGION, MATCH_ASN, MATCH_PREFIX};
 
 struct match {
     int by;
@@ -55,7 +55,7 @@ static void match_run(const void *params, struct policy_run *r)
 
 static unsigned match_reads(const void *params)
 {
-    return READS_MATCH;
+    return READS_MATCH | (unsigned)by_bits[((const struct match *)params)->by] << READS_MATCH_SHIFT;
 }
 
 const struct stage stage_match = {

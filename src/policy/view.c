@@ -11,7 +11,7 @@ enum { SIGNATURE_MAX = 4 }; /* bytes of a signature per site */
 
 unsigned view_needs(unsigned reads)
 {
-    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_GEO_LEVEL | READS_MATCH);
+    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_GEO_LEVEL | READS_MATCH | 0xffu << READS_MATCH_SHIFT);
 }
 
 /* Steps of 5 % from 10 km on; nearer is all the same to an address database. */
@@ -78,17 +78,19 @@ static void signature(const struct snap_feature *f, unsigned n, unsigned reads, 
 {
     for (unsigned i = 0; i < n; i++, out += SIGNATURE_MAX) {
         unsigned distance = 0;
-        if (isnan(f[i].distance_km))
+        if (!(reads & (READS_DISTANCE | READS_DISTANCE_VALUE)))
+            distance = 0;
+        else if (isnan(f[i].distance_km))
             distance = 0xffff;
         else if (reads & READS_DISTANCE_VALUE)
             distance = distance_step(f[i].distance_km) + 1;
-        else if (reads & READS_DISTANCE)
+        else
             for (unsigned j = 0; j < n; j++)
                 distance += f[j].distance_km < f[i].distance_km;
         out[0] = (uint8_t)(distance >> 8);
         out[1] = (uint8_t)distance;
         out[2] = reads & READS_GEO_LEVEL ? f[i].geo_level : 0;
-        out[3] = reads & READS_MATCH ? f[i].match : 0;
+        out[3] = (uint8_t)(f[i].match & reads >> READS_MATCH_SHIFT);
     }
 }
 

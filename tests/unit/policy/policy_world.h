@@ -38,7 +38,7 @@ static const char pw_sites[] = "sites:\n"
                                " serves: {asns: [64500], countries: [MX], prefixes: [198.51.100.0/24]}}\n"
                                "  tokyo: {location: [35.68, 139.69], country: JP, continent: AS, cost: 4,"
                                " serves: {continents: [OC], regions: [pacific-rim]}}\n"
-                               "zones: {example.com: {}}\n"
+                               "zones: {example.com: {ns: [ns1.example.com]}}\n"
                                "node: {state: ''}\n";
 
 static const struct {
@@ -88,7 +88,7 @@ static struct pw *pw_new(const char *services)
     struct pw *w = mem_alloc(sizeof *w);
     struct buf text = BUF_INIT, errors = BUF_INIT;
     struct config_registries reg = {&policy_stage_registry, &monitor_check_registry,
-                                    (const struct config_preset *)policy_presets};
+                                    policy_presets, NULL};
     struct conf_diag *diag = conf_diag_new();
     buf_printf(&text, "%sservices:\n%s", pw_sites, services);
     int err = config_load_text("test", buf_str(&text), text.len, &reg, &w->config, diag);

@@ -110,7 +110,7 @@ static void test_cases(void **state)
     for (size_t i = 0; i < PM_ARRAY_LEN(cases); i++) {
         char yaml[1024];
         snprintf(yaml, sizeof yaml,
-                 "  www.example.com:\n    addresses: 0\n    check: tcp\n    %s\n    " ALL_SITES "\n", cases[i].service);
+                 "  www.example.com:\n    addresses: all\n    check: tcp\n    %s\n    " ALL_SITES "\n", cases[i].service);
         struct pw *w = pw_new(yaml);
         for (unsigned k = 0; k < 4 && cases[i].seen[k].vip; k++)
             pw_observe(w, 0, cases[i].seen[k].vip, cases[i].seen[k].health, cases[i].seen[k].metric, cases[i].seen[k].value);
@@ -124,7 +124,7 @@ static void test_cases(void **state)
 
 static void test_overrides(void **state)
 {
-    struct pw *w = pw_new("  www.example.com:\n    addresses: 0\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  www.example.com:\n    addresses: all\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n");
     struct overrides o;
     overrides_init(&o);
     assert_int_equal(overrides_set(&o, "paris", OVERRIDE_DISABLE, 1, 0), 0);
@@ -217,7 +217,7 @@ static void test_scopes(void **state)
     assert_int_equal(pw_ask(w, 0, 0, LYON).scope, 26);
     assert_int_equal(pw_ask(w, 1, 0, LYON).scope, 0);
     assert_int_equal(pw_ask(w, 2, 0, "198.51.100.7").scope, 24);
-    assert_int_equal(pw_ask(w, 2, 0, "192.0.2.1").scope, 5); /* 192.0.0.0/5 holds no served prefix ... */
+    assert_int_equal(pw_ask(w, 2, 0, "192.0.2.1").scope, 6); /* 192.0.0.0/6 is the widest without 198.51.100.0/24 */
     assert_int_equal(pw_ask(w, 0, 0, "2001:db8:1::1").scope, 48);
     /* Every address inside a scope gets the same answer. */
     srand(7);
@@ -300,7 +300,7 @@ static void test_explain_agrees(void **state)
     struct history *h = history_new(16, 0);
     for (size_t p = 0; p < PM_ARRAY_LEN(policies); p++) {
         char yaml[512];
-        snprintf(yaml, sizeof yaml, "  www.example.com:\n    addresses: 0\n    check: tcp\n    policy: %s\n    " ALL_SITES "\n",
+        snprintf(yaml, sizeof yaml, "  www.example.com:\n    addresses: all\n    check: tcp\n    policy: %s\n    " ALL_SITES "\n",
                  policies[p]);
         struct pw *w = pw_new(yaml);
         pw_observe(w, 0, P, HEALTH_UP, METRIC_RESPONSE, 80);
