@@ -40,7 +40,8 @@ struct api_host {
     int (*override)(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report);
     /* The very DNS answer for name, type ("A", "AAAA", any) and client as the answering threads would give it:
      * {"bytes": hex, "rcode": .., "flags": [..], "answer": [{name,ttl,class,type,data}], "authority": [], "additional": []}.
-     * name may be outside every zone. NULL = the name or type is no name or type. */
+     * name may be outside every zone. NULL = the name or type is no name or type. client NULL: a query without client
+     * subnet from nowhere in particular. */
     json_t *(*answer)(void *ctx, const char *name, const char *type, const struct addr *client, unsigned client_len);
     /* Which service a name belongs to (its own name or an alias), or -1. */
     int64_t (*service_of)(void *ctx, const char *name);

@@ -110,14 +110,24 @@ static bool target_matches(const struct target *t, const struct model *m, const 
     return word_matches(t, place, site) || word_matches(t, place, addr_format(&v->config->addr, address));
 }
 
-size_t overrides_match_count(const struct model *m, const char *target)
+size_t overrides_match(const struct model *m, const char *target, overrides_match_fn *fn, void *ctx)
 {
     struct target t;
     size_t n = 0;
     target_parse(target, &t);
-    for (uint32_t v = 0; v < model_vip_count(m); v++)
-        n += target_matches(&t, m, model_vip(m, v));
+    for (uint32_t v = 0; v < model_vip_count(m); v++) {
+        if (!target_matches(&t, m, model_vip(m, v)))
+            continue;
+        n++;
+        if (fn)
+            fn(ctx, v);
+    }
     return n;
+}
+
+size_t overrides_match_count(const struct model *m, const char *target)
+{
+    return overrides_match(m, target, NULL, NULL);
 }
 
 void overrides_apply(const struct overrides *o, struct model *m)

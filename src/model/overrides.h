@@ -35,6 +35,9 @@ int overrides_set(struct overrides *o, const char *target, enum override what, u
 bool overrides_expire(struct overrides *o, uint64_t now_ms);
 /* When the next one runs out (wall ms); 0 = none will. */
 uint64_t overrides_next_expiry(const struct overrides *o);
+/* Calls fn (may be NULL) with every VIP of the model a target means; returns how many. */
+typedef void overrides_match_fn(void *ctx, uint32_t vip);
+size_t overrides_match(const struct model *m, const char *target, overrides_match_fn *fn, void *ctx);
 /* How many VIPs of the model a target means. */
 size_t overrides_match_count(const struct model *m, const char *target);
 /* Sets every VIP's override from the list and marks changed services dirty. */
