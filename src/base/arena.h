@@ -27,7 +27,14 @@ char *arena_printf(struct arena *a, const char *fmt, ...) PM_PRINTF(2, 3) __attr
 size_t arena_size(const struct arena *a);
 
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
-#define ARENA_ARRAY(a, type, n) ((type *)arena_alloc((a), sizeof(type) * (size_t)(n)))
+/* A product that does not fit stops the process as a lack of memory does. */
+#define ARENA_ARRAY(a, type, n) ((type *)arena_alloc((a), arena_product(sizeof(type), (size_t)(n))))
+
+static inline size_t arena_product(size_t size, size_t n)
+{
+    size_t product;
+    return __builtin_mul_overflow(size, n, &product) ? (size_t)-1 : product;
+}
 
 /* malloc family for long-lived objects with their own free: abort with a message instead of NULL. */
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));          /* zeroed */

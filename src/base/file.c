@@ -53,7 +53,10 @@ int file_replace(const char *path, const void *data, size_t len, unsigned mode)
     char tmp[PATH_MAX];
     if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp)
         return PM_ETOOBIG;
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    /* What a crash left there, or somebody planted, may have another mode or be a link: always a new file. */
+    if (unlink(tmp) != 0 && errno != ENOENT)
+        return err_from_errno(errno);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return err_from_errno(errno);
     int err = write_all(fd, data, len);

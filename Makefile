@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# A front for meson: it gets what is missing and says what there is to do.
+FUZZ_SECONDS ?= 600
+
+help:
+	@echo 'make build     compile the daemon: build/src/main/pointsman'
+	@echo 'make demo      build, then run a demonstration on loopback addresses'
+	@echo 'make check     all checks and tests; ends with "N passed, N failed"'
+	@echo 'make fuzz      run every fuzz harness FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make bench     measure answering speed beside other servers'
+	@echo 'make install   install under /usr/local (DESTDIR= is honoured)'
+	@echo 'make format    clang-format all sources'
+	@echo 'make clean     remove build directories'
+
+build:
+	@tools/deps build
+	@[ -e build/build.ninja ] || meson setup build -Dtests=false
+	ninja -C build
+
+# Whoever may not write build/ runs what somebody else has built there.
+demo:
+	@if [ ! -e build ] || [ -w build ]; then $(MAKE) --no-print-directory build; fi
+	@exec build/src/main/pointsman demo
+
+check:
+	@tools/deps build check
+	@tools/check
+
+fuzz:
+	@tools/deps build check
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/check fuzz
+
+bench:
+	@tools/deps build check bench
+	@tools/bench
+
+install: build
+	meson install --no-rebuild -C build
+
+format:
+	@command -v clang-format >/dev/null || { echo 'clang-format is missing: apt-get install clang-format'; exit 1; }
+	find src tests -name '*.[ch]' -exec clang-format -i {} +
+
+clean:
+	rm -rf build build-check build-sanitize build-fuzz
+
+.PHONY: help build demo check fuzz bench install format clean
