@@ -99,8 +99,8 @@ json_t *api_policies(struct api_call *c)
 {
     static const char *const kinds[] = {"filter", "score", "group", "weight", "choose"};
     json_t *presets = json_array(), *stages = json_array();
-    for (const struct policy_preset *p = policy_presets; p->name; p++)
-        json_array_append_new(presets, json_pack("{s:s, s:s, s:s}", "name", p->name, "stages", p->stages, "doc", p->doc));
+    for (const struct config_preset *p = policy_presets; p->name; p++)
+        json_array_append_new(presets, json_pack("{s:s, s:s, s:s}", "name", p->name, "stages", p->text, "doc", p->doc));
     for (const struct stage *const *s = policy_stages; *s; s++)
         json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name", (*s)->object.name, "kind", kinds[(*s)->kind], "doc",
                                                 (*s)->object.doc));

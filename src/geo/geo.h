@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include "base/addr.h"
 #include "base/buf.h"
-#include "conf/schema.h"
 
 enum { GEO_PLACE_NONE = 0 }; /* place 0: nothing known */
 

@@ -7,7 +7,7 @@
 #include "policy/director.h"
 
 /* The director's and the packet writer's lists are the same bytes. */
-_Static_assert(SNAP_CANDS_MAX == DNS_SERVICE_ADDRS_MAX, "one limit for addresses in an answer");
+_Static_assert((int)SNAP_CANDS_MAX == (int)DNS_SERVICE_ADDRS_MAX, "one limit for addresses in an answer");
 
 struct scratch {
     struct director_thread director;

@@ -391,7 +391,8 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
-        err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "");
+        err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
+                        c->api.socket ? c->api.socket : "");
     if (err) {
         generation_free(g);
         return err;

@@ -39,7 +39,7 @@ struct daemon {
     struct respond_service *respond;
     struct api_host host;
     struct control *control;
-    struct metrics *metrics;
+    struct metrics_server *metrics;
     struct daemon_stats stats;
 };
 

@@ -38,6 +38,48 @@ static void geo_report(void *ctx, const char *file, unsigned line, const char *m
         buf_printf(report, "%s: error: %s\n", file, message);
 }
 
+const char *generation_geo_path(const struct conf_choice *source)
+{
+    /* Every kind of source begins with its path. */
+    return *(const char *const *)source->value;
+}
+
+/* The configuration's words for columns are the builder's numbers. */
+_Static_assert((int)CFG_GEO_ASN == (int)GEO_ASN && (int)CFG_GEO_PREFIX == (int)GEO_PREFIX, "one numbering of columns");
+
+static int add_sources(struct geo_builder *b, const struct config *config)
+{
+    int worst = PM_OK;
+    CONFIG_EACH(struct conf_choice, source, config->geo.sources) {
+        const char *path = generation_geo_path(source);
+        int err;
+        if (source->kind == &cfg_geo_mmdb_object) {
+            err = geo_builder_mmdb(b, path);
+        } else if (source->kind == &cfg_geo_rir_object) {
+            err = geo_builder_rir(b, path);
+        } else {
+            const struct cfg_geo_csv *csv = source->value;
+            struct geo_csv_options o = {csv->columns.count ? csv->columns.items : NULL, csv->columns.count,
+                                        csv->separator ? csv->separator[0] : ','};
+            err = geo_builder_csv(b, path, &o);
+        }
+        worst = err ? err : worst;
+    }
+    return worst;
+}
+
+static void add_overrides(struct geo_builder *b, const struct config *config)
+{
+    CONFIG_EACH(struct cfg_geo_override, o, config->geo.overrides) {
+        struct geo_place place = {.has_location = o->location.known, .lat = (float)o->location.lat, .lon = (float)o->location.lon,
+                                  .asn = o->asn, .region = o->region, .city = o->city};
+        snprintf(place.country, sizeof place.country, "%s", o->country ? o->country : "");
+        snprintf(place.continent, sizeof place.continent, "%s", o->continent ? o->continent : "");
+        CONFIG_EACH(struct prefix, p, o->prefixes)
+            geo_builder_override(b, p, &place);
+    }
+}
+
 /* `serves: {prefixes: [...]}` of a site: longest match, so it belongs to the address table. */
 static void add_site_prefixes(struct geo_builder *b, const struct config *config)
 {
@@ -52,9 +94,9 @@ static void add_site_prefixes(struct geo_builder *b, const struct config *config
 int generation_geo(const struct config *config, struct geo_db **out, struct buf *report)
 {
     struct geo_builder *b = geo_builder_new(geo_report, report);
-    int err = config_geo_build(config, b);
-    if (!err)
-        add_site_prefixes(b, config);
+    int err = add_sources(b, config);
+    add_overrides(b, config);
+    add_site_prefixes(b, config);
     if (err)
         geo_builder_free(b);
     else
@@ -139,6 +181,11 @@ int generation_zones(const struct config *config, uint32_t serial, struct dns_zo
         err = dns_zones_build(b, out);
     dns_zones_builder_free(b);
     return worst ? worst : err;
+}
+
+void generation_zones_free(struct dns_zones *z)
+{
+    dns_zones_free(z);
 }
 
 /* ---- all of it ---- */

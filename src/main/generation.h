@@ -49,6 +49,7 @@ const char *generation_geo_path(const struct conf_choice *source);
 int generation_geo(const struct config *config, struct geo_db **out, struct buf *report) PM_MUST_CHECK;
 /* serial: of zones without a file; seconds since 1970, so that it grows with every load (RFC 1982). */
 int generation_zones(const struct config *config, uint32_t serial, struct dns_zones **out, struct buf *report) PM_MUST_CHECK;
+void generation_zones_free(struct dns_zones *z);
 /*
  * All of it but the snapshot, which needs the checks' state first (generation_compile). old (may be NULL) gives health,
  * averages and statistics of what did not change. PM_ECONFIG etc., with everything wrong in report.

@@ -4,7 +4,9 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,7 +29,21 @@ static int state_dir_prepare(const char *dir, const struct passwd *pw)
     return PM_OK;
 }
 
-int priv_drop(const char *user, const char *state_dir)
+/* The service manager makes /run/pointsman as root; the socket in it must be removable when we stop. */
+static void socket_dir_prepare(const char *socket, const struct passwd *pw)
+{
+    char dir[PATH_MAX];
+    snprintf(dir, sizeof dir, "%s", socket);
+    char *slash = strrchr(dir, '/');
+    if (!slash)
+        return;
+    *slash = 0;
+    const char *name = strrchr(dir, '/');
+    if (name && strcmp(name, "/pointsman") == 0 && chown(dir, pw->pw_uid, pw->pw_gid) == 0 && chown(socket, pw->pw_uid, (gid_t)-1) != 0)
+        log_warn("cannot hand over the control socket", "path", socket, "why", strerror(errno));
+}
+
+int priv_drop(const char *user, const char *state_dir, const char *socket)
 {
     struct passwd *pw = NULL;
     if (geteuid() != 0)
@@ -42,6 +58,7 @@ int priv_drop(const char *user, const char *state_dir)
     int err = state_dir_prepare(state_dir, pw);
     if (err || !pw)
         return err;
+    socket_dir_prepare(socket, pw);
     capng_clear(CAPNG_SELECT_BOTH);
     capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
     int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "conf/print.h"
+#include "conf/doc.h"
 
 /* One check and the VIPs it speaks for. */
 struct wire_check {
@@ -37,7 +37,11 @@ static const char *check_text(struct wiring *w, const char **texts, const struct
     struct buf b = BUF_INIT;
     if (texts[c->index])
         return texts[c->index];
-    conf_print_choice(&c->module, &b);
+    json_t *choice = conf_choice_json(&c->module);
+    char *canonical = json_dumps(choice, JSON_COMPACT | JSON_SORT_KEYS);
+    buf_puts(&b, canonical);
+    free(canonical);
+    json_decref(choice);
     texts[c->index] = arena_printf(
         w->arena, "%s every=%" PRIu64 "/%" PRIu64 " timeout=%" PRIu64 " n=%u rise=%u fall=%u avg=%" PRIu64 " flap=%u/%" PRIu64 "/%" PRIu64,
         buf_str(&b), c->interval_ms, c->down_interval_ms, c->timeout_ms, c->iterations, c->rise, c->fall, c->average_ms,
