@@ -102,7 +102,8 @@ struct conf_list conf_files(struct conf_ctx *ctx)
     return (struct conf_list){names, kept};
 }
 
-static void report(struct conf_ctx *ctx, enum conf_severity s, const struct conf_node *node, const char *fmt, va_list ap)
+static void PM_PRINTF(4, 0)
+    report(struct conf_ctx *ctx, enum conf_severity s, const struct conf_node *node, const char *fmt, va_list ap)
 {
     if (node)
         conf_reportv(&ctx->tree, s, node->source, node->line, node->column, fmt, ap);

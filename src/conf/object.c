@@ -205,6 +205,7 @@ struct found {
     const struct conf_node *value[KEYS_MAX];
     const struct conf_node *choice;        /* key node of the inline choice */
     const struct conf_key *choice_key;
+    bool unknown; /* a key nobody knows: likely the choice, misspelt */
 };
 
 static void unknown_key(struct conf_ctx *ctx, const struct conf_node *name, const struct conf_object *o,
@@ -235,12 +236,20 @@ static bool match_keys(struct conf_ctx *ctx, const struct conf_node *node, const
         const struct conf_registry *r = f->choice_key ? conf_registry_of(ctx, f->choice_key) : NULL;
         if (!r || !conf_registry_find(r, name->text)) {
             unknown_key(ctx, name, o, r);
+            f->unknown = true;
             ok = false;
         } else if (f->choice) {
             conf_error(ctx, name, "'%s' is a second %s here, after '%s'", name->text, r->what, f->choice->text);
             ok = false;
         } else {
             f->choice = name;
+        }
+    }
+    for (size_t i = 1; i < o->key_count; i++) {
+        if ((o->keys[i].flags & CONF_ALIAS) && f->value[i] && f->value[i - 1]) {
+            conf_error(ctx, conf_child_key(node, o->keys[i].name), "'%s' and '%s' are the same key, write one of them",
+                       o->keys[i].name, o->keys[i - 1].name);
+            ok = false;
         }
     }
     return ok;
@@ -252,7 +261,7 @@ static bool choice_inline(struct conf_ctx *ctx, const struct conf_node *node, co
     const struct conf_registry *r = conf_registry_of(ctx, k);
     if (f->choice)
         return choice_fill(ctx, f->choice, f->choice->next, r, (struct conf_choice *)(void *)(out + k->offset));
-    if (!(k->flags & CONF_REQUIRED))
+    if (!(k->flags & CONF_REQUIRED) || f->unknown)
         return true;
     struct buf all = BUF_INIT;
     for (size_t i = 0; r && r->kinds[i]; i++)

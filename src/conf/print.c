@@ -128,6 +128,8 @@ static bool is_secret(const struct conf_key *k, const char *field)
 static json_t *key_json(const struct conf_key *k, const char *object)
 {
     const char *field = object + k->offset;
+    if (k->flags & CONF_ALIAS)
+        return NULL;
     if (is_secret(k, field))
         return json_string("(secret)");
     json_t *v = k->flags & CONF_LIST ? list_json(k, (const void *)field) : value_json(k, field);

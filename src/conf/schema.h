@@ -55,6 +55,7 @@ enum conf_flags {
     CONF_SECRET = 4, /* printed as "(secret)" */
     CONF_OFF = 8,    /* `off`, `none` or "" are allowed too and leave the field zero */
     CONF_INLINE = 16, /* CONF_VARIANT only: its choice stands beside the object's keys, `{http: {..}, interval: 5s}` */
+    CONF_ALIAS = 32, /* another spelling of the key before it, for the same field: read, never printed */
 };
 
 struct conf_list {

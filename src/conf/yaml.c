@@ -159,6 +159,8 @@ static struct conf_node *node_copy(struct builder *b, const struct conf_node *fr
 static void on_alias(struct builder *b, struct fy_event *e)
 {
     const char *name = token_dup(b, e->alias.anchor);
+    if (b->column > 1)
+        b->column--; /* libfyaml marks the name, people look at the star */
     const struct anchor *a = name ? map_get_str(&b->anchors, name) : NULL;
     if (!a) {
         for (uint32_t i = 0; name && i < b->depth; i++) {
@@ -363,6 +365,49 @@ static void run(struct builder *b, const struct conf_source *src)
         fy_diag_destroy(diag);
 }
 
+/* Length of the UTF-8 character at s, 0 when it is none (RFC 3629: no overlong form, surrogate, or beyond U+10FFFF). */
+static size_t utf8_len(const unsigned char *s, const unsigned char *end)
+{
+    size_t n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : (*s & 0xf0) == 0xe0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+    if (!n || (size_t)(end - s) < n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
+        (*s == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/*
+ * What must not reach libfyaml 0.7: it never comes back from some broken UTF-8 in a %directive. Configurations need
+ * neither.
+ */
+static bool text_sound(struct builder *b, const struct buf *text)
+{
+    const unsigned char *s = (const unsigned char *)buf_str(text), *end = s + text->len;
+    uint32_t line = 1, column = 1;
+    while (s < end) {
+        size_t n = utf8_len(s, end);
+        if (!n || !*s) {
+            FAIL(b, line, column, "byte 0x%02x here is no text (UTF-8)", *s);
+            return false;
+        }
+        if (*s == '%' && column == 1) {
+            FAIL(b, line, column, "YAML directives ('%%' at the start of a line) are not supported");
+            return false;
+        }
+        column++;
+        if (*s == '\n') {
+            line++;
+            column = 1;
+        }
+        s += n;
+    }
+    return true;
+}
+
 struct conf_node *conf_parse(struct conf_tree *t, uint16_t source)
 {
     const struct conf_source *src = t->sources.items[source];
@@ -371,11 +416,8 @@ struct conf_node *conf_parse(struct conf_tree *t, uint16_t source)
         FAIL(&b, 0, 0, "larger than %zu bytes", t->limits.bytes);
         return NULL;
     }
-    const char *nul = src->text.len ? memchr(src->text.data, 0, src->text.len) : NULL;
-    if (nul) {
-        FAIL(&b, 0, 0, "a NUL byte at offset %zu: this is no text", (size_t)(nul - src->text.data));
+    if (!text_sound(&b, &src->text))
         return NULL;
-    }
     b.stack = mem_alloc(sizeof *b.stack * t->limits.depth);
     if (src->text.len)
         run(&b, src);

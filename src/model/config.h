@@ -52,7 +52,7 @@ struct cfg_node {
     const char *name;  /* default: host name */
     const char *state; /* folder for what survives a restart; NULL = keep nothing */
     const char *user;  /* account to become after the ports are open; NULL = stay. A missing one is no config error. */
-    int log_level;     /* enum log_level */
+    int log_level;     /* 0 error .. 4 debug; LOG_ERROR + log_level is the enum log_level */
 };
 
 struct cfg_tcp {
@@ -198,7 +198,7 @@ struct cfg_vip {
     struct addr addr;
     uint32_t max_connections; /* 0 = not limited */
     double weight;            /* share inside its site */
-    double cost;
+    double cost;              /* added to the site's */
     const struct cfg_checks *checks; /* NULL = as the service */
 };
 
