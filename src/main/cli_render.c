@@ -106,6 +106,14 @@ static void sites(struct text *t, const json_t *d)
         }
 }
 
+static void response_cell(struct table *tb, double ms)
+{
+    if (isnan(ms))
+        table_cell(tb, TEXT_PLAIN, "%s", "");
+    else
+        table_cell(tb, TEXT_PLAIN, "%.4g ms", ms);
+}
+
 static void check_row(struct table *tb, const json_t *c)
 {
     char age[AGE_TEXT], next[AGE_TEXT], expiry[AGE_TEXT];
@@ -116,10 +124,7 @@ static void check_row(struct table *tb, const json_t *c)
     table_cell(tb, TEXT_DIM, "%s", "");
     table_cell(tb, style_of_health(state), "%s%s", state, json_flag(c, "held") ? ", held" : json_has(c, "restored-age-ms") ? ", restored" : "");
     table_cell(tb, TEXT_PLAIN, "%s", "");
-    if (isnan(ms))
-        table_cell(tb, TEXT_PLAIN, "%s", "");
-    else
-        table_cell(tb, TEXT_PLAIN, "%.4g ms", ms);
+    response_cell(tb, ms);
     table_cell(tb, TEXT_DIM, "%s", json_has(c, "checked-ms-ago") ? age_text(json_num(c, "checked-ms-ago", 0), age) : "");
     table_cell(tb, TEXT_DIM, "%s", age_text(json_num(c, "next-in-ms", 0), next));
     struct buf why = BUF_INIT;
@@ -152,7 +157,7 @@ static void vips(struct text *t, const json_t *d)
         table_cell(&tb, style_of_health(health), "%s%s%s", health, json_flag(v, "flapping") ? ", unstable" : "",
                    json_flag(v, "restored") ? ", restored" : "");
         table_cell(&tb, style_of_override(word), "%s", strcmp(word, "none") == 0 ? "" : word);
-        table_cell(&tb, TEXT_PLAIN, isnan(ms) ? "" : "%.4g ms", ms);
+        response_cell(&tb, ms);
         table_cell(&tb, TEXT_DIM, "%s", json_has(v, "seen-ms-ago") ? age_text(json_num(v, "seen-ms-ago", 0), age) : "");
         table_cell(&tb, TEXT_DIM, "%s", "");
         table_cell(&tb, TEXT_DIM, "%s", json_text(v, "why"));

@@ -62,7 +62,7 @@ static void add_styled(struct text *t, enum text_style style, const char *s, siz
         buf_puts(&t->out, "\033[0m");
 }
 
-static char *vformat(const char *fmt, va_list ap)
+static char *PM_PRINTF(1, 0) vformat(const char *fmt, va_list ap)
 {
     struct buf b = BUF_INIT;
     buf_vprintf(&b, fmt, ap);
