@@ -3,12 +3,17 @@
 #include "../cmocka_pm.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include "api/commands.h"
 #include "base/file.h"
@@ -220,6 +225,71 @@ static void test_top(void **state)
     assert_null(strchr(buf_str(&out), '\033'));
 }
 
+/* Reads from a terminal until text appears; false at its end or after 5 s. */
+static bool read_until(int fd, struct buf *b, const char *text)
+{
+    char chunk[4096];
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (text && strstr(buf_str(b), text))
+            return true;
+        if (poll(&p, 1, 5000) <= 0)
+            return false;
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n <= 0) /* EIO: the other side is gone */
+            return false;
+        buf_add(b, chunk, (size_t)n);
+    }
+}
+
+/* Whatever ends it, the screen and the line mode of the terminal come back. */
+static void run_on_terminal(int end_signal)
+{
+    struct winsize w = {.ws_row = 8, .ws_col = 60};
+    struct termios before, during, after;
+    struct buf b = BUF_INIT;
+    int control, terminal, status;
+    setenv(CLI_SOCKET_ENV, server_thread_path(server), 1);
+    assert_int_equal(openpty(&control, &terminal, NULL, NULL, &w), 0);
+    tcgetattr(terminal, &before);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char program[] = "pointsman", top[] = "top", *argv[] = {program, top, NULL};
+        dup2(terminal, 0);
+        dup2(terminal, 1);
+        exit(cli_main(2, argv));
+    }
+    assert_true(read_until(control, &b, "q quit"));
+    tcgetattr(terminal, &during);
+    assert_false(during.c_lflag & ICANON);
+    assert_has(&b, "\033[?1049h");
+    assert_null(strstr(buf_str(&b), "2001:db8::25")); /* below the edge of the screen */
+    assert_int_equal(write(control, "\033[F", 3), 3);
+    assert_true(read_until(control, &b, "2001:db8::25"));
+    if (end_signal)
+        kill(pid, end_signal);
+    else
+        assert_int_equal(write(control, "q", 1), 1);
+    assert_true(read_until(control, &b, "\033[?1049l"));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (end_signal)
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == end_signal);
+    else
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    tcgetattr(terminal, &after);
+    assert_int_equal(after.c_lflag, before.c_lflag);
+    close(terminal);
+    close(control);
+    buf_fini(&b);
+}
+
+static void test_terminal(void **state)
+{
+    run_on_terminal(0);
+    run_on_terminal(SIGTERM);
+    run_on_terminal(SIGHUP);
+}
+
 static void test_docs(void **state)
 {
     struct docs_input in = {.metrics = fake.host.metrics};
@@ -252,7 +322,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_golden), TEST(test_views), TEST(test_usage), TEST(test_unreachable), TEST(test_top), TEST(test_docs),
+        TEST(test_golden), TEST(test_views), TEST(test_usage), TEST(test_unreachable), TEST(test_top), TEST(test_terminal),
+        TEST(test_docs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
