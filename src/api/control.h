@@ -6,8 +6,8 @@
  * A socket left behind by a daemon that died is replaced; one that somebody answers on is not (PM_EINUSE). When it stops,
  * the file is removed if it is still the one it made.
  *
- * Limits: CONTROL_REQUEST_MAX per line, CONTROL_CLIENTS connections, CONTROL_IDLE_MS without a request or without the
- * client taking anything, CONTROL_QUEUE_MAX of answers waiting; while more than CONTROL_QUEUE_PAUSE wait, no further
+ * Limits: CONTROL_REQUEST_MAX per line, CONTROL_CLIENTS connections, CONTROL_IDLE_MS without a request and
+ * without an answer that was taken to its end, CONTROL_QUEUE_MAX of answers waiting; while more than CONTROL_QUEUE_PAUSE wait, no further
  * request of that client is read. Who breaks a limit hears why, if possible, and is disconnected.
  *
  * Thread: control. Memory: owned by struct control; control_stop closes its handles, which the loop must still run for.

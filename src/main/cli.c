@@ -21,13 +21,7 @@ int cli_error(int code, const char *fmt, ...)
     va_end(ap);
     text_add(&t, TEXT_BAD, "pointsman:");
     text_add(&t, TEXT_PLAIN, " ");
-    /* A reload's report has several lines, and they stay lines. */
-    for (char *line = message.data, *next; line && *line; line = next) {
-        next = line + strcspn(line, "\n");
-        text_add(&t, TEXT_PLAIN, "%.*s", (int)(next - line), line);
-        text_line(&t);
-        next += *next == '\n';
-    }
+    text_lines(&t, buf_str(&message)); /* a reload's report has several */
     buf_fini(&message);
     text_flush(&t, STDERR_FILENO);
     return code;

@@ -218,10 +218,7 @@ static void word(struct text *t, const json_t *d)
         text_add(t, TEXT_WARN, "In force, but not written to disk: a restart forgets it.");
         text_line(t);
     }
-    if (*json_text(d, "report")) {
-        text_wrap(t, TEXT_PLAIN, 0, 0, json_text(d, "report"));
-        text_line(t);
-    }
+    text_lines(t, json_text(d, "report"));
 }
 
 static void overrides(struct text *t, const json_t *d)
@@ -252,10 +249,7 @@ static void reload(struct text *t, const json_t *d)
     text_add(t, TEXT_GOOD, "reloaded");
     text_add(t, TEXT_PLAIN, ", generation %lld", (long long)json_int(d, "generation"));
     text_line(t);
-    if (*json_text(d, "report")) {
-        text_wrap(t, TEXT_PLAIN, 0, 0, json_text(d, "report"));
-        text_line(t);
-    }
+    text_lines(t, json_text(d, "report"));
 }
 
 static void check_now(struct text *t, const json_t *d)

@@ -84,6 +84,16 @@ void text_line(struct text *t)
     buf_putc(&t->out, '\n');
 }
 
+void text_lines(struct text *t, const char *s)
+{
+    while (*s) {
+        size_t n = strcspn(s, "\n");
+        add_styled(t, TEXT_PLAIN, s, n);
+        text_line(t);
+        s += n + (s[n] == '\n');
+    }
+}
+
 void text_wrap(struct text *t, enum text_style style, unsigned at, unsigned indent, const char *s)
 {
     unsigned width = t->width ? t->width : 100, column = at;

@@ -24,6 +24,8 @@ struct text {
 void text_init(struct text *t, int fd);
 void text_add(struct text *t, enum text_style style, const char *fmt, ...) PM_PRINTF(3, 4);
 void text_line(struct text *t); /* ends the line */
+/* Lines of s as they are: a caret under a source line stays where it points. Ends the last one. */
+void text_lines(struct text *t, const char *s);
 /* Words of s broken at the width, each line indented; the first line begins where the text is now, at column `at`. */
 void text_wrap(struct text *t, enum text_style style, unsigned at, unsigned indent, const char *s);
 /* Writes all of it to fd and empties it; false when that failed. */

@@ -136,8 +136,10 @@ static int host_reload(void *ctx, struct buf *report)
 {
     if (fake.reload_err)
         buf_puts(report, "p.yaml:3:7: error: unknown key 'sits'\n  sits:\n");
-    else
+    else {
+        buf_puts(report, "p.yaml:9:3: warning: old key\n  | zone:\n  |   ^\n");
         fake.snapshot.generation++;
+    }
     return fake.reload_err;
 }
 static int host_override(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report)

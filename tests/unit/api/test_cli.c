@@ -190,6 +190,8 @@ static void test_usage(void **state)
     assert_has(&out, "layer over what is measured");
     assert_int_equal(run_here("help"), CLI_OK);
     assert_has(&out, "check-now");
+    assert_int_equal(run_here("reload"), CLI_OK);
+    assert_string_equal(buf_str(&out), "reloaded, generation 8\np.yaml:9:3: warning: old key\n  | zone:\n  |   ^\n");
     fake.reload_err = PM_ECONFIG;
     assert_int_equal(run_here("reload"), CLI_FAILED);
     assert_has(&err, "p.yaml:3:7: error: unknown key 'sits'\n  sits:\n"); /* lines stay lines */
