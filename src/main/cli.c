@@ -110,8 +110,8 @@ static int take_positional(struct parsed *p, const char *value)
 {
     const struct api_arg *a = next_positional(p);
     if (!a)
-        return cli_error(CLI_USAGE, "%s: unexpected argument \"%s\" (see `pointsman help %s`)", p->command->name, value,
-                         p->command->name);
+        return cli_error(CLI_USAGE, "%s: unexpected argument \"%s\" (see `pointsman help %s`)", p->command->name,
+                         value, p->command->name);
     return set_arg(p, a, value);
 }
 

@@ -2,9 +2,9 @@
 /*
  * The command line: `pointsman COMMAND [ARGUMENT] [--option VALUE] [--json] [--socket PATH]`.
  *
- * Commands of the daemon (api/commands.h) are sent over its control socket, and what comes back is printed as text or,
- * with --json, as it is. Commands that run here (run, demo, check, docs, top ...) are cli_external: they get their own
- * argc and argv, argv[0] being the command, and return the exit code.
+ * Commands of the daemon (api/commands.h) are sent over its control socket, and what comes back is printed as text
+ * or, with --json, as it is. Commands that run here (run, demo, check, docs, top ...) are cli_external: they get
+ * their own argc and argv, argv[0] being the command, and return the exit code.
  *
  * Exit codes: enum cli_exit. Errors are one line on stderr, starting with "pointsman: ".
  */
@@ -17,7 +17,7 @@
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
 
 #define CLI_SOCKET_DEFAULT "/run/pointsman/control.sock"
-#define CLI_SOCKET_ENV "POINTSMAN_SOCKET"
+#define CLI_SOCKET_ENV     "POINTSMAN_SOCKET"
 
 struct cli_external {
     const char *name;
@@ -40,11 +40,13 @@ struct cli_client {
     struct buf in;
 };
 
-/* CLI_OK; or CLI_UNREACHABLE / CLI_FAILED with the one-line reason in problem. path NULL: the environment's, or the default. */
+/* CLI_OK; or CLI_UNREACHABLE / CLI_FAILED with the one-line reason in problem. path NULL: the environment's, or the
+ * default. */
 int cli_connect(struct cli_client *c, const char *path, struct buf *problem) PM_MUST_CHECK;
-/* Sends a command and waits for its answer's data (a new reference). args is taken over, may be NULL. On failure the code,
- * and problem. */
-int cli_request(struct cli_client *c, const char *cmd, json_t *args, json_t **data, struct buf *problem) PM_MUST_CHECK;
+/* Sends a command and waits for its answer's data (a new reference). args is taken over, may be NULL. On failure the
+ * code, and problem. */
+int cli_request(struct cli_client *c, const char *cmd, json_t *args, json_t **data,
+                struct buf *problem) PM_MUST_CHECK;
 void cli_close(struct cli_client *c);
 
 /* ---- rendering ---- */

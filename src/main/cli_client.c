@@ -16,10 +16,12 @@ static int connect_problem(const char *path, int e, struct buf *problem)
 {
     switch (e) {
     case ENOENT:
-        buf_printf(problem, "no daemon: there is no socket %s (is `pointsman run` running? another path: --socket)", path);
+        buf_printf(problem, "no daemon: there is no socket %s (is `pointsman run` running? another path: --socket)",
+                   path);
         return CLI_UNREACHABLE;
     case ECONNREFUSED:
-        buf_printf(problem, "no daemon: nobody answers on %s (it ended without cleaning up; start it with `pointsman run`)",
+        buf_printf(problem,
+                   "no daemon: nobody answers on %s (it ended without cleaning up; start it with `pointsman run`)",
                    path);
         return CLI_UNREACHABLE;
     case EACCES:
@@ -87,7 +89,7 @@ static ssize_t read_line(struct cli_client *c, struct buf *problem)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            buf_puts(problem, n == 0                                     ? "the daemon closed the connection"
+            buf_puts(problem, n == 0                                    ? "the daemon closed the connection"
                               : errno == EAGAIN || errno == EWOULDBLOCK ? "the daemon does not answer"
                                                                         : strerror(errno));
             return -1;

@@ -30,7 +30,8 @@ static void place_text(const json_t *place, struct buf *out)
     if (json_has(place, "asn"))
         buf_printf(out, "%sAS%lld", out->len ? ", " : "", (long long)json_int(place, "asn"));
     if (json_array_size(location) == 2) {
-        double lat = json_number_value(json_array_get(location, 0)), lon = json_number_value(json_array_get(location, 1));
+        double lat = json_number_value(json_array_get(location, 0)),
+               lon = json_number_value(json_array_get(location, 1));
         buf_printf(out, "%s%.2f° %c %.2f° %c", out->len ? ", " : "", fabs(lat), lat < 0 ? 'S' : 'N', fabs(lon),
                    lon < 0 ? 'W' : 'E');
     }
@@ -59,8 +60,9 @@ static void client(struct text *t, const json_t *e)
     text_add(t, TEXT_PLAIN, "  %s, policy %s", json_text(e, "family"), *policy ? policy : "(written at the service)");
     text_line(t);
     label(t, "class");
-    text_add(t, TEXT_PLAIN, "%lld, scope /%lld: all clients in that prefix are treated alike%s", (long long)json_int(e, "class"),
-             (long long)json_int(e, "scope"), json_flag(e, "compiled") ? "" : "; decided per query");
+    text_add(t, TEXT_PLAIN, "%lld, scope /%lld: all clients in that prefix are treated alike%s",
+             (long long)json_int(e, "class"), (long long)json_int(e, "scope"),
+             json_flag(e, "compiled") ? "" : "; decided per query");
     text_line(t);
 }
 
@@ -81,8 +83,8 @@ static void override_cell(struct table *tb, const json_t *o)
 
 static void candidates(struct text *t, const json_t *e)
 {
-    static const char *const heads[] = {"ADDRESS", "SITE", "HEALTH", "WORD", "RESPONSE", "LOAD", "HOPS", "CONNS", "DISTANCE",
-                                        "WEIGHT", "COST", "SEEN", "WHY"};
+    static const char *const heads[] = {"ADDRESS", "SITE",     "HEALTH", "WORD", "RESPONSE", "LOAD", "HOPS",
+                                        "CONNS",   "DISTANCE", "WEIGHT", "COST", "SEEN",     "WHY"};
     struct table tb;
     size_t i;
     const json_t *c;
@@ -105,7 +107,8 @@ static void candidates(struct text *t, const json_t *e)
         metric_cell(&tb, c, "distance-km", " km");
         metric_cell(&tb, c, "weight", "");
         metric_cell(&tb, c, "cost", "");
-        table_cell(&tb, TEXT_DIM, "%s", json_has(c, "seen-ms-ago") ? age_text(json_num(c, "seen-ms-ago", 0), age) : "");
+        table_cell(&tb, TEXT_DIM, "%s",
+                   json_has(c, "seen-ms-ago") ? age_text(json_num(c, "seen-ms-ago", 0), age) : "");
         table_cell(&tb, TEXT_DIM, "%s", json_text(c, "why"));
     }
     if (!tb.count) {
@@ -139,7 +142,8 @@ static void passes(struct text *t, const json_t *e)
     const json_t *list = json_object_get(e, "passes"), *p, *s;
     size_t i, k;
     json_array_foreach (list, i, p) {
-        title(t, json_array_size(list) > 1 || strcmp(json_text(p, "pass"), "normal") != 0 ? json_text(p, "pass") : "Stages");
+        title(t, json_array_size(list) > 1 || strcmp(json_text(p, "pass"), "normal") != 0 ? json_text(p, "pass")
+                                                                                          : "Stages");
         json_array_foreach (json_object_get(p, "stages"), k, s) {
             const char *name = json_text(s, "stage");
             text_add(t, TEXT_BOLD, "  %2zu  %s", k + 1, name);
@@ -250,7 +254,7 @@ void cli_render_explain(struct text *t, const json_t *data)
         order(t, e);
     } else {
         text_add(t, TEXT_DIM, "  no decision here: the name is no service, or the type is no address");
-    text_line(t);
+        text_line(t);
     }
     answer_bytes(t, data);
 }

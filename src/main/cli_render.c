@@ -29,9 +29,10 @@ static void counts(struct text *t, const json_t *o, const char *what)
         if (strcmp(key, "total") == 0 || !json_integer_value(n))
             continue;
         text_add(t, TEXT_PLAIN, first ? ": " : ", ");
-        enum text_style style = strcmp(key, "enabled") == 0 || strcmp(key, "drained") == 0 || strcmp(key, "disabled") == 0
-                                    ? style_of_override(key)
-                                    : style_of_health(key);
+        enum text_style style =
+            strcmp(key, "enabled") == 0 || strcmp(key, "drained") == 0 || strcmp(key, "disabled") == 0
+                ? style_of_override(key)
+                : style_of_health(key);
         text_add(t, style, "%lld %s", (long long)json_integer_value(n), key);
         first = false;
     }
@@ -48,7 +49,8 @@ static void status(struct text *t, const json_t *d)
              (long long)json_int(d, "generation"));
     text_line(t);
     if (json_flag(d, "hold")) {
-        text_add(t, TEXT_BAD, "  all states are held: nearly every check failed at once, so the fault is near this node");
+        text_add(t, TEXT_BAD,
+                 "  all states are held: nearly every check failed at once, so the fault is near this node");
         text_line(t);
     }
     text_add(t, TEXT_DIM, "  %-11s", "sites");
@@ -88,7 +90,8 @@ static void sites(struct text *t, const json_t *d)
     tb.elastic = 3;
     json_array_foreach (json_object_get(d, "sites"), i, s) {
         const json_t *v = json_object_get(s, "vips");
-        const char *word = json_text(s, "override"), *country = json_text(s, "country"), *region = json_text(s, "region");
+        const char *word = json_text(s, "override"), *country = json_text(s, "country"),
+                   *region = json_text(s, "region");
         table_cell(&tb, TEXT_NAME, "%s", json_text(s, "name"));
         table_cell(&tb, TEXT_PLAIN, "%s%s%s", region, *region && *country ? ", " : "", country);
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(v, "total"));
@@ -122,10 +125,14 @@ static void check_row(struct table *tb, const json_t *c)
     table_cell(tb, TEXT_DIM, "%s", "");
     table_cell(tb, TEXT_DIM, "└ %s", json_text(c, "module"));
     table_cell(tb, TEXT_DIM, "%s", "");
-    table_cell(tb, style_of_health(state), "%s%s", state, json_flag(c, "held") ? ", held" : json_has(c, "restored-age-ms") ? ", restored" : "");
+    table_cell(tb, style_of_health(state), "%s%s", state,
+               json_flag(c, "held")             ? ", held"
+               : json_has(c, "restored-age-ms") ? ", restored"
+                                                : "");
     table_cell(tb, TEXT_PLAIN, "%s", "");
     response_cell(tb, ms);
-    table_cell(tb, TEXT_DIM, "%s", json_has(c, "checked-ms-ago") ? age_text(json_num(c, "checked-ms-ago", 0), age) : "");
+    table_cell(tb, TEXT_DIM, "%s",
+               json_has(c, "checked-ms-ago") ? age_text(json_num(c, "checked-ms-ago", 0), age) : "");
     table_cell(tb, TEXT_DIM, "%s", age_text(json_num(c, "next-in-ms", 0), next));
     struct buf why = BUF_INIT;
     buf_puts(&why, json_text(c, "why"));
@@ -140,7 +147,8 @@ static void check_row(struct table *tb, const json_t *c)
 
 static void vips(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"ADDRESS", "SERVICE", "SITE", "HEALTH", "WORD", "RESPONSE", "SEEN", "NEXT", "WHY"};
+    static const char *const heads[] = {"ADDRESS",  "SERVICE", "SITE", "HEALTH", "WORD",
+                                        "RESPONSE", "SEEN",    "NEXT", "WHY"};
     const json_t *list = json_object_get(d, "vips"), *v, *c;
     struct table tb;
     size_t i, k;
@@ -158,7 +166,8 @@ static void vips(struct text *t, const json_t *d)
                    json_flag(v, "restored") ? ", restored" : "");
         table_cell(&tb, style_of_override(word), "%s", strcmp(word, "none") == 0 ? "" : word);
         response_cell(&tb, ms);
-        table_cell(&tb, TEXT_DIM, "%s", json_has(v, "seen-ms-ago") ? age_text(json_num(v, "seen-ms-ago", 0), age) : "");
+        table_cell(&tb, TEXT_DIM, "%s",
+                   json_has(v, "seen-ms-ago") ? age_text(json_num(v, "seen-ms-ago", 0), age) : "");
         table_cell(&tb, TEXT_DIM, "%s", "");
         table_cell(&tb, TEXT_DIM, "%s", json_text(v, "why"));
         json_array_foreach (json_object_get(v, "checks"), k, c)
@@ -185,14 +194,16 @@ static void services(struct text *t, const json_t *d)
         const json_t *v = json_object_get(s, "vips");
         table_cell(&tb, TEXT_NAME, "%s", json_text(s, "name"));
         table_cell(&tb, TEXT_PLAIN, "%s", or_dash(json_text(s, "policy")));
-        table_cell(&tb, TEXT_PLAIN, "%lld s%s", (long long)json_int(s, "ttl-s"), json_flag(s, "ttl-auto") ? " auto" : "");
+        table_cell(&tb, TEXT_PLAIN, "%lld s%s", (long long)json_int(s, "ttl-s"),
+                   json_flag(s, "ttl-auto") ? " auto" : "");
         table_cell(&tb, json_int(s, "usable") ? TEXT_GOOD : TEXT_BAD, "%lld", (long long)json_int(s, "usable"));
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(v, "total"));
         count_cell(&tb, v, "down", TEXT_BAD);
     }
     table_print(&tb, t);
     if (json_int(d, "total") > (json_int_t)json_array_size(list)) {
-        text_add(t, TEXT_WARN, "%lld more; see --limit", (long long)json_int(d, "total") - (long long)json_array_size(list));
+        text_add(t, TEXT_WARN, "%lld more; see --limit",
+                 (long long)json_int(d, "total") - (long long)json_array_size(list));
         text_line(t);
     }
 }
@@ -205,13 +216,14 @@ static void word(struct text *t, const json_t *d)
     text_add(t, TEXT_PLAIN, back ? ": taken back; the checks decide again" : " is ");
     if (!back)
         text_add(t, style_of_override(state), "%s", state);
-    text_add(t, TEXT_PLAIN, " (%lld VIPs of %lld services)", (long long)json_int(d, "vips"), (long long)json_int(d, "services"));
+    text_add(t, TEXT_PLAIN, " (%lld VIPs of %lld services)", (long long)json_int(d, "vips"),
+             (long long)json_int(d, "services"));
     if (json_has(d, "until"))
         text_add(t, TEXT_PLAIN, " until %s", json_text(d, "until"));
     text_line(t);
     if (json_has(d, "clients-until")) {
-        text_add(t, TEXT_PLAIN, "Clients with an earlier answer may come until %s (TTL %lld s).", json_text(d, "clients-until"),
-                 (long long)json_int(d, "ttl-s"));
+        text_add(t, TEXT_PLAIN, "Clients with an earlier answer may come until %s (TTL %lld s).",
+                 json_text(d, "clients-until"), (long long)json_int(d, "ttl-s"));
         text_line(t);
     }
     if (!json_flag(d, "saved")) {
@@ -254,7 +266,8 @@ static void reload(struct text *t, const json_t *d)
 
 static void check_now(struct text *t, const json_t *d)
 {
-    text_add(t, TEXT_PLAIN, "%lld checks of %lld VIPs started", (long long)json_int(d, "checks"), (long long)json_int(d, "vips"));
+    text_add(t, TEXT_PLAIN, "%lld checks of %lld VIPs started", (long long)json_int(d, "checks"),
+             (long long)json_int(d, "vips"));
     text_line(t);
 }
 
@@ -293,7 +306,8 @@ static void history(struct text *t, const json_t *d)
 
 static void policies(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"POLICY", "SERVICES", "STAGES"}, *const preset_heads[] = {"PRESET", "STAGES", "WHAT"};
+    static const char *const heads[] = {"POLICY", "SERVICES", "STAGES"}, *const preset_heads[] = {"PRESET", "STAGES",
+                                                                                                  "WHAT"};
     static const char *const stage_heads[] = {"STAGE", "KIND", "WHAT"};
     struct table tb;
     size_t i;
@@ -348,10 +362,11 @@ static const struct view {
     const char *command;
     void (*render)(struct text *t, const json_t *data);
 } views[] = {
-    {"status", status},     {"sites", sites},     {"vips", vips},           {"servers", vips},
-    {"services", services}, {"drain", word},      {"disable", word},        {"enable", word},
-    {"reload", reload},     {"history", history}, {"overrides", overrides}, {"check-now", check_now},
-    {"metrics", metrics},   {"policies", policies}, {"explain", cli_render_explain},
+    {"status", status},   {"sites", sites},         {"vips", vips},
+    {"servers", vips},    {"services", services},   {"drain", word},
+    {"disable", word},    {"enable", word},         {"reload", reload},
+    {"history", history}, {"overrides", overrides}, {"check-now", check_now},
+    {"metrics", metrics}, {"policies", policies},   {"explain", cli_render_explain},
 };
 
 void cli_render(struct text *t, const char *command, const json_t *data)

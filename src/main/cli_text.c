@@ -13,7 +13,7 @@
 enum { GAP = 2, CUT_MIN = 8 };
 
 static const char *const codes[] = {
-    [TEXT_PLAIN] = "", [TEXT_BOLD] = "\033[1m", [TEXT_DIM] = "\033[2m", [TEXT_GOOD] = "\033[32m",
+    [TEXT_PLAIN] = "",       [TEXT_BOLD] = "\033[1m",  [TEXT_DIM] = "\033[2m",   [TEXT_GOOD] = "\033[32m",
     [TEXT_BAD] = "\033[31m", [TEXT_WARN] = "\033[33m", [TEXT_NAME] = "\033[36m", [TEXT_HEAD] = "\033[1;4m",
 };
 

@@ -56,7 +56,7 @@ void table_print(struct table *tb, struct text *t);
 
 /* ---- out of answers ---- */
 
-const char *json_text(const json_t *o, const char *key);      /* "" when missing or null */
+const char *json_text(const json_t *o, const char *key);       /* "" when missing or null */
 double json_num(const json_t *o, const char *key, double def); /* def when missing or null */
 json_int_t json_int(const json_t *o, const char *key);
 bool json_flag(const json_t *o, const char *key);

@@ -72,13 +72,16 @@ void docs_commands(struct buf *out)
 {
     buf_puts(out, "# Commands\n\n");
     buf_puts(out, generated);
-    buf_puts(out,
-             "Each command can be typed, `pointsman NAME ...`, or sent over the control socket as one JSON object on a line; "
-             "several may follow each other on one connection:\n\n"
-             "```\n{\"cmd\": \"drain\", \"args\": {\"target\": \"paris\", \"for\": \"2h\"}}\n```\n\n"
-             "The answer is one line, `{\"ok\": true, \"data\": {...}}` or `{\"ok\": false, \"error\": \"not-found\", "
-             "\"message\": \"...\"}`. `--json` prints `data` as it is. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon "
-             "reached.\n\n");
+    buf_puts(
+        out,
+        "Each command can be typed, `pointsman NAME ...`, or sent over the control socket as one JSON object on a "
+        "line; "
+        "several may follow each other on one connection:\n\n"
+        "```\n{\"cmd\": \"drain\", \"args\": {\"target\": \"paris\", \"for\": \"2h\"}}\n```\n\n"
+        "The answer is one line, `{\"ok\": true, \"data\": {...}}` or `{\"ok\": false, \"error\": \"not-found\", "
+        "\"message\": \"...\"}`. `--json` prints `data` as it is. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no "
+        "daemon "
+        "reached.\n\n");
     for (const struct api_command *c = api_commands; c->name; c++)
         command(out, c);
     buf_puts(out, "## Commands without a daemon\n\n| Command | Usage | What it does |\n|---|---|---|\n");
@@ -88,7 +91,8 @@ void docs_commands(struct buf *out)
         buf_puts(out, " |\n");
     }
     buf_puts(out, "\n## Errors\n\n| error | Meaning |\n|---|---|\n"
-                  "| `unknown-command` | there is no such command |\n| `bad-argument` | an argument is unknown, missing or wrong |\n");
+                  "| `unknown-command` | there is no such command |\n| `bad-argument` | an argument is unknown, "
+                  "missing or wrong |\n");
 #define X(sym, name, text) buf_puts(out, "| `" name "` | " text " |\n");
     PM_ERRORS(X)
 #undef X
@@ -100,8 +104,8 @@ static void stage(const struct conf_reference *ref, const struct stage *s)
 {
     static const char *const kinds[] = {
         "Filter: takes candidates out.", "Score: sorts candidates, best first; equals stay together.",
-        "Group: puts together again what the last score nearly took as equal.", "Weight: sets the candidates' weights.",
-        "Choose: says how a query picks; at most one, at the end."};
+        "Group: puts together again what the last score nearly took as equal.",
+        "Weight: sets the candidates' weights.", "Choose: says how a query picks; at most one, at the end."};
     char title[80];
     snprintf(title, sizeof title, "`%s`", s->object.name);
     conf_reference_object(ref, &s->object, title, 3);
@@ -113,7 +117,8 @@ void docs_stages(struct buf *out)
     struct conf_reference ref = {.out = out};
     buf_puts(out, "# Policies: presets and stages\n\n");
     buf_puts(out, generated);
-    buf_puts(out, "A policy is a list of stages. Each candidate goes through them in order; the first score named matters most, "
+    buf_puts(out, "A policy is a list of stages. Each candidate goes through them in order; the first score named "
+                  "matters most, "
                   "and each later one decides among those still equal.\n\n## Presets\n\n"
                   "| Policy | Stages | What it does |\n|---|---|---|\n");
     for (const struct policy_preset *p = policy_presets; p->name; p++) {
@@ -133,7 +138,8 @@ struct metric_rows {
     json_t *seen;
 };
 
-static void metric_row(void *ctx, const char *name, const char *labels, const char *type, const char *help, double value)
+static void metric_row(void *ctx, const char *name, const char *labels, const char *type, const char *help,
+                       double value)
 {
     struct metric_rows *r = ctx;
     if (json_object_get(r->seen, name))
@@ -149,8 +155,10 @@ void docs_metrics(const struct docs_input *in, struct buf *out)
     struct metric_rows rows = {out, json_object()};
     buf_puts(out, "# Metrics\n\n");
     buf_puts(out, generated);
-    buf_printf(out, "`GET /metrics` in the Prometheus text format; `GET /health` says `ok`. VIPs have metrics of their own up to %u "
-                    "VIPs; beyond that only sites have.\n\n| Metric | Type | What it says |\n|---|---|---|\n",
+    buf_printf(out,
+               "`GET /metrics` in the Prometheus text format; `GET /health` says `ok`. VIPs have metrics of their "
+               "own up to %u "
+               "VIPs; beyond that only sites have.\n\n| Metric | Type | What it says |\n|---|---|---|\n",
                (unsigned)METRICS_VIPS);
     for (const struct metrics_info *m = metrics_table; m->name; m++)
         metric_row(&rows, m->name, "", m->type, m->help, 0);
@@ -180,7 +188,8 @@ static int write_file(const char *dir, const char *name, struct buf *text)
 
 static int write_all(const char *dir, const struct docs_input *in)
 {
-    struct buf commands = BUF_INIT, stages = BUF_INIT, metrics = BUF_INIT, configuration = BUF_INIT, checks = BUF_INIT;
+    struct buf commands = BUF_INIT, stages = BUF_INIT, metrics = BUF_INIT, configuration = BUF_INIT,
+               checks = BUF_INIT;
     int failed = 0;
     docs_commands(&commands);
     docs_stages(&stages);

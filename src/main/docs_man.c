@@ -91,18 +91,17 @@ static void externals(struct buf *out)
     }
 }
 
-static const char man_end[] =
-    ".SH OPTIONS OF ALL COMMANDS THAT ASK THE DAEMON\n"
-    ".TP\n\\fB\\-\\-json\\fR\nPrint the answer's data as JSON.\n"
-    ".TP\n\\fB\\-\\-socket\\fR \\fIPATH\\fR\nControl socket of the daemon.\n"
-    ".SH ENVIRONMENT\n"
-    ".TP\n\\fB" CLI_SOCKET_ENV "\\fR\nControl socket, where \\-\\-socket is not given.\n"
-    ".TP\n\\fBNO_COLOR\\fR\nWhen not empty, nothing is coloured.\n"
-    ".SH FILES\n"
-    ".TP\n\\fI" CLI_SOCKET_DEFAULT "\\fR\nControl socket, where nothing else is said.\n"
-    ".SH EXIT STATUS\n"
-    ".TP\n0\nDone.\n.TP\n1\nThe command failed; one line on standard error says why.\n"
-    ".TP\n2\nWrong usage.\n.TP\n3\nThe daemon cannot be reached.\n";
+static const char man_end[] = ".SH OPTIONS OF ALL COMMANDS THAT ASK THE DAEMON\n"
+                              ".TP\n\\fB\\-\\-json\\fR\nPrint the answer's data as JSON.\n"
+                              ".TP\n\\fB\\-\\-socket\\fR \\fIPATH\\fR\nControl socket of the daemon.\n"
+                              ".SH ENVIRONMENT\n"
+                              ".TP\n\\fB" CLI_SOCKET_ENV "\\fR\nControl socket, where \\-\\-socket is not given.\n"
+                              ".TP\n\\fBNO_COLOR\\fR\nWhen not empty, nothing is coloured.\n"
+                              ".SH FILES\n"
+                              ".TP\n\\fI" CLI_SOCKET_DEFAULT "\\fR\nControl socket, where nothing else is said.\n"
+                              ".SH EXIT STATUS\n"
+                              ".TP\n0\nDone.\n.TP\n1\nThe command failed; one line on standard error says why.\n"
+                              ".TP\n2\nWrong usage.\n.TP\n3\nThe daemon cannot be reached.\n";
 
 void docs_man(struct buf *out)
 {
@@ -111,7 +110,8 @@ void docs_man(struct buf *out)
                   ".SH SYNOPSIS\n\\fBpointsman\\fR \\fIcommand\\fR [\\fIargument\\fR ...] [\\fB\\-\\-json\\fR] "
                   "[\\fB\\-\\-socket\\fR \\fIPATH\\fR]\n"
                   ".SH DESCRIPTION\n"
-                  "An authoritative DNS server that answers a replicated service's name with the addresses of its best sites. It "
+                  "An authoritative DNS server that answers a replicated service's name with the addresses of its "
+                  "best sites. It "
                   "measures by itself which of them work, and each service's policy says what best means.\n"
                   ".SH COMMANDS HERE\n");
     externals(out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `pointsman top`: the state of everything, live. Plain ANSI codes on the alternate screen; whatever ends it (q, a signal,
- * the daemon's end) the terminal is put back. Without a terminal, or with --once, one frame is printed.
+ * `pointsman top`: the state of everything, live. Plain ANSI codes on the alternate screen; whatever ends it (q, a
+ * signal, the daemon's end) the terminal is put back. Without a terminal, or with --once, one frame is printed.
  */
 #include <errno.h>
 #include <math.h>
@@ -116,7 +116,8 @@ static int look(struct top *p)
     }
     double total = json_num(json_object_get(json_object_get(p->status, "counters"), API_QUERIES), "total", 0);
     double now = seconds();
-    p->rate = p->looked_s > 0 && total >= p->queries && now > p->looked_s ? (total - p->queries) / (now - p->looked_s) : NAN;
+    p->rate = p->looked_s > 0 && total >= p->queries && now > p->looked_s ? (total - p->queries) / (now - p->looked_s)
+                                                                          : NAN;
     p->queries = total;
     p->looked_s = now;
     return CLI_OK;
@@ -128,7 +129,8 @@ static void header(struct top *p, struct text *t)
 {
     char age[AGE_TEXT];
     const json_t *vips = json_object_get(p->status, "vips"), *checks = json_object_get(p->status, "checks");
-    json_int_t down = json_int(vips, "down"), disabled = json_int(vips, "disabled"), drained = json_int(vips, "drained");
+    json_int_t down = json_int(vips, "down"), disabled = json_int(vips, "disabled"),
+               drained = json_int(vips, "drained");
     text_add(t, TEXT_BOLD, "pointsman %s", json_text(p->status, "version"));
     text_add(t, TEXT_PLAIN, "  up %s  generation %lld", age_text(json_num(p->status, "uptime-s", 0) * 1000, age),
              (long long)json_int(p->status, "generation"));
@@ -228,9 +230,19 @@ static bool keys(struct top *p)
         static const struct {
             const char *sequence;
             int lines, pages;
-        } moves[] = {{"\033[A", -1, 0}, {"\033OA", -1, 0}, {"\033[B", 1, 0}, {"\033OB", 1, 0}, {"\033[5~", 0, -1},
-                     {"\033[6~", 0, 1}, {"\033[H", 0, -100000}, {"\033[1~", 0, -100000}, {"\033[F", 0, 100000},
-                     {"\033[4~", 0, 100000}, {"k", -1, 0}, {"j", 1, 0}, {" ", 0, 1}};
+        } moves[] = {{"\033[A", -1, 0},
+                     {"\033OA", -1, 0},
+                     {"\033[B", 1, 0},
+                     {"\033OB", 1, 0},
+                     {"\033[5~", 0, -1},
+                     {"\033[6~", 0, 1},
+                     {"\033[H", 0, -100000},
+                     {"\033[1~", 0, -100000},
+                     {"\033[F", 0, 100000},
+                     {"\033[4~", 0, 100000},
+                     {"k", -1, 0},
+                     {"j", 1, 0},
+                     {" ", 0, 1}};
         if (*k == 'q' || *k == 3)
             return false;
         if (*k == 'p')

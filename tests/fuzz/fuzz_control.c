@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket's requests: whatever comes, there is one answer, and it is JSON. The commands really run, against the
- * small world of the unit tests.
+ * The control socket's requests: whatever comes, there is one answer, and it is JSON. The commands really run,
+ * against the small world of the unit tests.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -16,11 +16,16 @@ static struct cfg_site sites[2] = {
     {.name = "tokyo", .country = "JP", .index = 1}};
 static struct cfg_policy policy = {.name = "geo", .source = CFG_PRESET};
 static const struct cfg_policy *policies[] = {&policy};
-static struct cfg_service services[2] = {
-    {.name = "www.example.com", .policy = &policy, .ttl_s = CFG_TTL_AUTO, .min_ttl_s = 5, .max_ttl_s = 120, .index = 0},
-    {.name = "mail.example.com", .policy = &policy, .ttl_s = 30, .index = 1}};
+static struct cfg_service services[2] = {{.name = "www.example.com",
+                                          .policy = &policy,
+                                          .ttl_s = CFG_TTL_AUTO,
+                                          .min_ttl_s = 5,
+                                          .max_ttl_s = 120,
+                                          .index = 0},
+                                         {.name = "mail.example.com", .policy = &policy, .ttl_s = 30, .index = 1}};
 static struct cfg_vip cfg_vips[FAKE_VIPS];
-static struct config config = {.sites = {sites, 2}, .services = {services, 2}, .policies = policies, .policy_count = 1};
+static struct config config = {
+    .sites = {sites, 2}, .services = {services, 2}, .policies = policies, .policy_count = 1};
 
 /* ---- model ---- */
 
@@ -93,15 +98,17 @@ const char *check_state_name(enum check_state s)
 }
 const char *probe_status_name(enum probe_status s)
 {
-    static const char *const names[] = {"ok", "fail", "refused", "reset", "closed", "timeout", "unreachable", "tls", "local"};
+    static const char *const names[] = {"ok",      "fail",        "refused", "reset", "closed",
+                                        "timeout", "unreachable", "tls",     "local"};
     return names[s];
 }
 
 /* ---- policy ---- */
 
-static const struct stage stage_up_fake = {.object = {.name = "up", .doc = "Keeps what is up."}, .kind = STAGE_FILTER};
-static const struct conf_key within_keys[] = {
-    {"percent", CONF_UINT, 0, .def = "10", .min = 0, .max = 100, .unit = "%", .doc = "How much worse | still equal."}};
+static const struct stage stage_up_fake = {.object = {.name = "up", .doc = "Keeps what is up."},
+                                           .kind = STAGE_FILTER};
+static const struct conf_key within_keys[] = {{"percent", CONF_UINT, 0, .def = "10", .min = 0, .max = 100,
+                                               .unit = "%", .doc = "How much worse | still equal."}};
 static const struct stage stage_within_fake = {
     .object = {.name = "within", .doc = "Equal enough.", .size = 4, CONF_KEYS(within_keys)}, .kind = STAGE_GROUP};
 const struct stage *const policy_stages[] = {&stage_up_fake, &stage_within_fake, NULL};
@@ -113,8 +120,8 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     char client[ADDR_TEXT];
     if (q->at_ms && q->at_ms < history_since(h))
         return PM_ENOTFOUND;
-    *out = json_pack("{s:s, s:s, s:s, s:b}", "service", services[q->service].name, "family", q->family ? "IPv6" : "IPv4",
-                     "address", addr_format(&q->client, client), "located", q->located);
+    *out = json_pack("{s:s, s:s, s:s, s:b}", "service", services[q->service].name, "family",
+                     q->family ? "IPv6" : "IPv4", "address", addr_format(&q->client, client), "located", q->located);
     return PM_OK;
 }
 
@@ -137,7 +144,8 @@ static int host_reload(void *ctx, struct buf *report)
     if (fake.reload_err)
         buf_puts(report, "p.yaml:3:7: error: unknown key 'sits'\n  sits:\n");
     else {
-        buf_puts(report, "p.yaml:9:3: warning: old key\n  | zone:\n  |   ^\n");
+        buf_puts(report,
+                 fake.reload_report ? fake.reload_report : "p.yaml:9:3: warning: old key\n  | zone:\n  |   ^\n");
         fake.snapshot.generation++;
     }
     return fake.reload_err;
@@ -156,9 +164,9 @@ static json_t *host_answer(void *ctx, const char *name, const char *type, const 
     fake.answered_client = client ? *client : (struct addr){0};
     if (strcmp(type, "BOGUS") == 0)
         return NULL;
-    return json_pack("{s:s, s:s, s:[s,s], s:[{s:s,s:i,s:s,s:s,s:s}], s:[], s:[]}", "bytes", "abcd", "rcode", "NOERROR", "flags",
-                     "qr", "aa", "answer", "name", name, "ttl", 30, "class", "IN", "type", type, "data", "192.0.2.1",
-                     "authority", "additional");
+    return json_pack("{s:s, s:s, s:[s,s], s:[{s:s,s:i,s:s,s:s,s:s}], s:[], s:[]}", "bytes", "abcd", "rcode",
+                     "NOERROR", "flags", "qr", "aa", "answer", "name", name, "ttl", 30, "class", "IN", "type", type,
+                     "data", "192.0.2.1", "authority", "additional");
 }
 static int64_t host_service_of(void *ctx, const char *name)
 {
@@ -190,7 +198,8 @@ static void make_vip(unsigned i, const char *address, uint32_t service, uint16_t
 {
     if (addr_parse(address, &cfg_vips[i].addr))
         abort();
-    fake_vips[i] = (struct model_vip){.config = &cfg_vips[i], .service = service, .site = site, .health = (uint8_t)health};
+    fake_vips[i] =
+        (struct model_vip){.config = &cfg_vips[i], .service = service, .site = site, .health = (uint8_t)health};
     for (unsigned k = 0; k < METRIC_COUNT; k++)
         fake_vips[i].metric[k] = NAN;
 }
@@ -198,10 +207,15 @@ static void make_vip(unsigned i, const char *address, uint32_t service, uint16_t
 static void make_check(unsigned i, const char *key, const struct monitor_module *module, enum check_state state)
 {
     uint64_t now = clock_mono_ms(&fake.clock.clock);
-    checks[i] = (struct monitor_check){
-        .spec = {.key = key, .module = module},
-        .view = {.state = state, .response_ms = NAN, .last_ms = NAN, .throughput_bps = NAN, .hops = -1,
-                 .cert_expiry_s = INT64_MIN, .checked_ms = now - 2000, .next_ms = now + 3000}};
+    checks[i] = (struct monitor_check){.spec = {.key = key, .module = module},
+                                       .view = {.state = state,
+                                                .response_ms = NAN,
+                                                .last_ms = NAN,
+                                                .throughput_bps = NAN,
+                                                .hops = -1,
+                                                .cert_expiry_s = INT64_MIN,
+                                                .checked_ms = now - 2000,
+                                                .next_ms = now + 3000}};
 }
 
 void fake_world_init(void)

@@ -48,8 +48,7 @@ struct server_thread *server_thread_start(uint64_t idle_ms)
     uv_async_init(&s->loop, &s->stop, on_stop);
     s->stop.data = s;
     struct control_options opt = {.path = s->path, .mode = 0600, .idle_ms = idle_ms};
-    if (endpoint_parse("127.0.0.1:0", 1, &any) ||
-        control_start(&s->loop, &fake.host, &opt, &s->control, &problem) ||
+    if (endpoint_parse("127.0.0.1:0", 1, &any) || control_start(&s->loop, &fake.host, &opt, &s->control, &problem) ||
         metrics_start(&s->loop, &fake.host, &any, &s->metrics)) {
         fprintf(stderr, "%s\n", buf_str(&problem));
         abort();

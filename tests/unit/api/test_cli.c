@@ -324,8 +324,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_golden), TEST(test_views), TEST(test_usage), TEST(test_unreachable), TEST(test_top), TEST(test_terminal),
-        TEST(test_docs),
+        TEST(test_golden), TEST(test_views),    TEST(test_usage), TEST(test_unreachable),
+        TEST(test_top),    TEST(test_terminal), TEST(test_docs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

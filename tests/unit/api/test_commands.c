@@ -157,11 +157,14 @@ static void test_explain(void **state)
     assert_true(json_is_null(at(d, "answer")));
     assert_string_equal(TEXT(d, "at"), "2025-12-31T23:50:00Z");
     json_decref(d);
-    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"-2h\"}}", "not-found", "history begins at 2025");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"-2h\"}}", "not-found",
+        "history begins at 2025");
     bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"x.example.com\",\"at\":\"-2m\"}}", "not-found", "no service");
-    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"2030-01-01T00:00:00Z\"}}", "bad-argument", "to come");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"2030-01-01T00:00:00Z\"}}",
+        "bad-argument", "to come");
     bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"type\":\"BOGUS\"}}", "bad-argument", "BOGUS");
-    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"client\":\"192.0.2.1/24\"}}", "bad-argument", "client");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"client\":\"192.0.2.1/24\"}}", "bad-argument",
+        "client");
     bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"yesterday\"}}", "bad-argument", "-10m");
     bad("{\"cmd\":\"explain\"}", "bad-argument", "needs the argument \"name\"");
 }
@@ -232,7 +235,8 @@ static void test_reload_and_checks(void **state)
 static void test_history(void **state)
 {
     uint64_t now = clock_wall_ms(&fake.clock.clock);
-    history_add(fake.history, &(struct history_change){now - 60000, 0, HISTORY_OVERRIDE, OVERRIDE_NONE, OVERRIDE_DRAIN});
+    history_add(fake.history,
+                &(struct history_change){now - 60000, 0, HISTORY_OVERRIDE, OVERRIDE_NONE, OVERRIDE_DRAIN});
     history_add(fake.history, &(struct history_change){now - 50000, 0, METRIC_RESPONSE, 10, 12.5F});
     history_add(fake.history, &(struct history_change){now - 1000, 1, HISTORY_HEALTH, HEALTH_UP, HEALTH_DOWN});
     json_t *d = good("{\"cmd\":\"history\"}");
@@ -311,13 +315,20 @@ static void test_time(void **state)
         const char *text;
         uint64_t ms; /* 0 = refused */
     } cases[] = {
-        {"2026-01-01T00:00:00Z", 1767225600000},      {"2026-01-01 00:00:00.250z", 1767225600250},
-        {"2026-01-01T02:00:00+02:00", 1767225600000}, {"2025-12-31T19:30:00-04:30", 1767225600000},
-        {"-1h", 996400000},                           {"2026-02-30T00:00:00Z", 0},
-        {"2026-01-01T24:00:00Z", 0},                  {"2026-01-01T00:00:00", 0},
-        {"2026-01-01T00:00:00+25:00", 0},             {"-", 0},
-        {"", 0},                                      {"2026-01-01T00:00:00Zx", 0},
-        {"-999d", 0},                                 {"2026-1-1T0:0:0Z", 0},
+        {"2026-01-01T00:00:00Z", 1767225600000},
+        {"2026-01-01 00:00:00.250z", 1767225600250},
+        {"2026-01-01T02:00:00+02:00", 1767225600000},
+        {"2025-12-31T19:30:00-04:30", 1767225600000},
+        {"-1h", 996400000},
+        {"2026-02-30T00:00:00Z", 0},
+        {"2026-01-01T24:00:00Z", 0},
+        {"2026-01-01T00:00:00", 0},
+        {"2026-01-01T00:00:00+25:00", 0},
+        {"-", 0},
+        {"", 0},
+        {"2026-01-01T00:00:00Zx", 0},
+        {"-999d", 0},
+        {"2026-1-1T0:0:0Z", 0},
     };
     for (size_t i = 0; i < PM_ARRAY_LEN(cases); i++) {
         uint64_t ms = 0;
@@ -331,9 +342,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_status), TEST(test_sites),   TEST(test_vips),          TEST(test_services),
-        TEST(test_explain), TEST(test_drain),  TEST(test_words),         TEST(test_reload_and_checks),
-        TEST(test_history), TEST(test_lists),  TEST(test_every_command), TEST(test_garbage),
+        TEST(test_status),  TEST(test_sites), TEST(test_vips),          TEST(test_services),
+        TEST(test_explain), TEST(test_drain), TEST(test_words),         TEST(test_reload_and_checks),
+        TEST(test_history), TEST(test_lists), TEST(test_every_command), TEST(test_garbage),
         TEST(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

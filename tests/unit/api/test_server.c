@@ -87,8 +87,10 @@ static void test_requests(void **state)
     for (size_t i = 0; i < sizeof both - 1; i++) /* byte by byte */
         say(fd, both + i, 1);
     hear(fd, &b, 2);
-    assert_string_equal(buf_str(&b), "{\"ok\":true,\"data\":{\"overrides\":[]}}\n"
-                                     "{\"ok\":false,\"error\":\"unknown-command\",\"message\":\"there is no command \\\"nope\\\"\"}\n");
+    assert_string_equal(
+        buf_str(&b),
+        "{\"ok\":true,\"data\":{\"overrides\":[]}}\n"
+        "{\"ok\":false,\"error\":\"unknown-command\",\"message\":\"there is no command \\\"nope\\\"\"}\n");
     /* A client that has said all still hears all. */
     buf_clear(&b);
     say(fd, "{\"cmd\":\"overrides\"}\n{\"cmd\":\"overr", 29);
@@ -177,6 +179,24 @@ static void test_slow_reader(void **state)
     buf_fini(&b);
 }
 
+/* An answer that no queue may hold is refused in words, and the connection lives on. */
+static void test_answer_too_big(void **state)
+{
+    struct buf b = BUF_INIT;
+    size_t len = CONTROL_QUEUE_MAX + 1;
+    fake.reload_report = mem_alloc(len + 1);
+    memset(fake.reload_report, 'x', len);
+    int fd = unix_connect();
+    say(fd, "{\"cmd\":\"reload\"}\n{\"cmd\":\"overrides\"}\n", 37);
+    hear(fd, &b, 2);
+    assert_memory_equal(buf_str(&b), "{\"ok\":false,\"error\":\"too-big\"", 29);
+    assert_non_null(strstr(buf_str(&b), "\n{\"ok\":true"));
+    close(fd);
+    free(fake.reload_report);
+    fake.reload_report = NULL;
+    buf_fini(&b);
+}
+
 static void test_idle(void **state)
 {
     struct buf b = BUF_INIT;
@@ -235,7 +255,8 @@ static void test_socket_file(void **state)
 
 static void http(const char *request, size_t len, struct buf *out)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(server_thread_port(server)),
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons(server_thread_port(server)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 5};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -327,7 +348,8 @@ static void test_metrics(void **state)
     struct buf b = BUF_INIT;
     metrics_page(&fake.host, METRICS_VIPS, &b);
     check_page(buf_str(&b));
-    assert_non_null(strstr(b.data, "\npointsman_vip_up{service=\"www.example.com\",site=\"paris\",address=\"192.0.2.1\"} 1\n"));
+    assert_non_null(
+        strstr(b.data, "\npointsman_vip_up{service=\"www.example.com\",site=\"paris\",address=\"192.0.2.1\"} 1\n"));
     assert_non_null(strstr(b.data, "address=\"192.0.2.9\"} 0\n"));
     assert_non_null(strstr(b.data, "address=\"2001:db8::9\"} NaN\n"));
     assert_non_null(strstr(b.data, "\npointsman_vip_response_seconds{service=\"www.example.com\",site=\"paris\","
@@ -363,9 +385,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_requests),    TEST(test_too_big), TEST(test_busy),    TEST(test_slow_reader),
-        TEST(test_socket_file), TEST(test_http),    TEST(test_metrics), TEST(test_metrics_http),
-        cmocka_unit_test_setup_teardown(test_idle, setup_impatient, teardown),
+        TEST(test_requests),       TEST(test_too_big),
+        TEST(test_busy),           TEST(test_slow_reader),
+        TEST(test_socket_file),    TEST(test_http),
+        TEST(test_metrics),        TEST(test_metrics_http),
+        TEST(test_answer_too_big), cmocka_unit_test_setup_teardown(test_idle, setup_impatient, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
