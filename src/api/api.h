@@ -21,7 +21,11 @@
 #include "monitor/monitor.h"
 
 /* One number of the daemon, for the metrics page and `status`: labels is "" or `proto="udp",family="4"`. */
-typedef void api_metric_fn(void *ctx, const char *name, const char *labels, const char *type, const char *help, double value);
+typedef void api_metric_fn(void *ctx, const char *name, const char *labels, const char *type, const char *help,
+                           double value);
+
+/* The counter of questions received, by whatever labels: what `pointsman top` shows as queries per second. */
+#define API_QUERIES "pointsman_dns_queries_total"
 
 struct api_host {
     void *ctx;

@@ -60,6 +60,6 @@ json_t *api_explain(struct api_call *c)
         }
     }
     json_t *name_json = json_string(name), *type_json = json_string(type);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", name_json, "type", type_json, "at", api_time_json(at), "explain",
-                     decision ? decision : json_null(), "answer", answer ? answer : json_null());
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", name_json, "type", type_json, "at", api_time_json(at),
+                     "explain", decision ? decision : json_null(), "answer", answer ? answer : json_null());
 }

@@ -45,8 +45,8 @@ static json_t *change_json(const struct model *m, const struct history_change *h
     const struct model_vip *v = model_vip(m, h->vip);
     return json_pack("{s:o, s:s, s:s, s:s, s:s, s:o, s:o}", "when", api_time_json(h->wall_ms), "vip",
                      addr_format(&v->config->addr, address), "service", facts_service(m, v->service)->name, "site",
-                     facts_site(m, v->site)->name, "what", change_what(h), "before", change_value(h, h->before), "after",
-                     change_value(h, h->after));
+                     facts_site(m, v->site)->name, "what", change_what(h), "before", change_value(h, h->before),
+                     "after", change_value(h, h->after));
 }
 
 json_t *api_history(struct api_call *c)
@@ -79,7 +79,7 @@ static json_t *policy_json(const struct cfg_policy *p, uint32_t users)
 {
     static const char *const sources[] = {"configuration", "preset", "inline"};
     return json_pack("{s:s, s:s, s:o, s:I}", "name", p->name, "source", sources[p->source], "stages",
-                     conf_choices_json(&p->stages), "services", (json_int_t)users);
+                     conf_choices_json(&p->text), "services", (json_int_t)users);
 }
 
 static json_t *policies_json(const struct config *config)
@@ -100,17 +100,19 @@ json_t *api_policies(struct api_call *c)
     static const char *const kinds[] = {"filter", "score", "group", "weight", "choose"};
     json_t *presets = json_array(), *stages = json_array();
     for (const struct config_preset *p = policy_presets; p->name; p++)
-        json_array_append_new(presets, json_pack("{s:s, s:s, s:s}", "name", p->name, "stages", p->text, "doc", p->doc));
+        json_array_append_new(presets,
+                              json_pack("{s:s, s:s, s:s}", "name", p->name, "stages", p->text, "doc", p->doc));
     for (const struct stage *const *s = policy_stages; *s; s++)
-        json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name", (*s)->object.name, "kind", kinds[(*s)->kind], "doc",
-                                                (*s)->object.doc));
-    return json_pack("{s:o, s:o, s:o}", "policies", policies_json(model_config(c->host->model(c->host->ctx))), "presets",
-                     presets, "stages", stages);
+        json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name", (*s)->object.name, "kind",
+                                                kinds[(*s)->kind], "doc", (*s)->object.doc));
+    return json_pack("{s:o, s:o, s:o}", "policies", policies_json(model_config(c->host->model(c->host->ctx))),
+                     "presets", presets, "stages", stages);
 }
 
 /* ---- metrics ---- */
 
-static void add_metric(void *ctx, const char *name, const char *labels, const char *type, const char *help, double value)
+static void add_metric(void *ctx, const char *name, const char *labels, const char *type, const char *help,
+                       double value)
 {
     json_t *by_name = ctx;
     if (!json_object_get(by_name, name))

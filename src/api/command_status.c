@@ -11,7 +11,8 @@ struct counters {
 };
 
 /* Sums a counter over its labels. */
-static void count_metric(void *ctx, const char *name, const char *labels, const char *type, const char *help, double value)
+static void count_metric(void *ctx, const char *name, const char *labels, const char *type, const char *help,
+                         double value)
 {
     struct counters *c = ctx;
     if (strcmp(type, "counter") != 0)
@@ -47,12 +48,13 @@ json_t *api_status(struct api_call *c)
     for (uint32_t v = 0; v < model_vip_count(m); v++)
         facts_count_vip(&vips, model_vip(m, v));
     h->metrics(h->ctx, count_metric, &counters);
-    json_t *o = json_pack("{s:s, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:o}", "version", PM_VERSION, "now",
-                          api_time_json(now), "started", api_time_json(h->started_wall_ms), "uptime-s",
-                          (json_int_t)(up_ms / 1000), "generation", (json_int_t)h->snapshot(h->ctx)->generation, "hold",
-                          monitor_held(h->monitor), "sites", (json_int_t)model_config(m)->sites.count, "services",
-                          (json_int_t)model_config(m)->services.count, "overrides", (json_int_t)h->overrides->count, "vips",
-                          facts_vips_json(&vips), "checks", checks_json(h), "counters", counters.by_name);
+    json_t *o =
+        json_pack("{s:s, s:o, s:o, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:o}", "version", PM_VERSION, "now",
+                  api_time_json(now), "started", api_time_json(h->started_wall_ms), "uptime-s",
+                  (json_int_t)(up_ms / 1000), "generation", (json_int_t)h->snapshot(h->ctx)->generation, "hold",
+                  monitor_held(h->monitor), "sites", (json_int_t)model_config(m)->sites.count, "services",
+                  (json_int_t)model_config(m)->services.count, "overrides", (json_int_t)h->overrides->count, "vips",
+                  facts_vips_json(&vips), "checks", checks_json(h), "counters", counters.by_name);
     json_t *more = h->status(h->ctx);
     /* What the daemon adds never hides what is said here. */
     if (more)
@@ -147,7 +149,8 @@ json_t *api_sites(struct api_call *c)
 
 static bool usable(const struct model_vip *v)
 {
-    return v->override == OVERRIDE_FORCE || (v->override == OVERRIDE_NONE && v->health != HEALTH_DOWN && !v->flapping);
+    return v->override == OVERRIDE_FORCE ||
+           (v->override == OVERRIDE_NONE && v->health != HEALTH_DOWN && !v->flapping);
 }
 
 static json_t *service_json(const struct model *m, const struct snapshot *s, uint32_t service)
@@ -162,8 +165,8 @@ static json_t *service_json(const struct model *m, const struct snapshot *s, uin
         good += usable(model_vip(m, v));
     }
     return json_pack("{s:s, s:s, s:I, s:b, s:o, s:I, s:b}", "name", cfg->name, "policy", cfg->policy->name, "ttl-s",
-                     (json_int_t)svc->ttl_s, "ttl-auto", cfg->ttl_s == CFG_TTL_AUTO, "vips", facts_vips_json(&f), "usable",
-                     good, "compiled", svc->family[0].compiled);
+                     (json_int_t)svc->ttl_s, "ttl-auto", cfg->ttl_s == CFG_TTL_AUTO, "vips", facts_vips_json(&f),
+                     "usable", good, "compiled", svc->family[0].compiled);
 }
 
 json_t *api_services(struct api_call *c)

@@ -10,15 +10,19 @@ static const struct api_field status_fields[] = {
     {"now", "time", "The daemon's clock."},
     {"started", "time", "When it started."},
     {"uptime-s", "integer", "Seconds since then."},
-    {"generation", "integer", "Number of the snapshot's generation: one more with each reload of configuration or geography."},
-    {"hold", "boolean", "Nearly every check failed at once, so all states are held: the fault is taken to be near the daemon."},
+    {"generation", "integer",
+     "Number of the snapshot's generation: one more with each reload of configuration or geography."},
+    {"hold", "boolean",
+     "Nearly every check failed at once, so all states are held: the fault is taken to be near the daemon."},
     {"sites", "integer", "Sites configured."},
     {"services", "integer", "Services configured."},
-    {"vips", "object", "Number of VIPs: total, by health (up, down, unknown, unchecked), and by operator's word (enabled, "
-                       "drained, disabled)."},
+    {"vips", "object",
+     "Number of VIPs: total, by health (up, down, unknown, unchecked), and by operator's word (enabled, "
+     "drained, disabled)."},
     {"checks", "object", "Number of checks: total, and by state (up, down, unknown)."},
     {"overrides", "integer", "Operators' words in force."},
-    {"counters", "object", "Every counter of the daemon by name, summed over its labels: total, and per-second since the start."},
+    {"counters", "object",
+     "Every counter of the daemon by name, summed over its labels: total, and per-second since the start."},
     {"...", "", "Further members come from the parts of the daemon: listening sockets and the like."},
 };
 
@@ -27,9 +31,11 @@ static const struct api_arg site_args[] = {
 };
 static const struct api_field site_fields[] = {
     {"sites[].name", "string", "Name of the site."},
-    {"sites[].country", "string", "As configured; so are continent, region, location ([latitude, longitude]) and asn."},
+    {"sites[].country", "string",
+     "As configured; so are continent, region, location ([latitude, longitude]) and asn."},
     {"sites[].vips", "object", "Number of VIPs: total, by health, and by operator's word."},
-    {"sites[].override", "string", "The operator's word for all VIPs of the site: none, enabled, drained, disabled, or mixed."},
+    {"sites[].override", "string",
+     "The operator's word for all VIPs of the site: none, enabled, drained, disabled, or mixed."},
     {"sites[].services", "integer", "How many services have a VIP here."},
     {"sites[].service-names", "array", "Their names; only with the argument `site`."},
 };
@@ -38,7 +44,8 @@ static const struct api_arg vip_args[] = {
     {"site", API_TEXT, 0, 0, 0, NULL, "Only VIPs of this site."},
     {"service", API_TEXT, 0, 0, 0, NULL, "Only VIPs of this service (its name or an alias)."},
     {"address", API_TEXT, API_POSITIONAL, 0, 0, NULL, "Only VIPs with this address."},
-    {"problems", API_FLAG, 0, 0, 0, "no", "Troubled VIPs first: down, disabled, drained, unstable, unknown, then the rest."},
+    {"problems", API_FLAG, 0, 0, 0, "no",
+     "Troubled VIPs first: down, disabled, drained, unstable, unknown, then the rest."},
     {"limit", API_COUNT, 0, 1, 100000, "1000", "How many to show."},
 };
 static const struct api_field vip_fields[] = {
@@ -50,24 +57,29 @@ static const struct api_field vip_fields[] = {
     {"vips[].override", "string", "What an operator said: none, enabled, drained, disabled."},
     {"vips[].flapping", "boolean", "It changed too often and is held down until it has been quiet for a while."},
     {"vips[].restored", "boolean", "The state comes from before the restart; no check has confirmed it yet."},
-    {"vips[].response-time", "number", "Measured values by name, where there are any; units as in metric names of policies."},
+    {"vips[].response-time", "number",
+     "Measured values by name, where there are any: response-time (ms), throughput (B/s), hops, connections, load."},
     {"vips[].seen-ms-ago", "integer", "Age of the last observation; null before the first."},
     {"vips[].changed-ms-ago", "integer", "Age of the last change of health; null when it never changed."},
     {"vips[].why", "string", "Reason of the last failure; null when there was none."},
     {"vips[].checks[].key", "string", "Identity of the check."},
     {"vips[].checks[].module", "string", "Its kind: tcp, http ..."},
     {"vips[].checks[].state", "string", "up, down or unknown."},
-    {"vips[].checks[].flapping", "boolean", "Held down because it changed too often; `held`: frozen by the own-network rule."},
+    {"vips[].checks[].flapping", "boolean",
+     "Held down because it changed too often; `held`: frozen by the own-network rule."},
     {"vips[].checks[].last-status", "string", "How the last iteration ended; `why` says more of the last failure."},
-    {"vips[].checks[].response-ms", "number", "Time-weighted average duration of good checks; `last-ms`: the last one."},
+    {"vips[].checks[].response-ms", "number",
+     "Time-weighted average duration of good checks; `last-ms`: the last one."},
     {"vips[].checks[].throughput-bps", "number", "Bytes per second; null when not measured."},
     {"vips[].checks[].hops", "integer", "Routers between; null when not measured."},
     {"vips[].checks[].cert-expires-s", "integer", "Seconds until the certificate expires; null when there is none."},
-    {"vips[].checks[].checked-ms-ago", "integer", "End of the last check; `changed-ms-ago`: last change of its state."},
+    {"vips[].checks[].checked-ms-ago", "integer",
+     "End of the last check; `changed-ms-ago`: last change of its state."},
     {"vips[].checks[].next-in-ms", "integer", "When the next one starts."},
     {"vips[].checks[].row", "object", "Checks in a row that were good, and bad."},
     {"vips[].checks[].count", "object", "Iterations since the check was made, by how they ended."},
-    {"vips[].checks[].restored-age-ms", "integer", "How old its state was when read from disk; null when it is measured."},
+    {"vips[].checks[].restored-age-ms", "integer",
+     "How old its state was when read from disk; null when it is measured."},
 };
 
 static const struct api_arg service_args[] = {
@@ -87,7 +99,8 @@ static const struct api_field service_fields[] = {
 
 static const struct api_arg explain_args[] = {
     {"name", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "Domain name that is asked for."},
-    {"client", API_CLIENT, 0, 0, 0, NULL, "Address or prefix of the client; without it the client's place is not known."},
+    {"client", API_CLIENT, 0, 0, 0, NULL,
+     "Address or prefix of the client; without it the client's place is not known."},
     {"type", API_TEXT, 0, 0, 0, NULL, "Type that is asked for; default A, or AAAA when the service has only IPv6."},
     {"at", API_TIME, 0, 0, 0, NULL, "As it was then, as far as the history reaches; no answer bytes in that case."},
 };
@@ -97,18 +110,23 @@ static const struct api_field explain_fields[] = {
     {"explain", "object", "The decision; null when the name is no service or the type is not an address."},
     {"explain.service", "string", "Service; `policy`: its policy; `family`: IPv4 or IPv6."},
     {"explain.client", "object", "address, located, place, place-scope."},
-    {"explain.class", "integer", "Class of clients that are treated alike; `scope`: true prefix length of the choice."},
+    {"explain.class", "integer",
+     "Class of clients that are treated alike; `scope`: true prefix length of the choice."},
     {"explain.candidates[]", "object", "Every VIP with what the policy knew of it."},
-    {"explain.passes[].pass", "string", "Which rules held: all of them, or which were let go because nothing was left."},
-    {"explain.passes[].stages[].effects[]", "object", "What a stage did to each candidate (kept, removed, scored, weighed) and why."},
-    {"explain.order[]", "object", "Resulting order: address, site, tier, and share of queries in which it comes first."},
+    {"explain.passes[].pass", "string",
+     "Which rules held: all of them, or which were let go because nothing was left."},
+    {"explain.passes[].stages[].effects[]", "object",
+     "What a stage did to each candidate (kept, removed, scored, weighed) and why."},
+    {"explain.order[]", "object",
+     "Resulting order: address, site, tier, and share of queries in which it comes first."},
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
-    {"answer", "object", "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
+    {"answer", "object",
+     "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };
 
-#define TARGET_DOC                                                                                 \
+#define TARGET_DOC                                                                                                   \
     "SITE, SERVICE, ADDRESS, SERVICE@SITE or SERVICE@ADDRESS; each part may be a glob: \"www.*@paris\"."
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
@@ -125,7 +143,8 @@ static const struct api_field word_fields[] = {
     {"vips", "integer", "VIPs the target means now."},
     {"services", "integer", "Services they belong to."},
     {"until", "time", "When the word ends by itself; null = when it is taken back."},
-    {"ttl-s", "integer", "Largest TTL that these services' answers have had: resolvers may keep an answer that long."},
+    {"ttl-s", "integer",
+     "Largest TTL that these services' answers have had: resolvers may keep an answer that long."},
     {"clients-until", "time", "Until when clients may still come because of that; null for enable."},
     {"saved", "boolean", "Whether it was written to disk and survives a restart; `report` says why not."},
     {"report", "string", "More to know; \"\" when there is nothing."},
@@ -179,32 +198,43 @@ static const struct api_field metric_fields[] = {
 const struct api_command api_commands[] = {
     {"status", "State of the daemon in one view.", NULL, NULL, 0, FIELDS(status_fields), false, api_status},
     {"sites", "Sites with their VIPs' health.", NULL, ARGS(site_args), FIELDS(site_fields), false, api_sites},
-    {"vips", "VIPs with what is believed of them, and every check.", NULL, ARGS(vip_args), FIELDS(vip_fields), false, api_vips},
+    {"vips", "VIPs with what is believed of them, and every check.", NULL, ARGS(vip_args), FIELDS(vip_fields), false,
+     api_vips},
     {"servers", "The same as vips.", NULL, ARGS(vip_args), FIELDS(vip_fields), false, api_vips},
-    {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields), false,
-     api_services},
+    {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
+     false, api_services},
     {"explain", "Why a client gets the answer it gets.",
-     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the policy "
+     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the "
+     "policy "
      "did to each candidate. For a name that is no service only the answer is shown.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
     {"drain", "Give a target no new clients while anything else is left.",
-     "The operator's word is a layer over what is measured: checks go on, and enable brings back what they say. It survives "
-     "restarts and reloads. Several words may mean one VIP: disable is stronger than drain, drain than enable --force.",
+     "The operator's word is a layer over what is measured: checks go on, and enable brings back what they say. It "
+     "survives "
+     "restarts and reloads. Several words may mean one VIP: disable is stronger than drain, drain than enable "
+     "--force.",
      ARGS(word_args), FIELDS(word_fields), true, api_drain},
-    {"disable", "Give a target no clients, whatever happens.", "As drain, but the VIPs are not used even when nothing else is left.",
-     ARGS(word_args), FIELDS(word_fields), true, api_disable},
+    {"disable", "Give a target no clients, whatever happens.",
+     "As drain, but the VIPs are not used even when nothing else is left.", ARGS(word_args), FIELDS(word_fields),
+     true, api_disable},
     {"enable", "Take back drain or disable, or force a target up.",
-     "Without force it takes back the word for exactly this target. With force the target counts as up whatever its checks "
+     "Without force it takes back the word for exactly this target. With force the target counts as up whatever its "
+     "checks "
      "say, until the word is taken back.",
      ARGS(enable_args), FIELDS(word_fields), true, api_enable},
     {"overrides", "What operators said.", NULL, NULL, 0, FIELDS(overrides_fields), false, api_overrides},
     {"reload", "Read the configuration again.",
-     "When it has errors, they are shown and the running configuration stays. Health, statistics and overrides of what did "
+     "When it has errors, they are shown and the running configuration stays. Health, statistics and overrides of "
+     "what did "
      "not change are kept.",
      NULL, 0, FIELDS(reload_fields), true, api_reload},
-    {"check-now", "Run the checks of a target now.", NULL, ARGS(check_args), FIELDS(check_fields), true, api_check_now},
-    {"history", "Recent changes, newest first.", NULL, ARGS(history_args), FIELDS(history_fields), false, api_history},
-    {"policies", "Policies in use, presets, and every stage.", NULL, NULL, 0, FIELDS(policy_fields), false, api_policies},
-    {"metrics", "Names of the metrics on the metrics page.", NULL, NULL, 0, FIELDS(metric_fields), false, api_metric_names},
+    {"check-now", "Run the checks of a target now.", NULL, ARGS(check_args), FIELDS(check_fields), true,
+     api_check_now},
+    {"history", "Recent changes, newest first.", NULL, ARGS(history_args), FIELDS(history_fields), false,
+     api_history},
+    {"policies", "Policies in use, presets, and every stage.", NULL, NULL, 0, FIELDS(policy_fields), false,
+     api_policies},
+    {"metrics", "Names of the metrics on the metrics page.", NULL, NULL, 0, FIELDS(metric_fields), false,
+     api_metric_names},
     {NULL, NULL, NULL, NULL, 0, NULL, 0, false, NULL},
 };

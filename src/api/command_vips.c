@@ -32,19 +32,21 @@ static json_t *check_json(const struct api_host *h, const struct monitor_check *
     struct check_view v;
     const struct monitor_spec *spec = monitor_check_spec(c);
     monitor_check_view(h->monitor, c, &v);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "key", spec->key, "module", spec->module->object->name, "state",
-                          check_state_name(v.state), "flapping", v.flapping, "held", v.held);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "key", spec->key, "module", spec->module->object->name,
+                          "state", check_state_name(v.state), "flapping", v.flapping, "held", v.held);
     json_object_set_new(o, "last-status", v.checked_ms ? json_string(probe_status_name(v.last_status)) : json_null());
     json_object_set_new(o, "why", text_or_null(v.why));
     json_object_set_new(o, "response-ms", api_number(v.response_ms));
     json_object_set_new(o, "last-ms", api_number(v.last_ms));
     json_object_set_new(o, "throughput-bps", api_number(v.throughput_bps));
     json_object_set_new(o, "hops", v.hops < 0 ? json_null() : json_integer(v.hops));
-    json_object_set_new(o, "cert-expires-s", v.cert_expiry_s == INT64_MIN ? json_null() : json_integer(v.cert_expiry_s));
+    json_object_set_new(o, "cert-expires-s",
+                        v.cert_expiry_s == INT64_MIN ? json_null() : json_integer(v.cert_expiry_s));
     json_object_set_new(o, "checked-ms-ago", age(now_ms, v.checked_ms));
     json_object_set_new(o, "changed-ms-ago", age(now_ms, v.changed_ms));
     json_object_set_new(o, "next-in-ms", json_integer(v.next_ms > now_ms ? (json_int_t)(v.next_ms - now_ms) : 0));
-    json_object_set_new(o, "row", json_pack("{s:I, s:I}", "good", (json_int_t)v.good_row, "bad", (json_int_t)v.bad_row));
+    json_object_set_new(o, "row",
+                        json_pack("{s:I, s:I}", "good", (json_int_t)v.good_row, "bad", (json_int_t)v.bad_row));
     json_object_set_new(o, "count", counts_json(v.count));
     json_object_set_new(o, "restored-age-ms", v.restored ? json_integer((json_int_t)v.restored_age_ms) : json_null());
     return o;
@@ -63,10 +65,11 @@ static json_t *vip_json(const struct api_host *h, const struct model *m, uint32_
 {
     const struct model_vip *v = model_vip(m, vip);
     char address[ADDR_TEXT];
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "address", addr_format(&v->config->addr, address), "service",
-                          facts_service(m, v->service)->name, "site", facts_site(m, v->site)->name, "health",
-                          health_name((enum health)v->health), "override", override_name((enum override)v->override),
-                          "flapping", v->flapping, "restored", v->restored);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "address", addr_format(&v->config->addr, address), "service",
+                  facts_service(m, v->service)->name, "site", facts_site(m, v->site)->name, "health",
+                  health_name((enum health)v->health), "override", override_name((enum override)v->override),
+                  "flapping", v->flapping, "restored", v->restored);
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         if (isfinite(v->metric[i]))
             json_object_set_new(o, metric_info[i].name, json_real((double)v->metric[i]));
@@ -133,7 +136,8 @@ json_t *api_vips(struct api_call *c)
     struct filter f = {-1, -1, NULL};
     struct addr a;
     json_int_t total;
-    if ((site && (f.site = facts_find_site(c, site)) < 0) || (service && (f.service = facts_find_service(c, service)) < 0))
+    if ((site && (f.site = facts_find_site(c, site)) < 0) ||
+        (service && (f.service = facts_find_service(c, service)) < 0))
         return NULL;
     if (address && addr_parse(address, &a))
         return api_fail(c, "bad-argument", "address \"%.80s\": it is none", address);

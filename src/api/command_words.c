@@ -52,7 +52,8 @@ static json_t *means_nothing(struct api_call *c, const char *target)
     conf_nearest_init(&n, target);
     try_words(c->host->model(c->host->ctx), &n);
     if (n.best)
-        return api_fail(c, "not-found", "no site, service or address is \"%.253s\"; did you mean \"%s\"?", target, n.best);
+        return api_fail(c, "not-found", "no site, service or address is \"%.253s\"; did you mean \"%s\"?", target,
+                        n.best);
     return api_fail(c, "not-found", "no site, service or address is \"%.253s\"", target);
 }
 
@@ -65,11 +66,11 @@ static json_t *word_answer(struct api_call *c, enum override what, uint64_t unti
     overrides_match(t.m, target, meet_ttl_bound, &t);
     bool leaves = what == OVERRIDE_DRAIN || what == OVERRIDE_DISABLE;
     json_t *report_json = json_string(report);
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "target", target, "state", override_name(what), "vips",
-                     (json_int_t)vips, "services", (json_int_t)t.services, "until", api_time_json(until_ms), "ttl-s",
-                     leaves ? json_integer(t.ttl_s) : json_null(), "clients-until",
-                     api_time_json(leaves ? clock_wall_ms(h->clock) + t.ttl_s * 1000ull : 0), "saved", saved, "report",
-                     report_json ? report_json : json_string("(not UTF-8)"));
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "target", target, "state", override_name(what),
+                     "vips", (json_int_t)vips, "services", (json_int_t)t.services, "until", api_time_json(until_ms),
+                     "ttl-s", leaves ? json_integer(t.ttl_s) : json_null(), "clients-until",
+                     api_time_json(leaves ? clock_wall_ms(h->clock) + t.ttl_s * 1000ull : 0), "saved", saved,
+                     "report", report_json ? report_json : json_string("(not UTF-8)"));
 }
 
 static json_t *say(struct api_call *c, enum override what)
@@ -117,9 +118,10 @@ static json_t *nothing_said(struct api_call *c, const char *target)
     if (!overrides_match(t.m, target, meet_override, &t) && !h->overrides->count)
         return means_nothing(c, target);
     if (t.services)
-        return api_fail(c, "not-found",
-                        "nothing was said about \"%.253s\" itself; its VIPs are under a word for another target, see overrides",
-                        target);
+        return api_fail(
+            c, "not-found",
+            "nothing was said about \"%.253s\" itself; its VIPs are under a word for another target, see overrides",
+            target);
     conf_nearest_init(&n, target);
     for (size_t i = 0; i < h->overrides->count; i++)
         conf_nearest_try(&n, h->overrides->items[i].target);

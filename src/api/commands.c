@@ -83,8 +83,8 @@ static int zone_parse(const char *text, int *seconds)
         *seconds = 0;
         return PM_OK;
     }
-    if ((*text != '+' && *text != '-') || sscanf(text + 1, "%2d:%2d%n", &h, &m, &n) != 2 || n != 5 || text[6] || h > 23 ||
-        m > 59 || h < 0 || m < 0)
+    if ((*text != '+' && *text != '-') || sscanf(text + 1, "%2d:%2d%n", &h, &m, &n) != 2 || n != 5 || text[6] ||
+        h > 23 || m > 59 || h < 0 || m < 0)
         return PM_EPARSE;
     *seconds = (h * 3600 + m * 60) * (*text == '-' ? -1 : 1);
     return PM_OK;
@@ -96,8 +96,9 @@ static int stamp_parse(const char *text, uint64_t *out)
     struct tm tm = {0};
     int n = 0, zone;
     unsigned ms = 0, scale = 100;
-    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &n) != 6 || n != 19)
+    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &n) != 6 ||
+        n != 19)
         return PM_EPARSE;
     text += n;
     if (*text == '.')

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands: everything an operator can ask the daemon, in one table. A line of it is the control socket's dispatcher,
- * the checks of arguments, the command line (`pointsman NAME ...`), its help, the man page and docs/reference/commands.md.
+ * the checks of arguments, the command line (`pointsman NAME ...`), its help, the man page and
+ * docs/reference/commands.md.
  *
  *     {"cmd": "drain", "args": {"target": "paris", "for": "2h"}}
  *         -> {"ok": true, "data": {...}}

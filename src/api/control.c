@@ -16,8 +16,8 @@ struct control_client {
     uv_timer_t idle;
     struct buf in;
     unsigned open_handles;
-    bool paused;  /* enough answers wait: not reading */
-    bool ending;  /* no more requests; closes when all is written */
+    bool paused; /* enough answers wait: not reading */
+    bool ending; /* no more requests; closes when all is written */
     bool closing;
 };
 
@@ -103,13 +103,23 @@ static void on_written(uv_write_t *req, int status)
         client_work(cl);
 }
 
+/* The answer as text, from malloc. One that no client could be sent becomes an error that says so. */
+static char *answer_text(json_t *answer)
+{
+    char *text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(answer);
+    if (text && strlen(text) < CONTROL_QUEUE_MAX)
+        return text;
+    free(text);
+    return mem_strdup(
+        "{\"ok\":false,\"error\":\"too-big\",\"message\":\"the answer is longer than 64 MB: ask for less, "
+        "as with limit, site or service\"}");
+}
+
 static void client_say(struct control_client *cl, json_t *answer)
 {
     struct control_write *w = mem_alloc(sizeof *w);
-    w->text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);
-    json_decref(answer);
-    if (!w->text)
-        w->text = mem_strdup("{\"ok\":false,\"error\":\"io\",\"message\":\"the answer cannot be written as JSON\"}");
+    w->text = answer_text(answer);
     size_t len = strlen(w->text);
     w->text[len] = '\n'; /* in place of its NUL */
     uv_buf_t all = uv_buf_init(w->text, (unsigned)len + 1);
@@ -223,15 +233,16 @@ static void on_connect(uv_stream_t *listener, int status)
         uv_read_start((uv_stream_t *)&cl->pipe, on_alloc, on_read);
 }
 
-int control_start(uv_loop_t *loop, const struct api_host *host, const struct control_options *opt, struct control **out,
-                  struct buf *problem)
+int control_start(uv_loop_t *loop, const struct api_host *host, const struct control_options *opt,
+                  struct control **out, struct buf *problem)
 {
     struct control_file file;
     int fd, err = control_listen(opt, &file, &fd, problem);
     if (err)
         return err;
     struct control *c = mem_alloc(sizeof *c);
-    *c = (struct control){.loop = loop, .host = host, .file = file, .idle_ms = opt->idle_ms ? opt->idle_ms : CONTROL_IDLE_MS};
+    *c = (struct control){
+        .loop = loop, .host = host, .file = file, .idle_ms = opt->idle_ms ? opt->idle_ms : CONTROL_IDLE_MS};
     uv_pipe_init(loop, &c->listener, 0);
     c->listener.data = c;
     int r = uv_pipe_open(&c->listener, fd);

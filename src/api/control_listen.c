@@ -27,7 +27,8 @@ static bool answered(const struct sockaddr_un *sa)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return true;
-    bool yes = connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
+    bool yes =
+        connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
     close(fd);
     return yes;
 }
@@ -81,7 +82,8 @@ int control_listen(const struct control_options *opt, struct control_file *file,
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     struct stat st;
     if (strlen(opt->path) >= sizeof sa.sun_path) {
-        buf_printf(problem, "control socket %s: the path is longer than %zu bytes", opt->path, sizeof sa.sun_path - 1);
+        buf_printf(problem, "control socket %s: the path is longer than %zu bytes", opt->path,
+                   sizeof sa.sun_path - 1);
         return PM_ETOOBIG;
     }
     strcpy(sa.sun_path, opt->path);

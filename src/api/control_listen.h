@@ -13,7 +13,8 @@ struct control_file {
 };
 
 /* A listening socket, non-blocking; *fd is the caller's. */
-int control_listen(const struct control_options *opt, struct control_file *file, int *fd, struct buf *problem) PM_MUST_CHECK;
+int control_listen(const struct control_options *opt, struct control_file *file, int *fd,
+                   struct buf *problem) PM_MUST_CHECK;
 /* Removes the file if it is still ours, and frees the path. */
 void control_unlisten(struct control_file *file);
 

@@ -69,13 +69,15 @@ static void on_timer(uv_timer_t *t)
 
 /* ---- answers ---- */
 
-static const char *const root_page = "<!doctype html><title>Pointsman " PM_VERSION "</title><h1>Pointsman " PM_VERSION "</h1>"
-                                     "<p><a href=\"/metrics\">metrics</a> <a href=\"/health\">health</a>\n";
+static const char *const root_page =
+    "<!doctype html><title>Pointsman " PM_VERSION "</title><h1>Pointsman " PM_VERSION "</h1>"
+    "<p><a href=\"/metrics\">metrics</a> <a href=\"/health\">health</a>\n";
 
 static void reply(struct client *cl, const char *status, const char *type, const struct buf *body, bool head_only)
 {
     buf_printf(&cl->out,
-               "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+               "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%sConnection: "
+               "close\r\n\r\n",
                status, type, body->len, strncmp(status, "405", 3) == 0 ? "Allow: GET, HEAD\r\n" : "");
     if (!head_only)
         buf_add(&cl->out, body->data, body->len);
@@ -140,7 +142,8 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
     struct client *cl = req->handle->data;
-    /* Closing with unread bytes would reset the connection and may take the answer with it: wait for the other side. */
+    /* Closing with unread bytes would reset the connection and may take the answer with it: wait for the other side.
+     */
     if (status < 0)
         client_close(cl);
 }
@@ -220,7 +223,8 @@ static void on_connect(uv_stream_t *listener, int status)
     uv_read_start((uv_stream_t *)&cl->tcp, on_alloc, on_read);
 }
 
-int metrics_start(uv_loop_t *loop, const struct api_host *host, const struct endpoint *listen, struct metrics_server **out)
+int metrics_start(uv_loop_t *loop, const struct api_host *host, const struct endpoint *listen,
+                  struct metrics_server **out)
 {
     struct sockaddr_storage sa;
     struct endpoint bound;

@@ -11,6 +11,7 @@
 #ifndef PM_MAIN_DAEMON_H
 #define PM_MAIN_DAEMON_H
 
+#include "api/api.h"
 #include "main/generation.h"
 
 struct daemon_options {
@@ -23,5 +24,7 @@ struct daemon_options {
 
 /* Returns the process's exit code: 0 stopped on request, 1 could not start. */
 int daemon_run(const struct daemon_options *o);
+/* Every number of the daemon outside the API's own table; daemon NULL: names and help with zeros, for the manual. */
+void daemon_metrics(void *daemon, api_metric_fn *fn, void *fn_ctx);
 
 #endif

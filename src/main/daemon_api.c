@@ -57,7 +57,7 @@ static bool host_vip_check(void *ctx, uint32_t vip, unsigned i, const struct mon
     return wiring_vip_check(((struct daemon *)ctx)->wiring, vip, i, c);
 }
 
-static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
+void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
 {
     static const struct {
         const char *name, *labels, *help;
@@ -66,7 +66,8 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
         ANSWER_COUNTERS(X)
 #undef X
     };
-    struct daemon *d = ctx;
+    static const struct daemon nobody;
+    const struct daemon *d = ctx ? ctx : &nobody;
     uint64_t packets[RESPOND_COUNTER_COUNT] = {0}, counted[ANSWER_COUNTER_COUNT] = {0};
     char name[96];
     if (d->respond) {
@@ -120,7 +121,7 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .answer = host_answer,
                                 .service_of = host_service_of,
                                 .vip_check = host_vip_check,
-                                .metrics = host_metrics,
+                                .metrics = daemon_metrics,
                                 .status = host_status};
     if (c->api.socket) {
         struct control_options o = {.path = c->api.socket, .mode = c->api.socket_mode, .group = c->api.socket_group};

@@ -10,6 +10,8 @@
 #include "main/daemon.h"
 #include "main/demo.h"
 #include "main/docs.h"
+#include "monitor/module.h"
+#include "policy/policy.h"
 
 #define CONFIG_DEFAULT "/etc/pointsman/pointsman.yaml"
 
@@ -83,6 +85,13 @@ static int check_main(int argc, char **argv)
     return err ? CLI_FAILED : CLI_OK;
 }
 
+static int docs(int argc, char **argv)
+{
+    static const struct config_registries registries = {
+        .stages = &policy_stage_registry, .checks = &monitor_check_registry, .presets = policy_presets};
+    return docs_main(argc, argv, &(struct docs_input){&registries, daemon_metrics, NULL});
+}
+
 static int version_main(int argc, char **argv)
 {
     puts("pointsman " PM_VERSION);
@@ -94,7 +103,7 @@ const struct cli_external cli_externals[] = {
     {"demo", "", "Three sites on loopback with a configuration of its own, to play with; needs no root.", demo_main},
     {"check", "[-c FILE] [--json]", "Check a configuration: print every error, or the effective configuration.", check_main},
     {"top", "[--socket PATH]", "Live view of sites and VIPs in a terminal.", top_main},
-    {"docs", "DIR | --man", "Write the reference manual from the program's own tables.", docs_main},
+    {"docs", "DIR | --man", "Write the reference manual from the program's own tables.", docs},
     {"version", "", "Print the version.", version_main},
     {NULL, NULL, NULL, NULL},
 };

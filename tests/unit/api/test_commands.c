@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command's answer and every way an argument can be wrong. */
+#include "../cmocka_pm.h"
+
+#include <string.h>
+#include "api/commands.h"
+#include "fake_world.h"
+
+static json_t *ask(const char *line)
+{
+    return api_answer(&fake.host, line, strlen(line));
+}
+
+/* Data of an answer that must be good; put it back with json_decref. */
+static json_t *good(const char *line)
+{
+    json_t *a = ask(line), *data = json_object_get(a, "data");
+    if (!json_is_true(json_object_get(a, "ok")))
+        fail_msg("%s -> %s", line, json_string_value(json_object_get(a, "message")));
+    json_incref(data);
+    json_decref(a);
+    return data;
+}
+
+static void bad(const char *line, const char *error, const char *part)
+{
+    json_t *a = ask(line);
+    const char *message = json_string_value(json_object_get(a, "message"));
+    assert_true(json_is_false(json_object_get(a, "ok")));
+    assert_string_equal(json_string_value(json_object_get(a, "error")), error);
+    if (!message || !strstr(message, part))
+        fail_msg("%s -> \"%s\", wanted \"%s\"", line, message, part);
+    json_decref(a);
+}
+
+static json_t *at(json_t *o, const char *path)
+{
+    char word[64];
+    while (o && *path) {
+        size_t n = strcspn(path, ".");
+        memcpy(word, path, n);
+        word[n] = 0;
+        o = word[0] >= '0' && word[0] <= '9' ? json_array_get(o, (size_t)atoi(word)) : json_object_get(o, word);
+        path += n + (path[n] == '.');
+    }
+    return o;
+}
+#define INT(o, path)  ((long long)json_integer_value(at(o, path)))
+#define TEXT(o, path) json_string_value(at(o, path))
+
+static int setup(void **state)
+{
+    fake_world_init();
+    return 0;
+}
+static int teardown(void **state)
+{
+    fake_world_fini();
+    return 0;
+}
+
+static void test_status(void **state)
+{
+    json_t *d = good("{\"cmd\":\"status\"}");
+    assert_string_equal(TEXT(d, "version"), PM_VERSION); /* the host's is not taken */
+    assert_string_equal(TEXT(d, "listen.0"), "127.0.0.1:53");
+    assert_int_equal(INT(d, "uptime-s"), 60);
+    assert_int_equal(INT(d, "generation"), 7);
+    assert_int_equal(INT(d, "vips.total"), 4);
+    assert_int_equal(INT(d, "vips.unchecked"), 1);
+    assert_int_equal(INT(d, "checks.total"), 3); /* the shared one counts once */
+    assert_int_equal(INT(d, "checks.down"), 1);
+    assert_true(json_number_value(at(d, "counters." API_QUERIES ".total")) == 120);
+    assert_true(json_number_value(at(d, "counters." API_QUERIES ".per-second")) == 2);
+    json_decref(d);
+}
+
+static void test_sites(void **state)
+{
+    fake_vips[1].override = OVERRIDE_DRAIN;
+    json_t *d = good("{\"cmd\":\"sites\",\"args\":{}}");
+    assert_int_equal(json_array_size(at(d, "sites")), 2);
+    assert_string_equal(TEXT(d, "sites.0.override"), "none");
+    assert_string_equal(TEXT(d, "sites.1.override"), "mixed");
+    assert_int_equal(INT(d, "sites.0.services"), 2);
+    assert_int_equal(INT(d, "sites.1.services"), 1);
+    json_decref(d);
+    d = good("{\"cmd\":\"sites\",\"args\":{\"site\":\"PARIS\"}}");
+    assert_int_equal(json_array_size(at(d, "sites.0.service-names")), 2);
+    json_decref(d);
+    bad("{\"cmd\":\"sites\",\"args\":{\"site\":\"pariss\"}}", "not-found", "did you mean \"paris\"");
+}
+
+static void test_vips(void **state)
+{
+    json_t *d = good("{\"cmd\":\"vips\",\"args\":{\"service\":\"alias.example.com\",\"site\":\"tokyo\"}}");
+    assert_int_equal(INT(d, "total"), 2);
+    assert_string_equal(TEXT(d, "vips.0.why"), "connection refused");
+    assert_true(json_is_null(at(d, "vips.0.seen-ms-ago")));
+    assert_string_equal(TEXT(d, "vips.0.checks.0.module"), "tcp");
+    json_decref(d);
+    d = good("{\"cmd\":\"servers\",\"args\":{\"problems\":true,\"limit\":\"2\"}}");
+    assert_int_equal(INT(d, "total"), 4);
+    assert_string_equal(TEXT(d, "vips.0.health"), "down");
+    assert_string_equal(TEXT(d, "vips.1.health"), "unknown");
+    assert_int_equal(json_array_size(at(d, "vips")), 2);
+    json_decref(d);
+    d = good("{\"cmd\":\"vips\",\"args\":{\"address\":\"192.0.2.1\"}}");
+    assert_int_equal(INT(d, "vips.0.checks.1.cert-expires-s"), 864000);
+    assert_int_equal(INT(d, "vips.0.checks.1.next-in-ms"), 3000);
+    assert_int_equal(INT(d, "vips.0.seen-ms-ago"), 2000);
+    assert_true(json_is_null(at(d, "vips.0.checks.0.hops")));
+    json_decref(d);
+    bad("{\"cmd\":\"vips\",\"args\":{\"address\":\"192.0.2.77\"}}", "not-found", "192.0.2.77");
+    bad("{\"cmd\":\"vips\",\"args\":{\"address\":\"x\"}}", "bad-argument", "address");
+    bad("{\"cmd\":\"vips\",\"args\":{\"service\":\"ww.example.com\"}}", "not-found", "www.example.com");
+    bad("{\"cmd\":\"vips\",\"args\":{\"limit\":0}}", "bad-argument", "from 1 to");
+    bad("{\"cmd\":\"vips\",\"args\":{\"limit\":1.5}}", "bad-argument", "a number");
+    bad("{\"cmd\":\"vips\",\"args\":{\"limit\":\"99999999999999999999999\"}}", "bad-argument", "from 1 to");
+    bad("{\"cmd\":\"vips\",\"args\":{\"problems\":\"maybe\"}}", "bad-argument", "yes or no");
+}
+
+static void test_services(void **state)
+{
+    json_t *d = good("{\"cmd\":\"services\"}");
+    assert_int_equal(INT(d, "total"), 2);
+    assert_int_equal(INT(d, "services.0.usable"), 2); /* up, and unknown */
+    assert_int_equal(INT(d, "services.0.ttl-s"), 12);
+    assert_true(json_is_true(at(d, "services.0.ttl-auto")));
+    assert_true(json_is_false(at(d, "services.1.ttl-auto")));
+    json_decref(d);
+    d = good("{\"cmd\":\"services\",\"args\":{\"limit\":1}}");
+    assert_int_equal(json_array_size(at(d, "services")), 1);
+    json_decref(d);
+}
+
+static void test_explain(void **state)
+{
+    json_t *d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"client\":\"203.0.113.0/24\"}}");
+    assert_string_equal(TEXT(d, "type"), "A");
+    assert_string_equal(TEXT(d, "explain.address"), "203.0.113.0");
+    assert_string_equal(TEXT(d, "answer.rcode"), "NOERROR");
+    assert_int_equal(fake.answered_client.family, ADDR_V4);
+    json_decref(d);
+    /* Only IPv6 there; nobody to locate. */
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"mail.example.com\"}}");
+    assert_string_equal(TEXT(d, "type"), "AAAA");
+    assert_string_equal(TEXT(d, "explain.family"), "IPv6");
+    assert_true(json_is_false(at(d, "explain.located")));
+    assert_int_equal(fake.answered_client.family, 0);
+    json_decref(d);
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"ns1.example.com\",\"type\":\"TXT\"}}");
+    assert_true(json_is_null(at(d, "explain")));
+    assert_true(json_is_object(at(d, "answer")));
+    json_decref(d);
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"-10m\"}}");
+    assert_true(json_is_null(at(d, "answer")));
+    assert_string_equal(TEXT(d, "at"), "2025-12-31T23:50:00Z");
+    json_decref(d);
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"-2h\"}}", "not-found",
+        "history begins at 2025");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"x.example.com\",\"at\":\"-2m\"}}", "not-found", "no service");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"2030-01-01T00:00:00Z\"}}",
+        "bad-argument", "to come");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"type\":\"BOGUS\"}}", "bad-argument", "BOGUS");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"client\":\"192.0.2.1/24\"}}", "bad-argument",
+        "client");
+    bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"yesterday\"}}", "bad-argument", "-10m");
+    bad("{\"cmd\":\"explain\"}", "bad-argument", "needs the argument \"name\"");
+}
+
+static void test_drain(void **state)
+{
+    json_t *d = good("{\"cmd\":\"drain\",\"args\":{\"target\":\"paris\",\"for\":\"2h\"}}");
+    assert_int_equal(INT(d, "vips"), 2);
+    assert_int_equal(INT(d, "services"), 2);
+    assert_string_equal(TEXT(d, "state"), "drained");
+    assert_string_equal(TEXT(d, "until"), "2026-01-01T02:00:00Z");
+    assert_int_equal(INT(d, "ttl-s"), 120); /* an automatic TTL may have been at its upper bound */
+    assert_string_equal(TEXT(d, "clients-until"), "2026-01-01T00:02:00Z");
+    assert_int_equal(fake_vips[0].override, OVERRIDE_DRAIN);
+    json_decref(d);
+    d = good("{\"cmd\":\"overrides\"}");
+    assert_string_equal(TEXT(d, "overrides.0.target"), "paris");
+    assert_int_equal(INT(d, "overrides.0.vips"), 2);
+    json_decref(d);
+    bad("{\"cmd\":\"enable\",\"args\":{\"target\":\"pari\"}}", "not-found", "did you mean \"paris\"");
+    bad("{\"cmd\":\"enable\",\"args\":{\"target\":\"192.0.2.1\"}}", "not-found", "another target");
+    d = good("{\"cmd\":\"enable\",\"args\":{\"target\":\"paris\"}}");
+    assert_string_equal(TEXT(d, "state"), "none");
+    assert_true(json_is_null(at(d, "clients-until")));
+    assert_int_equal(fake_vips[0].override, OVERRIDE_NONE);
+    json_decref(d);
+}
+
+static void test_words(void **state)
+{
+    json_t *d;
+    bad("{\"cmd\":\"disable\",\"args\":{\"target\":\"tokio\"}}", "not-found", "did you mean \"tokyo\"");
+    bad("{\"cmd\":\"disable\",\"args\":{\"target\":\"tokyo\",\"for\":\"soon\"}}", "bad-argument", "duration");
+    bad("{\"cmd\":\"disable\",\"args\":{\"target\":\"tokyo\",\"for\":\"0\"}}", "bad-argument", "duration");
+    bad("{\"cmd\":\"disable\",\"args\":{\"target\":\"tokyo\",\"for\":\"900000d\"}}", "bad-argument", "hundred years");
+    bad("{\"cmd\":\"disable\",\"args\":{\"target\":\"\"}}", "bad-argument", "empty");
+    bad("{\"cmd\":\"enable\",\"args\":{\"target\":\"tokyo\",\"for\":\"1h\"}}", "bad-argument", "force");
+    bad("{\"cmd\":\"enable\",\"args\":{\"target\":\"tokyo\"}}", "not-found", "tokyo");
+    assert_int_equal(fake.overrides.count, 0);
+    d = good("{\"cmd\":\"enable\",\"args\":{\"target\":\"*.example.com@tokyo\",\"force\":\"yes\",\"for\":60}}");
+    assert_string_equal(TEXT(d, "state"), "enabled");
+    assert_int_equal(fake_vips[1].override, OVERRIDE_FORCE);
+    assert_true(fake.last_until_ms == clock_wall_ms(&fake.clock.clock) + 60000);
+    json_decref(d);
+    fake.override_err = PM_EIO; /* a full disk */
+    d = good("{\"cmd\":\"disable\",\"args\":{\"target\":\"mail.example.com\"}}");
+    assert_true(json_is_false(at(d, "saved")));
+    assert_non_null(strstr(TEXT(d, "report"), "no space"));
+    assert_int_equal(INT(d, "ttl-s"), 30);
+    json_decref(d);
+}
+
+static void test_reload_and_checks(void **state)
+{
+    json_t *d = good("{\"cmd\":\"reload\"}");
+    assert_int_equal(INT(d, "generation"), 8);
+    json_decref(d);
+    fake.reload_err = PM_ECONFIG;
+    bad("{\"cmd\":\"reload\"}", "config", "p.yaml:3:7");
+    d = good("{\"cmd\":\"check-now\",\"args\":{\"target\":\"tokyo\"}}");
+    assert_int_equal(INT(d, "vips"), 2);
+    assert_int_equal(INT(d, "checks"), 1);
+    assert_int_equal(fake.checked, 1);
+    json_decref(d);
+    bad("{\"cmd\":\"check-now\",\"args\":{\"target\":\"nowhere\"}}", "not-found", "nowhere");
+}
+
+static void test_history(void **state)
+{
+    uint64_t now = clock_wall_ms(&fake.clock.clock);
+    history_add(fake.history,
+                &(struct history_change){now - 60000, 0, HISTORY_OVERRIDE, OVERRIDE_NONE, OVERRIDE_DRAIN});
+    history_add(fake.history, &(struct history_change){now - 50000, 0, METRIC_RESPONSE, 10, 12.5F});
+    history_add(fake.history, &(struct history_change){now - 1000, 1, HISTORY_HEALTH, HEALTH_UP, HEALTH_DOWN});
+    json_t *d = good("{\"cmd\":\"history\"}");
+    assert_int_equal(json_array_size(at(d, "changes")), 3);
+    assert_string_equal(TEXT(d, "changes.0.vip"), "192.0.2.9");
+    assert_string_equal(TEXT(d, "changes.0.before"), "up");
+    assert_string_equal(TEXT(d, "changes.0.after"), "down");
+    assert_string_equal(TEXT(d, "changes.1.what"), "response-time");
+    assert_true(json_real_value(at(d, "changes.1.after")) == 12.5);
+    assert_string_equal(TEXT(d, "changes.2.after"), "drained");
+    json_decref(d);
+    d = good("{\"cmd\":\"history\",\"args\":{\"site\":\"paris\",\"limit\":1}}");
+    assert_int_equal(json_array_size(at(d, "changes")), 1);
+    assert_string_equal(TEXT(d, "changes.0.site"), "paris");
+    json_decref(d);
+    d = good("{\"cmd\":\"history\",\"args\":{\"since\":\"-55s\"}}");
+    assert_int_equal(json_array_size(at(d, "changes")), 2);
+    json_decref(d);
+}
+
+static void test_lists(void **state)
+{
+    json_t *d = good("{\"cmd\":\"policies\"}");
+    assert_int_equal(INT(d, "policies.0.services"), 2);
+    assert_string_equal(TEXT(d, "stages.1.kind"), "group");
+    assert_string_equal(TEXT(d, "presets.0.name"), "geo");
+    json_decref(d);
+    d = good("{\"cmd\":\"metrics\"}");
+    size_t i, queries = 0;
+    json_t *m;
+    json_array_foreach (at(d, "metrics"), i, m)
+        queries += strcmp(TEXT(m, "name"), API_QUERIES) == 0;
+    assert_int_equal(queries, 1);
+    json_decref(d);
+}
+
+/* Whatever the command: a wrong name is answered with the right one, and a wrong kind of value is refused. */
+static void test_every_command(void **state)
+{
+    for (const struct api_command *c = api_commands; c->name; c++) {
+        char line[512], wrong[64];
+        snprintf(line, sizeof line, "{\"cmd\":\"%s\",\"args\":{\"bogus\":1}}", c->name);
+        bad(line, "bad-argument", "has no argument \"bogus\"");
+        for (size_t i = 0; i < c->arg_count; i++) {
+            const struct api_arg *a = &c->args[i];
+            snprintf(wrong, sizeof wrong, "%s%c", a->name, a->name[strlen(a->name) - 1]);
+            snprintf(line, sizeof line, "{\"cmd\":\"%s\",\"args\":{\"%s\":1}}", c->name, wrong);
+            bad(line, "bad-argument", "has no argument");
+            snprintf(line, sizeof line, "{\"cmd\":\"%s\",\"args\":{\"%s\":[]}}", c->name, a->name);
+            bad(line, "bad-argument", a->name);
+            if (a->flags & API_REQUIRED) {
+                snprintf(line, sizeof line, "{\"cmd\":\"%s\",\"args\":{\"%s\":null}}", c->name, a->name);
+                bad(line, "bad-argument", "needs the argument");
+            }
+        }
+        assert_true(c->field_count > 0);
+    }
+}
+
+static void test_garbage(void **state)
+{
+    bad("", "parse", "JSON");
+    bad("hello", "parse", "JSON");
+    bad("[]", "parse", "object");
+    bad("{\"cmd\":1}", "parse", "cmd");
+    bad("{\"cmd\":\"status\",\"args\":[]}", "parse", "args");
+    bad("{\"cmd\":\"status\",\"cmd\":\"status\"}", "parse", "duplicate");
+    bad("{\"cmd\":\"status\",\"arg\":{}}", "parse", "arg");
+    bad("{\"cmd\":\"statsu\"}", "unknown-command", "did you mean \"status\"");
+    bad("{\"cmd\":\"sites\",\"args\":{\"site\":\"a\\u0000b\"}}", "parse", "");
+}
+
+static void test_time(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms; /* 0 = refused */
+    } cases[] = {
+        {"2026-01-01T00:00:00Z", 1767225600000},
+        {"2026-01-01 00:00:00.250z", 1767225600250},
+        {"2026-01-01T02:00:00+02:00", 1767225600000},
+        {"2025-12-31T19:30:00-04:30", 1767225600000},
+        {"-1h", 996400000},
+        {"2026-02-30T00:00:00Z", 0},
+        {"2026-01-01T24:00:00Z", 0},
+        {"2026-01-01T00:00:00", 0},
+        {"2026-01-01T00:00:00+25:00", 0},
+        {"-", 0},
+        {"", 0},
+        {"2026-01-01T00:00:00Zx", 0},
+        {"-999d", 0},
+        {"2026-1-1T0:0:0Z", 0},
+    };
+    for (size_t i = 0; i < PM_ARRAY_LEN(cases); i++) {
+        uint64_t ms = 0;
+        int err = api_time_parse(cases[i].text, 1000000000, &ms);
+        if ((err ? 0 : ms) != cases[i].ms)
+            fail_msg("%s: %d, %llu", cases[i].text, err, (unsigned long long)ms);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_status),  TEST(test_sites), TEST(test_vips),          TEST(test_services),
+        TEST(test_explain), TEST(test_drain), TEST(test_words),         TEST(test_reload_and_checks),
+        TEST(test_history), TEST(test_lists), TEST(test_every_command), TEST(test_garbage),
+        TEST(test_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
