@@ -24,7 +24,8 @@ struct walk {
     struct geo_source *s;
     MMDB_s db;
     struct geo_memo seen; /* data offset -> place */
-    uint64_t nodes_left;  /* each node is reached once, or a few times where a writer shares subtrees: else loops */
+    uint64_t nodes_left;  /* each node is reached once, or a few times where a writer shares
+                             subtrees: else loops */
     uint32_t v4_node;     /* where IPv4 starts in an IPv6 tree; 0 = no such node */
     bool v6;
     bool failed;
@@ -172,7 +173,7 @@ static void walk_record(struct walk *w, uint64_t record, uint8_t type, MMDB_entr
     if (type == MMDB_RECORD_TYPE_INVALID) {
         w->failed = true;
         geo_source_error(w->s, PM_EPARSE, 0,
-                         "damaged search tree: a record points outside the file");
+                         "damaged search tree: a record points outside the tree and data");
     } else if (w->v6 && depth >= 96 && memcmp(w->path, mapped, 12) == 0) {
         return; /* addresses of this form are folded to IPv4 before they are looked up */
     } else if (type == MMDB_RECORD_TYPE_DATA) {
