@@ -8,14 +8,14 @@
 
 /*
  * A family's ranges are two parallel arrays: sorted first addresses and values. The first range
- * starts at the lowest address, so every address is in one. An index over the top bits (as many as
- * the count deserves, at most 16) narrows the binary search; for IPv6 it covers 2000::/3 only,
- * where all assigned global unicast lies (RFC 4291 2.4), and the rest of the space is searched
- * plainly.
+ * starts at the lowest address, so every address is in one. An index over the top bits, as many as
+ * the count deserves, narrows the binary search. For IPv6 it covers 2000::/3 only, where all
+ * assigned global unicast lies (RFC 4291 2.4), and takes more bits, for registries fill few blocks
+ * of it densely; the rest of the space is searched plainly.
  */
 typedef unsigned __int128 u128;
 
-enum { INDEX_BITS_MAX = 16, DEPTH_MAX = 130 };
+enum { INDEX4_BITS_MAX = 16, INDEX6_BITS_MAX = 20, DEPTH_MAX = 130 };
 
 struct table {
     union {
@@ -139,7 +139,8 @@ static struct table writer_finish(struct writer *w)
     else
         t->start4 = mem_realloc(t->start4, t->n * sizeof *t->start4);
     t->bits = 1;
-    while (t->bits < INDEX_BITS_MAX && (1u << t->bits) < t->n)
+    uint32_t bits_max = w->v6 ? INDEX6_BITS_MAX : INDEX4_BITS_MAX;
+    while (t->bits < bits_max && (1u << t->bits) < t->n)
         t->bits++;
     uint32_t slots = 1u << t->bits, at = 0;
     t->index = mem_alloc((slots + 1) * sizeof *t->index);

@@ -8,8 +8,8 @@
  * Every address in that block has the same value, and no wider block does: the widest true scope (RFC 7871 7.2.1).
  * An address of family 0 (none) has the default value and scope 0.
  *
- * Memory: 8 bytes per IPv4 range, 20 per IPv6 range, plus an index that grows with the count to 256 kB each; building
- * takes about three times that for a moment. Failure: none (base/arena.h). Thread: a builder by one at a time, frozen
+ * Memory: 8 bytes per IPv4 range, 20 per IPv6 range, plus an index that grows with the count to 256 kB (IPv4) and 4 MB
+ * (IPv6); building takes about three times that for a moment. Failure: none (base/arena.h). Thread: a builder by one at a time, frozen
  * ranges from any.
  */
 #ifndef PM_GEO_RANGES_H

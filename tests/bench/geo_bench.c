@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A million random prefixes of each family: time and memory to build, time per lookup.
- * geo_bench [prefixes [lookups]]; under callgrind give fewer lookups and --toggle-collect=ranges_find.
+ * geo_bench [prefixes [lookups [family]]]; under callgrind give fewer lookups and --toggle-collect=ranges_find.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +78,10 @@ int main(int argc, char **argv)
 {
     size_t prefixes = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
     size_t lookups = argc > 2 ? strtoul(argv[2], NULL, 10) : 5000000;
-    run(ADDR_V4, prefixes, lookups ? lookups : 1);
-    run(ADDR_V6, prefixes, lookups ? lookups : 1);
+    unsigned long family = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    if (family != ADDR_V6)
+        run(ADDR_V4, prefixes, lookups ? lookups : 1);
+    if (family != ADDR_V4)
+        run(ADDR_V6, prefixes, lookups ? lookups : 1);
     return 0;
 }
