@@ -57,7 +57,8 @@ int geo_builder_csv(struct geo_builder *b, const char *path, const struct geo_cs
 /* A registry's delegated or delegated-extended statistics file. */
 int geo_builder_rir(struct geo_builder *b, const char *path) PM_MUST_CHECK;
 /* By hand. Unset fields of place (empty, zero, NULL) leave what the sources say. PM_EINVAL: nothing set. */
-int geo_builder_override(struct geo_builder *b, const struct prefix *prefix, const struct geo_place *place) PM_MUST_CHECK;
+int geo_builder_override(struct geo_builder *b, const struct prefix *prefix,
+                         const struct geo_place *place) PM_MUST_CHECK;
 
 /* Consumes the builder. */
 struct geo_db *geo_builder_freeze(struct geo_builder *b);

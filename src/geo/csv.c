@@ -300,7 +300,7 @@ static bool read_place(struct geo_source *s, size_t line, char *const v[COL_COUN
         what = "location: it takes latitude and longitude",
         bad = v[COL_LAT] ? v[COL_LAT] : v[COL_LON];
     if (v[COL_ASN] && !parse_asn(v[COL_ASN], &g->asn))
-        what = "AS number", bad = v[COL_ASN];
+        what = "number of an AS", bad = v[COL_ASN];
     if (what)
         geo_source_error(s, PM_EPARSE, line, "\"%.50s\" is not a %s", bad, what);
     g->has_location = v[COL_LAT] && v[COL_LON];

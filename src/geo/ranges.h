@@ -9,8 +9,8 @@
  * An address of family 0 (none) has the default value and scope 0.
  *
  * Memory: 8 bytes per IPv4 range, 20 per IPv6 range, plus an index that grows with the count to 256 kB (IPv4) and 4 MB
- * (IPv6); building takes about three times that for a moment. Failure: none (base/arena.h). Thread: a builder by one at a time, frozen
- * ranges from any.
+ * (IPv6); building takes about three times that for a moment. Failure: none (base/arena.h). Thread: a builder by one at
+ * a time, frozen ranges from any.
  */
 #ifndef PM_GEO_RANGES_H
 #define PM_GEO_RANGES_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A million random prefixes of each family: time and memory to build, time per lookup.
- * geo_bench [prefixes [lookups [family]]]; under callgrind give fewer lookups and --toggle-collect=ranges_find.
+ * geo_bench [prefixes [lookups [family]]]; under callgrind give fewer lookups and
+ * --toggle-collect=ranges_find.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static double now_ms(void)
 /* IPv6 as registries give it out: most in few /12, so the index is as uneven as in life. */
 static struct addr random_addr(unsigned family)
 {
-    static const uint8_t tops[][2] = {{0x20, 0x01}, {0x24, 0x00}, {0x26, 0x00}, {0x28, 0x00}, {0x2a, 0x00}, {0x2c, 0x00}};
+    static const uint8_t tops[][2] = {{0x20, 0x01}, {0x24, 0x00}, {0x26, 0x00},
+                                      {0x28, 0x00}, {0x2a, 0x00}, {0x2c, 0x00}};
     struct addr a = {.family = (uint8_t)family};
     for (unsigned i = 0; i < addr_len(&a); i++)
         a.bytes[i] = (uint8_t)(rnd() >> 24);
@@ -67,10 +69,12 @@ static void run(unsigned family, size_t prefixes, size_t lookups)
     double end = now_ms();
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    printf("IPv%u: %zu prefixes, %zu ranges, built in %.0f ms, %.1f MB (process peak %.1f MB), %.1f ns/lookup "
+    printf("IPv%u: %zu prefixes, %zu ranges, built in %.0f ms, %.1f MB (process peak %.1f MB), "
+           "%.1f ns/lookup "
            "(sum %llu)\n",
            family, prefixes, ranges_count(r, family), built - start, (double)ranges_memory(r) / 1e6,
-           (double)use.ru_maxrss / 1e3, (end - looked) * 1e6 / (double)lookups, (unsigned long long)sum);
+           (double)use.ru_maxrss / 1e3, (end - looked) * 1e6 / (double)lookups,
+           (unsigned long long)sum);
     ranges_free(r);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The geo readers take paths: the fuzzer's bytes become a file in memory. What was read must hold together. */
+/* The geo readers take paths: the fuzzer's bytes become a file in memory. What was read must hold
+ * together. */
 #ifndef PM_TESTS_FUZZ_GEO_H
 #define PM_TESTS_FUZZ_GEO_H
 
@@ -24,7 +25,8 @@ static inline const char *fuzz_file(const uint8_t *data, size_t size)
     return path;
 }
 
-/* Every range is found at its first address, with a place that exists; a refused source leaves nothing. */
+/* Every range is found at its first address, with a place that exists; a refused source leaves
+ * nothing. */
 static inline void fuzz_finish(struct geo_builder *b, int err)
 {
     struct geo_db *db = geo_builder_freeze(b);
@@ -34,7 +36,8 @@ static inline void fuzz_finish(struct geo_builder *b, int err)
             struct addr first;
             uint32_t place = ranges_at(r, family, i, &first);
             struct geo_lookup hit = geo_find(db, &first);
-            if (hit.place != place || place >= geo_place_count(db) || hit.scope > addr_bits(&first) || (err && place))
+            if (hit.place != place || place >= geo_place_count(db) ||
+                hit.scope > addr_bits(&first) || (err && place))
                 abort();
             const struct geo_place *g = geo_place_at(db, place);
             if (strlen(g->country) > 2 || strlen(g->continent) > 2 || strlen(g->city) > 200)

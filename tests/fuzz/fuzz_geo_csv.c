@@ -4,9 +4,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct geo_csv_options all[] = {
-        {.columns = NULL}, {.columns = "prefix,country,lat,lon,city"}, {.columns = "start,end,asn,region,continent"},
-        {.separator = ';'}};
+    static const struct geo_csv_options all[] = {{.columns = NULL},
+                                                 {.columns = "prefix,country,lat,lon,city"},
+                                                 {.columns = "start,end,asn,region,continent"},
+                                                 {.separator = ';'}};
     if (size == 0)
         return 0;
     struct geo_builder *b = geo_builder_new(NULL, NULL);

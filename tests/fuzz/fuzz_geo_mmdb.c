@@ -3,7 +3,8 @@
 
 const char *__lsan_default_suppressions(void);
 
-/* libmaxminddb 1.7 loses a list when MMDB_open refuses damaged metadata; nobody can free it from outside. */
+/* libmaxminddb 1.7 loses a list when MMDB_open refuses damaged metadata; nobody can free it from
+ * outside. */
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libmaxminddb";

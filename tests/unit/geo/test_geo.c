@@ -4,7 +4,8 @@
 
 static void test_distance(void **state)
 {
-    /* Paris - London, Paris - Sydney; a quarter and half of a great circle; across the date line. */
+    /* Paris - London, Paris - Sydney; a quarter and half of a great circle; across the date line.
+     */
     assert_true(fabs(geo_distance_km(48.8566, 2.3522, 51.5074, -0.1278) - 343.56) < 0.5);
     assert_true(fabs(geo_distance_km(48.8566, 2.3522, -33.8688, 151.2093) - 16960) < 20);
     assert_true(fabs(geo_distance_km(0, 0, 90, 0) - 10007.557) < 0.01);
@@ -40,18 +41,19 @@ static void test_countries(void **state)
 static void test_csv_header(void **state)
 {
     struct geo_builder *b = builder();
-    assert_int_equal(add_csv(b,
-                             "\xef\xbb\xbf# comment\r\n"
-                             "Network, country,city,region,lat,lon,asn,note\r\n"
-                             "192.0.2.0/24,fr,\"Saint-Denis, \"\"nord\"\"\",FR-IDF,48.9,2.35,AS64500,x\r\n"
-                             "\r\n"
-                             "192.0.2.128/25,,,,,,64501,\r\n"
-                             "198.51.100.7,NZ,,,,,,\r\n"
-                             "203.0.113.3-203.0.113.8,ZZ,,APNIC,,,,\r\n"
-                             "2001:db8::/32,EU,Z\xc3\xbcrich,,,,,\n"
-                             "::ffff:10.0.0.0/104,DE,,,,,,",
-                             NULL),
-                     PM_OK);
+    assert_int_equal(
+        add_csv(b,
+                "\xef\xbb\xbf# comment\r\n"
+                "Network, country,city,region,lat,lon,asn,note\r\n"
+                "192.0.2.0/24,fr,\"Saint-Denis, \"\"nord\"\"\",FR-IDF,48.9,2.35,AS64500,x\r\n"
+                "\r\n"
+                "192.0.2.128/25,,,,,,64501,\r\n"
+                "198.51.100.7,NZ,,,,,,\r\n"
+                "203.0.113.3-203.0.113.8,ZZ,,APNIC,,,,\r\n"
+                "2001:db8::/32,EU,Z\xc3\xbcrich,,,,,\n"
+                "::ffff:10.0.0.0/104,DE,,,,,,",
+                NULL),
+        PM_OK);
     struct geo_db *db = geo_builder_freeze(b);
     const struct geo_place *g = place_of(db, "192.0.2.9");
     assert_string_equal(g->country, "FR");
@@ -92,9 +94,11 @@ static void test_csv_columns(void **state)
     const struct geo_csv_options semicolon = {.columns = "prefix,continent", .separator = ';'};
     assert_int_equal(add_csv(b, "2.0.0.0/8;eu\n", &semicolon), PM_OK);
     /* 2001:db8::/32 in decimal */
-    assert_int_equal(add_csv(b, "42540766411282592856903984951653826560,42540766490510755371168322545197776895,SE\n",
-                             NULL),
-                     PM_OK);
+    assert_int_equal(
+        add_csv(
+            b, "42540766411282592856903984951653826560,42540766490510755371168322545197776895,SE\n",
+            NULL),
+        PM_OK);
     assert_int_equal(add_csv(b, "3.0.0.0/8,BR\n", NULL), PM_OK);
     struct geo_db *db = geo_builder_freeze(b);
     assert_int_equal(place_of(db, "1.0.0.9")->asn, 13335);
@@ -136,7 +140,7 @@ static void test_csv_errors(void **state)
         {"prefix,lat,lon\n1.2.3.0/24,91,0\n", ":2: \"91\" is not a latitude"},
         {"prefix,lat,lon\n1.2.3.0/24,nan,0\n", ":2: \"nan\" is not a latitude"},
         {"prefix,lat,lon\n1.2.3.0/24,1,\n", ":2: \"1\" is not a location"},
-        {"prefix,asn\n1.2.3.0/24,4294967296\n", ":2: \"4294967296\" is not a AS number"},
+        {"prefix,asn\n1.2.3.0/24,4294967296\n", ":2: \"4294967296\" is not a number of an AS"},
         {"prefix,continent\n1.2.3.0/24,XX\n", ":2: \"XX\" is not a continent"},
         {"prefix,city\n1.2.3.0/24,\xff\n", ":2: \"this\" is not a city"},
         {"prefix,lat\n1.2.3.0/24,1\n", ":1: latitude and longitude need each other"},
@@ -145,7 +149,8 @@ static void test_csv_errors(void **state)
         {"what is this\n", ":1: no column is named prefix"},
         {"start,end,country\n2.0.0.0,1.0.0.0,FR\n", ":2: \"2.0.0.0\" to \"1.0.0.0\""},
         {"start,end,country\n2.0.0.0,2001:db8::,FR\n", ":2: \"2.0.0.0\" to"},
-        {"start,end,country\n340282366920938463463374607431768211455,340282366920938463463374607431768211456,FR\n",
+        {"start,end,country\n340282366920938463463374607431768211455,"
+         "340282366920938463463374607431768211456,FR\n",
          ":2: "},
     };
     for (size_t i = 0; i < PM_ARRAY_LEN(bad); i++) {
@@ -153,7 +158,8 @@ static void test_csv_errors(void **state)
         assert_int_equal(add_csv(b, bad[i].text, NULL), PM_EPARSE);
         assert_reported(bad[i].report);
         assert_int_equal(report_count, 1);
-        struct geo_db *db = geo_builder_freeze(b); /* the good lines of a bad source are refused too */
+        struct geo_db *db =
+            geo_builder_freeze(b); /* the good lines of a bad source are refused too */
         assert_int_equal(geo_place_count(db), 1);
         geo_db_free(db);
     }
@@ -244,11 +250,15 @@ static void override(struct geo_builder *b, const char *prefix, struct geo_place
 static void test_merge_field_by_field(void **state)
 {
     struct geo_builder *b = builder();
-    assert_int_equal(add_csv(b, "prefix,country,city,lat,lon,region\n10.0.0.0/8,FR,Paris,48.8,2.3,pacific-rim\n"
-                                "10.128.0.0/16,US,,,,\n",
-                             NULL),
-                     PM_OK);
-    assert_int_equal(add_csv(b, "prefix,asn\n10.0.0.0/24,64500\n10.64.0.0/10,64501\n0.0.0.0/0,64502\n", NULL), PM_OK);
+    assert_int_equal(
+        add_csv(b,
+                "prefix,country,city,lat,lon,region\n10.0.0.0/8,FR,Paris,48.8,2.3,pacific-rim\n"
+                "10.128.0.0/16,US,,,,\n",
+                NULL),
+        PM_OK);
+    assert_int_equal(
+        add_csv(b, "prefix,asn\n10.0.0.0/24,64500\n10.64.0.0/10,64501\n0.0.0.0/0,64502\n", NULL),
+        PM_OK);
     assert_int_equal(add_csv(b, "prefix,country\n10.1.0.0/16,FR\n10.2.0.0/16,DE\n", NULL), PM_OK);
     struct geo_db *db = geo_builder_freeze(b);
     const struct geo_place *g = place_of(db, "10.0.0.1");
@@ -282,10 +292,12 @@ static void test_overrides(void **state)
     override(b, "10.0.0.0/8", (struct geo_place){.asn = 1});
     assert_int_equal(add_csv(b, "10.0.0.0/8,FR\n2001:db8::/32,FR\n", NULL), PM_OK);
     override(b, "10.1.2.0/24", (struct geo_place){.city = "Here"});
-    override(b, "10.1.0.0/16", (struct geo_place){.country = "BE", .asn = 2}); /* wider, and later */
+    override(b, "10.1.0.0/16",
+             (struct geo_place){.country = "BE", .asn = 2}); /* wider, and later */
     override(b, "10.1.0.0/16", (struct geo_place){.asn = 3});
-    override(b, "2001:db8:1::/48",
-             (struct geo_place){.has_location = true, .location_approximate = true, .lat = 1, .lon = 2});
+    override(
+        b, "2001:db8:1::/48",
+        (struct geo_place){.has_location = true, .location_approximate = true, .lat = 1, .lon = 2});
     assert_int_equal(prefix_parse("10.0.0.0/8", &p), PM_OK);
     assert_int_equal(geo_builder_override(b, &p, &nothing), PM_EINVAL);
     struct geo_db *db = geo_builder_freeze(b);
@@ -336,7 +348,8 @@ static size_t tor_read(const char *path, unsigned family, struct tor_range *out,
             addr_from_bytes(&out[n].first, ADDR_V4, (const uint8_t *)&a);
             addr_from_bytes(&out[n].last, ADDR_V4, (const uint8_t *)&b);
         }
-        bool none = strcmp(country, "??") == 0 || strcmp(country, "EU") == 0 || strcmp(country, "AP") == 0;
+        bool none =
+            strcmp(country, "??") == 0 || strcmp(country, "EU") == 0 || strcmp(country, "AP") == 0;
         snprintf(out[n++].country, 3, "%s", none ? "" : country);
     }
     if (f)
@@ -350,7 +363,8 @@ static int compare_addrs(const void *a, const void *b)
 }
 
 /* Random addresses, the edges of ranges, and what is next to them; sorted. */
-static void tor_probes(const struct tor_range *r, size_t n, unsigned family, struct addr *out, size_t count)
+static void tor_probes(const struct tor_range *r, size_t n, unsigned family, struct addr *out,
+                       size_t count)
 {
     srandom(7);
     for (size_t i = 0; i < count; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MaxMind DBs written at test time by tests/tools/geo-make-mmdb.pl; skipped where its Perl module is missing. */
+/* MaxMind DBs written at test time by tests/tools/geo-make-mmdb.pl; skipped where its Perl module
+ * is missing. */
 #include <math.h>
 #include "base/file.h"
 #include "geo_test.h"
@@ -19,7 +20,8 @@ static int make_samples(void **state)
     char command[1000];
     if (!mkdtemp(dir))
         return -1;
-    snprintf(command, sizeof command, "perl '%s/../tools/geo-make-mmdb.pl' %s 2>/dev/null", TEST_DATA, dir);
+    snprintf(command, sizeof command, "perl '%s/../tools/geo-make-mmdb.pl' %s 2>/dev/null",
+             TEST_DATA, dir);
     made = system("perl -MMaxMind::DB::Writer::Tree -e 1 2>/dev/null") == 0;
     return made && system(command) != 0 ? -1 : 0;
 }
@@ -58,8 +60,10 @@ static void test_city(void **state)
     assert_int_equal(scope_of(db, "89.160.20.120"), 28);
     assert_string_equal(place_of(db, "2001:218:1::")->country, "JP");
     /* Links to IPv4 are not IPv6 data. */
-    assert_int_equal(geo_find(db, &(struct addr){.family = ADDR_V6, .bytes = {0x20, 0x02, 81, 2, 69, 160}}).place,
-                     GEO_PLACE_NONE);
+    assert_int_equal(
+        geo_find(db, &(struct addr){.family = ADDR_V6, .bytes = {0x20, 0x02, 81, 2, 69, 160}})
+            .place,
+        GEO_PLACE_NONE);
     assert_string_equal(place_of(db, "2001:0:5102:45a0::")->country, "");
     assert_int_equal(ranges_count(geo_db_ranges(db), ADDR_V6), 5);
     assert_int_equal(geo_place_count(db), 5);
@@ -166,8 +170,9 @@ static void test_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_city),      cmocka_unit_test(test_city_and_asn), cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_corrupt),      cmocka_unit_test(test_loops),
+        cmocka_unit_test(test_city),    cmocka_unit_test(test_city_and_asn),
+        cmocka_unit_test(test_flat),    cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_corrupt), cmocka_unit_test(test_loops),
     };
     return cmocka_run_group_tests(tests, make_samples, drop_samples);
 }

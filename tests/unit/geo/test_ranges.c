@@ -180,11 +180,13 @@ static void test_overlay(void **state)
     for (unsigned round = 0; round < 200; round++) {
         struct list l1, l2;
         unsigned family = round % 2 ? ADDR_V6 : ADDR_V4;
-        struct ranges *a = build(&l1, family, rnd(PREFIXES_MAX), 5), *b = build(&l2, family, rnd(PREFIXES_MAX), 5);
+        struct ranges *a = build(&l1, family, rnd(PREFIXES_MAX), 5),
+                      *b = build(&l2, family, rnd(PREFIXES_MAX), 5);
         struct ranges *both = ranges_overlay(a, b, pair, NULL);
         for (unsigned i = 0; i < 40; i++) {
             struct addr at = random_addr(family);
-            struct ranges_hit ha = ranges_find(a, &at), hb = ranges_find(b, &at), h = ranges_find(both, &at);
+            struct ranges_hit ha = ranges_find(a, &at), hb = ranges_find(b, &at),
+                              h = ranges_find(both, &at);
             assert_int_equal(h.value, naive(&l1, &at) * 100 + naive(&l2, &at));
             /* distinct pairs: the overlay changes where either does */
             assert_int_equal(h.scope, ha.scope > hb.scope ? ha.scope : hb.scope);
@@ -261,8 +263,12 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_v4),         cmocka_unit_test(test_v6),      cmocka_unit_test(test_neighbours_differ),
-        cmocka_unit_test(test_map_merges), cmocka_unit_test(test_overlay), cmocka_unit_test(test_whole_ranges),
+        cmocka_unit_test(test_v4),
+        cmocka_unit_test(test_v6),
+        cmocka_unit_test(test_neighbours_differ),
+        cmocka_unit_test(test_map_merges),
+        cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_whole_ranges),
         cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
