@@ -1,104 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "geo/build.h"
 
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/arena.h"
-#include "base/map.h"
+#include "geo/db.h"
 #include "geo/source.h"
 
-/* Deduplicated places; number 0 says nothing. Strings are interned, so equal places are equal bytes. */
-struct places {
-    struct arena *arena;
-    struct map strings, by_bytes;
-    struct geo_place **items;
-    uint32_t count, cap;
-};
-
-struct geo_db {
-    struct places places;
-    struct ranges *ranges;
+struct override {
+    struct prefix prefix;
+    uint32_t place;
+    size_t order;
 };
 
 struct geo_builder {
-    geo_report_fn *report;
-    void *ctx;
-    struct places partial; /* as sources say them */
-    struct ranges **sources;
-    size_t source_count;
-    struct geo_source overrides;
+    struct geo_places places;
+    struct ranges *ranges;      /* all sources so far, merged; values are numbers in places */
+    struct override *overrides; /* since the last file */
+    size_t override_count, override_cap;
+    geo_report_fn report;
+    void *arg;
 };
 
-/* ---- places ---- */
-
-static const char *intern(struct places *t, const char *s)
+static void unreported(void *arg, int err, const char *message)
 {
-    if (!s || !*s)
-        return "";
-    const char *known = map_get_str(&t->strings, s);
-    if (!known) {
-        char *copy = arena_strdup(t->arena, s);
-        map_put_str(&t->strings, copy, copy);
-        known = copy;
-    }
-    return known;
 }
 
-static uint32_t place_number(struct places *t, const struct geo_place *p)
-{
-    struct geo_place clean;
-    memset(&clean, 0, sizeof clean); /* padding too: places are compared as bytes */
-    memcpy(clean.country, p->country, sizeof clean.country);
-    memcpy(clean.continent, p->continent, sizeof clean.continent);
-    clean.has_location = p->has_location;
-    clean.approximate = p->approximate;
-    clean.lat = p->has_location ? p->lat : 0;
-    clean.lon = p->has_location ? p->lon : 0;
-    clean.asn = p->asn;
-    clean.tag = p->tag;
-    clean.region = intern(t, p->region);
-    clean.city = intern(t, p->city);
-    uintptr_t known = (uintptr_t)map_get(&t->by_bytes, &clean, sizeof clean);
-    if (known)
-        return (uint32_t)known - 1;
-    if (t->count == t->cap) {
-        t->cap = t->cap ? t->cap * 2 : 256;
-        t->items = mem_realloc(t->items, t->cap * sizeof(struct geo_place *));
-    }
-    struct geo_place *own = ARENA_NEW(t->arena, struct geo_place);
-    memcpy(own, &clean, sizeof clean);
-    t->items[t->count] = own;
-    map_put(&t->by_bytes, own, sizeof *own, (void *)((uintptr_t)t->count + 1));
-    return t->count++;
-}
-
-static void places_init(struct places *t)
-{
-    static const struct geo_place nothing = {.region = "", .city = ""};
-    *t = (struct places){.arena = arena_new(), .strings = MAP_INIT, .by_bytes = MAP_INIT};
-    place_number(t, &nothing);
-}
-
-static void places_fini(struct places *t)
-{
-    map_fini(&t->strings);
-    map_fini(&t->by_bytes);
-    free(t->items);
-    arena_free(t->arena);
-}
-
-/* ---- sources ---- */
-
-struct geo_builder *geo_builder_new(geo_report_fn *report, void *ctx)
+struct geo_builder *geo_builder_new(geo_report_fn report, void *arg)
 {
     struct geo_builder *b = mem_alloc(sizeof *b);
-    b->report = report;
-    b->ctx = ctx;
-    places_init(&b->partial);
-    b->overrides = geo_source_begin(b, "overrides");
+    geo_places_init(&b->places);
+    b->ranges = ranges_freeze(ranges_builder_new(GEO_PLACE_NONE));
+    b->report = report ? report : unreported;
+    b->arg = arg;
     return b;
 }
 
@@ -106,239 +40,333 @@ void geo_builder_free(struct geo_builder *b)
 {
     if (!b)
         return;
-    for (size_t i = 0; i < b->source_count; i++)
-        ranges_free(b->sources[i]);
-    free(b->sources);
-    ranges_builder_free(b->overrides.ranges);
-    places_fini(&b->partial);
+    geo_places_fini(&b->places);
+    ranges_free(b->ranges);
+    free(b->overrides);
     free(b);
 }
 
-struct geo_source geo_source_begin(struct geo_builder *b, const char *name)
+void geo_source_error(struct geo_source *s, int err, size_t line, const char *fmt, ...)
 {
-    return (struct geo_source){b, name, ranges_builder_new(GEO_PLACE_NONE), 0};
+    struct buf m = BUF_INIT;
+    va_list ap;
+    if (!s->err)
+        s->err = err;
+    if (s->errors++ >= GEO_REPORT_MAX)
+        return;
+    buf_printf(&m, line ? "%s:%zu: " : "%s: ", s->path, line);
+    va_start(ap, fmt);
+    buf_vprintf(&m, fmt, ap);
+    va_end(ap);
+    s->report(s->arg, err, buf_str(&m));
+    buf_fini(&m);
 }
 
-static void source_keep(struct geo_source *s)
+void geo_read_lines(struct geo_source *s, geo_line_fn fn, void *arg)
 {
-    struct geo_builder *b = s->builder;
-    b->sources = mem_realloc(b->sources, (b->source_count + 1) * sizeof(struct ranges *));
-    b->sources[b->source_count++] = ranges_freeze(s->ranges);
-    s->ranges = NULL;
+    struct buf text = BUF_INIT;
+    int err = file_read(s->path, (size_t)1 << 31, &text);
+    if (err) {
+        geo_source_error(s, err, 0, "%s", err_text(err));
+        buf_fini(&text);
+        return;
+    }
+    char *p = text.data, *stop = p ? p + text.len : p;
+    if (text.len >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+        p += 3; /* a byte order mark, as spreadsheets write */
+    for (size_t line = 1; p < stop; line++) {
+        char *end = memchr(p, '\n', (size_t)(stop - p)), *next = end ? end + 1 : stop;
+        if (!end)
+            end = stop; /* a buffer ends with a NUL that does not count */
+        if (end > p && end[-1] == '\r')
+            end--;
+        *end = 0;
+        if (memchr(p, 0, (size_t)(end - p)))
+            geo_source_error(s, PM_EPARSE, line, "NUL byte: not a text file");
+        else
+            fn(s, line, p, arg);
+        p = next;
+    }
+    buf_fini(&text);
 }
 
-int geo_source_end(struct geo_source *s)
+bool geo_text_ok(const char *text, size_t len)
 {
-    if (!s->errors) {
-        source_keep(s);
+    const uint8_t *p = (const uint8_t *)text, *end = p + len;
+    if (len > GEO_TEXT_MAX)
+        return false;
+    while (p < end) {
+        /* RFC 3629: no overlong forms, surrogates, or code points past 10FFFF. */
+        unsigned more = *p < 0x80   ? 0
+                        : *p < 0xc2 ? 9
+                        : *p < 0xe0 ? 1
+                        : *p < 0xf0 ? 2
+                        : *p < 0xf5 ? 3
+                                    : 9;
+        if (more == 9 || *p < 0x20 || *p == 0x7f || (size_t)(end - p) <= more)
+            return false;
+        if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
+            (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
+            return false;
+        for (p++; more; more--, p++)
+            if ((*p & 0xc0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+bool geo_set_continent(struct geo_place *place, const char *text, size_t len)
+{
+    static const char codes[] = "AFANASEUNAOCSA";
+    if (len == 0)
+        return true;
+    if (len != 2)
+        return false;
+    char c[2] = {(char)toupper((unsigned char)text[0]), (char)toupper((unsigned char)text[1])};
+    for (const char *p = codes; *p; p += 2)
+        if (p[0] == c[0] && p[1] == c[1]) {
+            memcpy(place->continent, c, 2);
+            return true;
+        }
+    return false;
+}
+
+bool geo_set_country(struct geo_place *place, const char *text, size_t len)
+{
+    if (len == 0 || (len == 1 && text[0] == '-') || (len == 2 && memcmp(text, "??", 2) == 0))
+        return true;
+    if (len != 2 || !isalpha((unsigned char)text[0]) || !isalnum((unsigned char)text[1]))
+        return false;
+    char c[3] = {(char)toupper((unsigned char)text[0]), (char)toupper((unsigned char)text[1]), 0};
+    if (strcmp(c, "ZZ") == 0)
+        return true;
+    if (strcmp(c, "EU") == 0 || strcmp(c, "AP") == 0) {
+        if (!place
+                 ->continent[0]) /* an explicit continent is more exact than the registry's habit */
+            memcpy(place->continent, c[0] == 'E' ? "EU" : "AS", 2);
+        return true;
+    }
+    memcpy(place->country, c, 2);
+    return true;
+}
+
+static struct geo_place merge(const struct geo_place *under, const struct geo_place *over)
+{
+    struct geo_place g = *under;
+    if (over->country[0]) {
+        if (g.country[0] && memcmp(g.country, over->country, 2) != 0) {
+            memset(g.continent, 0, sizeof g.continent);
+            g.has_location = false;
+            g.region = g.city = "";
+        }
+        memcpy(g.country, over->country, sizeof g.country);
+    }
+    if (over->continent[0])
+        memcpy(g.continent, over->continent, sizeof g.continent);
+    if (over->has_location) {
+        g.has_location = true;
+        g.lat = over->lat;
+        g.lon = over->lon;
+    }
+    if (over->asn)
+        g.asn = over->asn;
+    if (*over->region)
+        g.region = over->region;
+    if (*over->city)
+        g.city = over->city;
+    return g;
+}
+
+struct merging {
+    struct geo_places *places;
+    struct geo_memo memo;
+};
+
+static uint32_t merge_numbers(void *arg, uint32_t under, uint32_t over)
+{
+    struct merging *m = arg;
+    if (over == GEO_PLACE_NONE)
+        return under;
+    if (under == GEO_PLACE_NONE)
+        return over;
+    uint64_t key = (uint64_t)under << 32 | over;
+    uint32_t place = geo_memo_get(&m->memo, key);
+    if (place == GEO_MEMO_MISSING) {
+        struct geo_place g = merge(&m->places->items[under], &m->places->items[over]);
+        place = geo_places_put(m->places, &g);
+        geo_memo_put(&m->memo, key, place);
+    }
+    return place;
+}
+
+static void lay_over(struct geo_places *places, struct ranges **under, struct ranges *over)
+{
+    struct merging m = {.places = places};
+    struct ranges *merged = ranges_overlay(*under, over, merge_numbers, &m);
+    geo_memo_fini(&m.memo);
+    ranges_free(*under);
+    ranges_free(over);
+    *under = merged;
+}
+
+static int override_cmp(const void *x, const void *y)
+{
+    const struct override *a = x, *b = y;
+    if (a->prefix.len != b->prefix.len)
+        return a->prefix.len < b->prefix.len ? -1 : 1;
+    int c = addr_cmp(&a->prefix.addr, &b->prefix.addr);
+    if (c)
+        return c;
+    return a->order < b->order ? -1 : 1;
+}
+
+/* One layer per prefix length, the shortest first: so longer ones refine shorter ones field by
+ * field. */
+static void flush_overrides(struct geo_builder *b)
+{
+    struct merging m = {.places = &b->places};
+    struct ranges *all;
+    if (!b->override_count)
+        return;
+    qsort(b->overrides, b->override_count, sizeof *b->overrides, override_cmp);
+    all = ranges_freeze(ranges_builder_new(GEO_PLACE_NONE));
+    for (size_t i = 0; i < b->override_count;) {
+        struct ranges_builder *layer = ranges_builder_new(GEO_PLACE_NONE);
+        unsigned len = b->overrides[i].prefix.len;
+        while (i < b->override_count && b->overrides[i].prefix.len == len) {
+            const struct prefix *p = &b->overrides[i].prefix;
+            uint32_t place = b->overrides[i].place;
+            for (i++; i < b->override_count && prefix_eq(&b->overrides[i].prefix, p); i++)
+                place = merge_numbers(&m, place, b->overrides[i].place);
+            ranges_builder_add(layer, p, place);
+        }
+        lay_over(&b->places, &all, ranges_freeze(layer));
+    }
+    geo_memo_fini(&m.memo);
+    b->override_count = 0;
+    lay_over(&b->places, &b->ranges, all);
+}
+
+static struct geo_source source_open(struct geo_builder *b, const char *path)
+{
+    flush_overrides(b);
+    return (struct geo_source){.path = path,
+                               .places = &b->places,
+                               .ranges = ranges_builder_new(GEO_PLACE_NONE),
+                               .report = b->report,
+                               .arg = b->arg};
+}
+
+static int source_close(struct geo_builder *b, struct geo_source *s)
+{
+    if (!s->err) {
+        lay_over(&b->places, &b->ranges, ranges_freeze(s->ranges));
         return PM_OK;
     }
     ranges_builder_free(s->ranges);
-    s->ranges = NULL;
-    if (s->errors > GEO_ERRORS_MAX && s->builder->report) {
-        char more[64];
-        snprintf(more, sizeof more, "%u more bad lines", s->errors - GEO_ERRORS_MAX);
-        s->builder->report(s->builder->ctx, s->name, 0, more);
+    if (s->errors > GEO_REPORT_MAX) {
+        struct buf m = BUF_INIT;
+        buf_printf(&m, "%s: and %zu more errors", s->path, s->errors - GEO_REPORT_MAX);
+        s->report(s->arg, s->err, buf_str(&m));
+        buf_fini(&m);
     }
-    return PM_EPARSE;
+    return s->err;
 }
 
-void geo_source_error(struct geo_source *s, unsigned line, const char *fmt, ...)
+int geo_builder_mmdb(struct geo_builder *b, const char *path)
 {
-    char text[256];
-    va_list ap;
-    if (++s->errors > GEO_ERRORS_MAX || !s->builder->report)
+    struct geo_source s = source_open(b, path);
+    geo_read_mmdb(&s);
+    return source_close(b, &s);
+}
+
+int geo_builder_csv(struct geo_builder *b, const char *path, const struct geo_csv_options *options)
+{
+    static const struct geo_csv_options defaults;
+    struct geo_source s = source_open(b, path);
+    geo_read_csv(&s, options ? options : &defaults);
+    return source_close(b, &s);
+}
+
+int geo_builder_rir(struct geo_builder *b, const char *path)
+{
+    struct geo_source s = source_open(b, path);
+    geo_read_rir(&s);
+    return source_close(b, &s);
+}
+
+int geo_builder_override(struct geo_builder *b, const struct prefix *prefix,
+                         const struct geo_place *place)
+{
+    struct geo_place g = *place;
+    g.location_approximate = false;
+    uint32_t number = geo_places_put(&b->places, &g);
+    if (number == GEO_PLACE_NONE ||
+        (prefix->addr.family != ADDR_V4 && prefix->addr.family != ADDR_V6))
+        return PM_EINVAL;
+    if (b->override_count == b->override_cap) {
+        b->override_cap = b->override_cap ? b->override_cap * 2 : 16;
+        b->overrides = mem_realloc(b->overrides, b->override_cap * sizeof *b->overrides);
+    }
+    b->overrides[b->override_count] = (struct override){*prefix, number, b->override_count};
+    b->override_count++;
+    return PM_OK;
+}
+
+/* Fills in what follows from the country. */
+static void derive(struct geo_place *g)
+{
+    if (!g->country[0])
         return;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    s->builder->report(s->builder->ctx, s->name, line, text);
+    if (!g->continent[0])
+        memcpy(g->continent, geo_country_continent(g->country),
+               strlen(geo_country_continent(g->country)));
+    if (!g->has_location && geo_country_centre(g->country, &g->lat, &g->lon))
+        g->has_location = g->location_approximate = true;
 }
 
-uint32_t geo_source_place(struct geo_source *s, const struct geo_place *p)
+/* Renumbers the places that are still in use, with what follows from them filled in. */
+static void use_places(const struct geo_builder *b, unsigned family, uint32_t *map,
+                       struct geo_places *out)
 {
-    return place_number(&s->builder->partial, p);
-}
-
-void geo_source_add(struct geo_source *s, const struct prefix *p, uint32_t place)
-{
-    ranges_builder_add(s->ranges, p, place);
-}
-
-typedef unsigned __int128 u128;
-
-static u128 addr_to_int(const struct addr *a)
-{
-    u128 v = 0;
-    for (unsigned i = 0; i < addr_len(a); i++)
-        v = v << 8 | a->bytes[i];
-    return v;
-}
-
-bool geo_source_add_range(struct geo_source *s, const struct addr *first, const struct addr *last, uint32_t place)
-{
-    u128 at = addr_to_int(first), end = addr_to_int(last);
-    unsigned bits = addr_bits(first);
-    if (first->family != last->family || end < at)
-        return false;
-    for (;;) {
-        /* The largest block that begins here and does not reach beyond the end. */
-        unsigned host = 0;
-        while (host < bits && (at >> host & 1) == 0 && (at | (((u128)1 << host << 1) - 1)) <= end &&
-               (host + 1 < 128 || end == ~(u128)0))
-            host++;
-        struct prefix p = {.len = (uint8_t)(bits - host)};
-        p.addr.family = first->family;
-        for (unsigned i = 0; i < bits / 8; i++)
-            p.addr.bytes[i] = (uint8_t)(at >> (bits - 8 - 8 * i));
-        geo_source_add(s, &p, place);
-        u128 covered = host < 128 ? ((u128)1 << host) - 1 : ~(u128)0;
-        if (end - at <= covered)
-            return true;
-        at += covered + 1;
+    size_t n = ranges_count(b->ranges, family);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t old = ranges_at(b->ranges, family, i, NULL);
+        if (old == GEO_PLACE_NONE || map[old])
+            continue;
+        struct geo_place g = b->places.items[old];
+        derive(&g);
+        map[old] = geo_places_put(out, &g);
     }
-}
-
-void geo_builder_override(struct geo_builder *b, const struct prefix *p, const struct geo_place *place)
-{
-    geo_source_add(&b->overrides, p, geo_source_place(&b->overrides, place));
-}
-
-/* ---- freezing ---- */
-
-struct merging {
-    const struct places *from;
-    struct places *into;
-    struct map known; /* (number so far, number of the next source) -> merged + 1 */
-    struct arena *keys;
-};
-
-static void merge_fields(struct geo_place *p, const struct geo_place *by)
-{
-    if (*by->country) {
-        /* A country brings its own continent and location, unless this source says them. */
-        if (strcmp(p->country, by->country) != 0) {
-            p->continent[0] = p->continent[1] = 0;
-            p->has_location = false;
-            p->city = p->region = "";
-        }
-        memcpy(p->country, by->country, sizeof p->country);
-    }
-    if (*by->continent)
-        memcpy(p->continent, by->continent, sizeof p->continent);
-    if (by->has_location) {
-        p->has_location = true;
-        p->lat = by->lat;
-        p->lon = by->lon;
-    }
-    if (by->asn)
-        p->asn = by->asn;
-    if (by->tag)
-        p->tag = by->tag;
-    if (*by->region)
-        p->region = by->region;
-    if (*by->city)
-        p->city = by->city;
-}
-
-static uint32_t merge_numbers(void *ctx, uint32_t so_far, uint32_t next)
-{
-    struct merging *m = ctx;
-    uint32_t key[2] = {so_far, next};
-    uintptr_t known = (uintptr_t)map_get(&m->known, key, sizeof key);
-    if (known)
-        return (uint32_t)known - 1;
-    struct geo_place p = *m->into->items[so_far];
-    merge_fields(&p, m->from->items[next]);
-    uint32_t n = place_number(m->into, &p);
-    map_put(&m->known, memcpy(arena_bytes(m->keys, sizeof key), key, sizeof key), sizeof key, (void *)((uintptr_t)n + 1));
-    return n;
-}
-
-static void fill_in(struct geo_place *p)
-{
-    if (!*p->continent && *p->country)
-        snprintf(p->continent, sizeof p->continent, "%s", geo_country_continent(p->country));
-    if (!p->has_location && *p->country && geo_country_centre(p->country, &p->lat, &p->lon))
-        p->has_location = p->approximate = true;
 }
 
 struct geo_db *geo_builder_freeze(struct geo_builder *b)
 {
-    struct places merged;
-    struct ranges *all = ranges_freeze(ranges_builder_new(GEO_PLACE_NONE));
-    source_keep(&b->overrides);
-    places_init(&merged);
-    for (size_t i = 0; i < b->source_count; i++) {
-        struct merging m = {&b->partial, &merged, MAP_INIT, arena_new()};
-        struct ranges *next = ranges_join(all, b->sources[i], merge_numbers, &m);
-        ranges_free(all);
-        all = next;
-        map_fini(&m.known);
-        arena_free(m.keys);
-        ranges_free(b->sources[i]); /* as early as possible: these are large */
-        b->sources[i] = NULL;
-    }
-    /* Numbers of merged places have gaps of intermediate results; the database numbers its own. */
     struct geo_db *db = mem_alloc(sizeof *db);
-    places_init(&db->places);
-    uint32_t *map = mem_alloc(merged.count * sizeof *map);
-    for (uint32_t i = 0; i < merged.count; i++) {
-        struct geo_place p = *merged.items[i];
-        fill_in(&p);
-        map[i] = i ? place_number(&db->places, &p) : GEO_PLACE_NONE;
-    }
-    db->ranges = ranges_map(all, map, merged.count);
-    ranges_free(all);
+    struct geo_places used;
+    flush_overrides(b);
+    uint32_t *map = mem_alloc(b->places.count * sizeof *map);
+    geo_places_init(&used);
+    use_places(b, ADDR_V4, map, &used);
+    use_places(b, ADDR_V6, map, &used);
+    db->ranges = ranges_map(b->ranges, map, b->places.count);
+    db->places = mem_realloc(used.items, used.count * sizeof *used.items);
+    db->count = used.count;
+    db->arena = used.arena;
+    map_fini(&used.texts);
+    free(used.slots);
     free(map);
-    places_fini(&merged);
-    map_fini(&db->places.by_bytes); /* only building needs them */
-    map_fini(&db->places.strings);
     geo_builder_free(b);
     return db;
 }
 
-/* ---- the database ---- */
-
-void geo_db_free(struct geo_db *db)
+bool geo_sources_changed(const struct file_stamp *seen, const struct file_stamp *now, size_t n)
 {
-    if (!db)
-        return;
-    ranges_free(db->ranges);
-    places_fini(&db->places);
-    free(db);
-}
-
-struct geo_lookup geo_find(const struct geo_db *db, const struct addr *a)
-{
-    struct ranges_hit h = ranges_find(db->ranges, a);
-    return (struct geo_lookup){h.value, h.scope};
-}
-
-const struct geo_place *geo_place_at(const struct geo_db *db, uint32_t place)
-{
-    return db->places.items[place < db->places.count ? place : 0];
-}
-
-uint32_t geo_place_count(const struct geo_db *db)
-{
-    return db->places.count;
-}
-
-const struct ranges *geo_db_ranges(const struct geo_db *db)
-{
-    return db->ranges;
-}
-
-size_t geo_db_memory(const struct geo_db *db)
-{
-    return sizeof *db + arena_size(db->places.arena) + db->places.cap * sizeof(void *) + ranges_memory(db->ranges);
-}
-
-double geo_distance_km(double lat1, double lon1, double lat2, double lon2)
-{
-    const double rad = M_PI / 180, radius = 6371.0088;
-    double dlat = sin((lat2 - lat1) * rad / 2), dlon = sin((lon2 - lon1) * rad / 2);
-    double h = dlat * dlat + cos(lat1 * rad) * cos(lat2 * rad) * dlon * dlon;
-    return 2 * radius * asin(sqrt(h > 1 ? 1 : h));
+    for (size_t i = 0; i < n; i++) {
+        bool gone = !now[i].mtime_ns && !now[i].size && !now[i].inode;
+        if (!gone && (seen[i].mtime_ns != now[i].mtime_ns || seen[i].size != now[i].size ||
+                      seen[i].inode != now[i].inode))
+            return true;
+    }
+    return false;
 }

@@ -1,368 +1,383 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefix tables as text, one per line: CSV with or without a header, and the registries' delegated files. */
-#include <stdio.h>
+/* Comma or tab separated text, one prefix or range per line (see geo/build.h). */
+#include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/file.h"
+#include <strings.h>
 #include "geo/source.h"
 
-enum { FIELDS_MAX = 32, FIELD_TEXT = 256 };
+typedef unsigned __int128 u128;
 
-/* A line cut into fields, unquoted, each NUL-terminated in text. */
-struct fields {
-    char text[4096];
-    const char *at[FIELDS_MAX];
-    unsigned count;
-};
+enum { COLUMNS_MAX = 64 };
 
-/* RFC 4180 quoting inside one line. False: too long, too many fields, or an open quote. */
-static bool split(const char *line, size_t len, char separator, struct fields *f)
-{
-    size_t out = 0, i = 0;
-    f->count = 0;
-    if (len >= sizeof f->text - FIELDS_MAX)
-        return false;
-    for (;;) {
-        bool quoted = i < len && line[i] == '"';
-        if (f->count == FIELDS_MAX)
-            return false;
-        f->at[f->count++] = f->text + out;
-        for (i += quoted; i < len; i++) {
-            if (quoted && line[i] == '"') {
-                if (i + 1 < len && line[i + 1] == '"')
-                    i++;
-                else
-                    break;
-            } else if (!quoted && line[i] == separator) {
-                break;
-            }
-            f->text[out++] = line[i];
-        }
-        if (quoted) {
-            if (i >= len)
-                return false;
-            i++;
-        }
-        f->text[out++] = 0;
-        if (i >= len)
-            return true;
-        if (line[i++] != separator)
-            return false;
-    }
-}
-
-/* Calls fn for every line that is not empty and no comment. */
-typedef void line_fn(void *ctx, const char *line, size_t len, unsigned number);
-
-static void each_line(const char *text, size_t len, line_fn *fn, void *ctx)
-{
-    unsigned number = 0;
-    for (const char *end = text + len; text < end;) {
-        const char *nl = memchr(text, '\n', (size_t)(end - text));
-        size_t n = nl ? (size_t)(nl - text) : (size_t)(end - text);
-        const char *line = text;
-        text += n + (nl != NULL);
-        number++;
-        if (n && line[n - 1] == '\r')
-            n--;
-        if (n && line[0] != '#')
-            fn(ctx, line, n, number);
-    }
-}
-
-/* ---- CSV ---- */
-
-struct csv {
-    struct geo_source *source;
-    char separator;
-    uint8_t columns[FIELDS_MAX];
-    unsigned column_count; /* 0 until the first line has been looked at */
+enum column {
+    COL_IGNORED,
+    COL_PREFIX,
+    COL_START,
+    COL_END,
+    COL_COUNTRY,
+    COL_CONTINENT,
+    COL_REGION,
+    COL_CITY,
+    COL_LAT,
+    COL_LON,
+    COL_ASN,
+    COL_COUNT_
 };
 
 static const struct {
     const char *name;
-    enum geo_column column;
-} column_names[] = {
-    {"prefix", GEO_PREFIX},     {"network", GEO_PREFIX},     {"block", GEO_PREFIX},   {"cidr", GEO_PREFIX},
-    {"start", GEO_FIRST},       {"first", GEO_FIRST},        {"start_ip", GEO_FIRST}, {"end", GEO_LAST},
-    {"last", GEO_LAST},         {"end_ip", GEO_LAST},        {"country", GEO_COUNTRY}, {"country_code", GEO_COUNTRY},
-    {"continent", GEO_CONTINENT}, {"continent_code", GEO_CONTINENT}, {"region", GEO_REGION}, {"city", GEO_CITY},
-    {"lat", GEO_LAT},           {"latitude", GEO_LAT},       {"lon", GEO_LON},        {"longitude", GEO_LON},
-    {"asn", GEO_ASN},
+    enum column column;
+} names[] = {
+    {"prefix", COL_PREFIX},
+    {"network", COL_PREFIX},
+    {"block", COL_PREFIX},
+    {"start", COL_START},
+    {"start_ip", COL_START},
+    {"end", COL_END},
+    {"end_ip", COL_END},
+    {"country", COL_COUNTRY},
+    {"country_code", COL_COUNTRY},
+    {"country_iso_code", COL_COUNTRY},
+    {"continent", COL_CONTINENT},
+    {"continent_code", COL_CONTINENT},
+    {"region", COL_REGION},
+    {"city", COL_CITY},
+    {"city_name", COL_CITY},
+    {"lat", COL_LAT},
+    {"latitude", COL_LAT},
+    {"lon", COL_LON},
+    {"longitude", COL_LON},
+    {"asn", COL_ASN},
+    {"autonomous_system_number", COL_ASN},
 };
 
-static bool addr_or_number(const char *text, struct addr *out)
-{
-    char *end;
-    if (addr_parse(text, out) == PM_OK)
-        return true;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || v > UINT32_MAX)
-        return false;
-    uint8_t bytes[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
-    addr_from_bytes(out, ADDR_V4, bytes);
-    return true;
-}
+struct csv {
+    const struct geo_csv_options *options;
+    char separator;
+    bool known; /* the columns are */
+    bool extra; /* more fields than columns are allowed */
+    size_t count;
+    enum column columns[COLUMNS_MAX];
+};
 
-/* "63/8", "64-95/8": first bytes of IPv4 blocks, as the registries wrote them in 1998. */
-static bool old_block(const char *text, struct addr *first, struct addr *last)
+/* Cuts a line into fields in place; a field that begins with a quote ends with one, "" inside is a
+ * quote. */
+static bool split(char *text, char separator, char **f, size_t max, size_t *count)
 {
-    unsigned a, b;
-    int end = 0;
-    if (sscanf(text, "%u-%u/8%n", &a, &b, &end) != 2 || !end || text[end]) {
-        end = 0;
-        if (sscanf(text, "%u/8%n", &a, &end) != 1 || !end || text[end])
+    size_t n = 0;
+    for (char *p = text;;) {
+        while (*p == ' ')
+            p++;
+        char *out = p, *start = p;
+        if (*p == '"') {
+            for (p++; *p && (*p != '"' || p[1] == '"'); p++) {
+                p += *p == '"';
+                *out++ = *p;
+            }
+            if (*p++ != '"')
+                return false;
+            while (*p == ' ')
+                p++;
+        } else {
+            while (*p && *p != separator)
+                p++;
+            for (out = p; out > start && out[-1] == ' ';)
+                out--;
+        }
+        if (n == max || (*p && *p != separator))
             return false;
-        b = a;
+        f[n++] = start;
+        bool more = *p == separator && *p;
+        *out = 0;
+        if (!more)
+            break;
+        p++;
     }
-    if (a > b || b > 255)
-        return false;
-    addr_from_bytes(first, ADDR_V4, (uint8_t[4]){(uint8_t)a, 0, 0, 0});
-    addr_from_bytes(last, ADDR_V4, (uint8_t[4]){(uint8_t)b, 255, 255, 255});
+    *count = n;
     return true;
 }
 
-static bool csv_columns(struct csv *c, const struct fields *f)
+static bool parse_number(const char *text, u128 *out)
+{
+    u128 v = 0;
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        unsigned digit = (unsigned)(*text - '0');
+        if (digit > 9 || v > (~(u128)0 - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return true;
+}
+
+static void addr_from_number(struct addr *out, unsigned family, u128 v)
+{
+    uint8_t bytes[16] = {0};
+    for (int i = family == ADDR_V4 ? 3 : 15; i >= 0; i--, v >>= 8)
+        bytes[i] = (uint8_t)v;
+    addr_from_bytes(out, family, bytes);
+}
+
+/* "63", "192.168": the first octets of an IPv4 address; the others are zero. */
+static bool parse_octets(const char *text, struct addr *out)
+{
+    uint8_t bytes[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        unsigned v = 0, digits = 0;
+        for (; isdigit((unsigned char)*text); text++, digits++)
+            v = v * 10 + (unsigned)(*text - '0');
+        if (digits == 0 || digits > 3 || v > 255)
+            return false;
+        bytes[i] = (uint8_t)v;
+        if (!*text) {
+            addr_from_bytes(out, ADDR_V4, bytes);
+            return true;
+        }
+        if (*text++ != '.')
+            return false;
+    }
+    return false;
+}
+
+/* One side of a block. len: NULL when the block has none. False: not an address, or bits set beyond
+ * the length. */
+static bool parse_side(const char *text, const char *len_text, struct prefix *out)
 {
     struct addr a;
-    struct prefix p;
-    c->column_count = f->count;
-    if (prefix_parse(f->at[0], &p) == PM_OK || addr_or_number(f->at[0], &a)) {
-        /* No header: first,last,country (Tor's format) or prefix,country. */
-        bool range = f->count > 2 && addr_or_number(f->at[1], &a);
-        memset(c->columns, GEO_SKIP, sizeof c->columns);
-        c->columns[0] = range ? GEO_FIRST : GEO_PREFIX;
-        c->columns[1] = range ? GEO_LAST : GEO_COUNTRY;
-        c->columns[2] = range ? GEO_COUNTRY : GEO_SKIP;
+    u128 len;
+    if (addr_parse(text, &a) != PM_OK && (!len_text || !parse_octets(text, &a)))
         return false;
-    }
-    for (unsigned i = 0; i < f->count; i++) {
-        c->columns[i] = GEO_SKIP;
-        for (size_t k = 0; k < PM_ARRAY_LEN(column_names); k++)
-            if (strcasecmp(f->at[i], column_names[k].name) == 0)
-                c->columns[i] = (uint8_t)column_names[k].column;
-    }
-    return true;
-}
-
-static bool code2(const char *text, char out[3])
-{
-    if (!*text || strcmp(text, "??") == 0 || strcmp(text, "-") == 0)
-        return true;
-    if (strlen(text) != 2)
-        return false;
-    for (unsigned i = 0; i < 2; i++) {
-        char ch = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 32) : text[i];
-        if ((ch < 'A' || ch > 'Z') && (ch < '0' || ch > '9'))
+    if (len_text) {
+        if (!parse_number(len_text, &len))
             return false;
-        out[i] = ch;
+        if (a.family == ADDR_V4 &&
+            strchr(text, ':')) /* mapped: the length counts the 96 bits before */
+            len = len >= 96 ? len - 96 : 999;
+        if (len > addr_bits(&a))
+            return false;
+    } else {
+        len = addr_bits(&a);
     }
-    out[2] = 0;
+    prefix_make(out, &a, (unsigned)len);
+    return addr_eq(&out->addr, &a);
+}
+
+static void prefix_last(const struct prefix *p, struct addr *out)
+{
+    *out = p->addr;
+    for (unsigned bit = p->len; bit < addr_bits(out); bit++)
+        out->bytes[bit / 8] |= (uint8_t)(0x80 >> (bit % 8));
+}
+
+/* "192.0.2.0/24", "63/8", "64-95/8", "192.0.2.1", "192.0.2.1-192.0.2.9", and IPv6 alike. */
+static bool parse_block(const char *text, struct addr *first, struct addr *last)
+{
+    char copy[128];
+    struct prefix left, right;
+    if (strlen(text) >= sizeof copy)
+        return false;
+    strcpy(copy, text);
+    char *len = strchr(copy, '/'), *dash = strchr(copy, '-');
+    if (len)
+        *len++ = 0;
+    if (dash)
+        *dash++ = 0;
+    if (!parse_side(copy, len, &left) || !parse_side(dash ? dash : copy, len, &right))
+        return false;
+    *first = left.addr;
+    prefix_last(&right, last);
+    return first->family == last->family && addr_cmp(first, last) <= 0;
+}
+
+static bool parse_range(const char *start, const char *end, struct addr *first, struct addr *last)
+{
+    u128 a, b;
+    if (parse_number(start, &a) && parse_number(end, &b)) {
+        /* Numbers do not say their family; a range that ends past IPv4 is IPv6. */
+        unsigned family = b > 0xffffffffu ? ADDR_V6 : ADDR_V4;
+        if (a > b)
+            return false;
+        addr_from_number(first, family, a);
+        addr_from_number(last, family, b);
+    } else if (addr_parse(start, first) != PM_OK || addr_parse(end, last) != PM_OK) {
+        return false;
+    }
+    return first->family == last->family && addr_cmp(first, last) <= 0;
+}
+
+static bool parse_degrees(const char *text, float max, float *out)
+{
+    char *end;
+    if (!isdigit((unsigned char)*text) && *text != '-' && *text != '+' && *text != '.')
+        return false;
+    double v = strtod(text, &end);
+    if (end == text || *end || !isfinite(v) || fabs(v) > (double)max)
+        return false;
+    *out = (float)v;
     return true;
 }
 
-static bool degrees(const char *text, double limit, float *out)
+static bool parse_asn(const char *text, uint32_t *out)
 {
-    char *end;
-    double v = strtod(text, &end);
-    *out = (float)v;
-    return *text && !*end && v >= -limit && v <= limit;
+    u128 v;
+    if (strncasecmp(text, "AS", 2) == 0)
+        text += 2;
+    if (!parse_number(text, &v) || v > UINT32_MAX)
+        return false;
+    *out = (uint32_t)v;
+    return true;
 }
 
-struct row {
-    struct prefix prefix;
-    struct addr first, last;
-    bool has_prefix, has_first, has_last, has_lat, has_lon;
-    struct geo_place place;
-};
-
-static const char *row_field(struct row *r, enum geo_column column, const char *text)
+static enum column column_named(const char *name)
 {
-    char *end;
-    switch (column) {
-    case GEO_PREFIX:
-        r->has_prefix = true;
-        if (old_block(text, &r->first, &r->last)) {
-            r->has_prefix = false;
-            r->has_first = r->has_last = true;
-            return NULL;
-        }
-        return prefix_parse(text, &r->prefix) == PM_OK ? NULL : "a prefix such as 192.0.2.0/24";
-    case GEO_FIRST:
-        r->has_first = true;
-        return addr_or_number(text, &r->first) ? NULL : "an address";
-    case GEO_LAST:
-        r->has_last = true;
-        return addr_or_number(text, &r->last) ? NULL : "an address";
-    case GEO_COUNTRY:
-        return code2(text, r->place.country) ? NULL : "a country code of two letters";
-    case GEO_CONTINENT:
-        return code2(text, r->place.continent) ? NULL : "a continent code of two letters";
-    case GEO_REGION:
-        r->place.region = text;
-        return NULL;
-    case GEO_CITY:
-        r->place.city = text;
-        return NULL;
-    case GEO_LAT:
-        r->has_lat = *text != 0;
-        return !*text || degrees(text, 90, &r->place.lat) ? NULL : "a latitude from -90 to 90";
-    case GEO_LON:
-        r->has_lon = *text != 0;
-        return !*text || degrees(text, 180, &r->place.lon) ? NULL : "a longitude from -180 to 180";
-    case GEO_ASN:
-        if (strncasecmp(text, "AS", 2) == 0)
-            text += 2;
-        r->place.asn = (uint32_t)strtoul(text, &end, 10);
-        return *end ? "an AS number" : NULL;
-    default:
-        return NULL;
-    }
+    for (size_t i = 0; i < PM_ARRAY_LEN(names); i++)
+        if (strcasecmp(names[i].name, name) == 0)
+            return names[i].column;
+    return COL_IGNORED;
 }
 
-static void csv_line(void *ctx, const char *line, size_t len, unsigned number)
+static void set_columns(struct geo_source *s, struct csv *c, size_t line, char **f, size_t n)
 {
-    struct csv *c = ctx;
-    struct fields f;
-    struct row r = {.place = {.region = "", .city = ""}};
-    if (!split(line, len, c->separator, &f)) {
-        geo_source_error(c->source, number, "not a line of fields (open quote, or too long)");
-        return;
+    unsigned seen[COL_COUNT_] = {0};
+    c->count = n;
+    c->known = true;
+    for (size_t i = 0; i < n; i++) {
+        c->columns[i] = column_named(f[i]);
+        if (c->columns[i] != COL_IGNORED && seen[c->columns[i]]++)
+            geo_source_error(s, PM_EPARSE, line, "two columns mean the same as \"%.50s\"", f[i]);
     }
-    if (!c->column_count && csv_columns(c, &f))
-        return;
-    for (unsigned i = 0; i < f.count && i < c->column_count; i++) {
-        const char *wanted = row_field(&r, (enum geo_column)c->columns[i], f.at[i]);
-        if (wanted) {
-            geo_source_error(c->source, number, "field %u is '%.60s', expected %s", i + 1, f.at[i], wanted);
-            return;
+    if (!seen[COL_PREFIX] && !(seen[COL_START] && seen[COL_END]))
+        geo_source_error(s, PM_EPARSE, line,
+                         "no column is named prefix (network, block), or start and end");
+    if (seen[COL_LAT] != seen[COL_LON])
+        geo_source_error(s, PM_EPARSE, line, "latitude and longitude need each other");
+}
+
+/* The first line says what the columns are, by their names or by what they look like. True: it was
+ * a header. */
+static bool find_columns(struct geo_source *s, struct csv *c, size_t line, char **f, size_t n)
+{
+    static char prefix[] = "prefix", start[] = "start", end[] = "end", country[] = "country";
+    char *tor[] = {start, end, country}, *pair[] = {prefix, country};
+    struct addr a, b;
+    for (size_t i = 0; i < n; i++) {
+        if (column_named(f[i]) != COL_IGNORED) {
+            set_columns(s, c, line, f, n);
+            return true;
         }
     }
-    r.place.has_location = r.has_lat && r.has_lon;
-    if (!r.has_prefix && !(r.has_first && r.has_last)) {
-        geo_source_error(c->source, number, "no prefix, and no first and last address");
-        return;
-    }
-    uint32_t place = geo_source_place(c->source, &r.place);
-    if (r.has_prefix)
-        geo_source_add(c->source, &r.prefix, place);
-    else if (!geo_source_add_range(c->source, &r.first, &r.last, place))
-        geo_source_error(c->source, number, "the range ends before it begins");
+    if (n == 3 && parse_range(f[0], f[1], &a, &b))
+        set_columns(s, c, line, tor, 3);
+    else if (n == 2 && parse_block(f[0], &a, &b))
+        set_columns(s, c, line, pair, 2);
+    else
+        set_columns(s, c, line, f, n); /* says what is missing */
+    return false;
 }
 
-int geo_builder_csv_text(struct geo_builder *b, const char *name, const char *text, size_t len,
-                         const struct geo_csv_options *o)
+/* Values by column; NULL = no such column, or empty. */
+static bool read_place(struct geo_source *s, size_t line, char *const v[COL_COUNT_],
+                       struct geo_place *g)
 {
-    struct geo_source s = geo_source_begin(b, name);
-    struct csv c = {.source = &s, .separator = o && o->separator ? o->separator : ','};
-    for (size_t i = 0; o && o->columns && i < o->column_count && i < FIELDS_MAX; i++)
-        c.columns[c.column_count++] = (uint8_t)o->columns[i];
-    each_line(text, len, csv_line, &c);
-    return geo_source_end(&s);
+    const char *what = NULL, *bad = NULL;
+    if (v[COL_CONTINENT] && !geo_set_continent(g, v[COL_CONTINENT], strlen(v[COL_CONTINENT])))
+        what = "continent code (AF AN AS EU NA OC SA)", bad = v[COL_CONTINENT];
+    if (v[COL_COUNTRY] && !geo_set_country(g, v[COL_COUNTRY], strlen(v[COL_COUNTRY])))
+        what = "country code of two letters", bad = v[COL_COUNTRY];
+    if (v[COL_REGION] && !geo_text_ok(v[COL_REGION], strlen(v[COL_REGION])))
+        what = "region (UTF-8, at most 200 bytes)", bad = "this";
+    if (v[COL_CITY] && !geo_text_ok(v[COL_CITY], strlen(v[COL_CITY])))
+        what = "city (UTF-8, at most 200 bytes)", bad = "this";
+    if (v[COL_LAT] && !parse_degrees(v[COL_LAT], 90, &g->lat))
+        what = "latitude from -90 to 90", bad = v[COL_LAT];
+    if (v[COL_LON] && !parse_degrees(v[COL_LON], 180, &g->lon))
+        what = "longitude from -180 to 180", bad = v[COL_LON];
+    if (!v[COL_LAT] != !v[COL_LON])
+        what = "location: it takes latitude and longitude",
+        bad = v[COL_LAT] ? v[COL_LAT] : v[COL_LON];
+    if (v[COL_ASN] && !parse_asn(v[COL_ASN], &g->asn))
+        what = "number of an AS", bad = v[COL_ASN];
+    if (what)
+        geo_source_error(s, PM_EPARSE, line, "\"%.50s\" is not a %s", bad, what);
+    g->has_location = v[COL_LAT] && v[COL_LON];
+    g->region = v[COL_REGION];
+    g->city = v[COL_CITY];
+    return !what;
 }
 
-/* ---- registries' delegated files: registry|cc|type|start|value|date|status[|...] ---- */
-
-static void rir_v4(struct geo_source *s, const struct fields *f, unsigned number, uint32_t place)
+static void read_record(struct geo_source *s, struct csv *c, size_t line, char **f, size_t n)
 {
+    char *v[COL_COUNT_] = {NULL};
+    struct geo_place g = {.asn = 0};
     struct addr first, last;
-    char *end;
-    unsigned long long count = strtoull(f->at[4], &end, 10);
-    if (addr_parse(f->at[3], &first) != PM_OK || first.family != ADDR_V4 || *end || count == 0 || count > 1ull << 32) {
-        geo_source_error(s, number, "not an IPv4 block: '%.40s' of '%.20s' addresses", f->at[3], f->at[4]);
+    if (n < c->count || (n > c->count && !c->extra)) {
+        geo_source_error(s, PM_EPARSE, line, "%zu fields where there are %zu columns", n, c->count);
         return;
     }
-    uint64_t start = (uint64_t)first.bytes[0] << 24 | (uint64_t)first.bytes[1] << 16 | (uint64_t)first.bytes[2] << 8 | first.bytes[3];
-    uint64_t stop = start + count - 1;
-    if (stop > UINT32_MAX) {
-        geo_source_error(s, number, "the block reaches beyond 255.255.255.255");
-        return;
-    }
-    addr_from_bytes(&last, ADDR_V4, (uint8_t[4]){(uint8_t)(stop >> 24), (uint8_t)(stop >> 16), (uint8_t)(stop >> 8), (uint8_t)stop});
-    geo_source_add_range(s, &first, &last, place);
-}
-
-static void rir_line(void *ctx, const char *line, size_t len, unsigned number)
-{
-    struct geo_source *s = ctx;
-    struct fields f;
-    struct geo_place place = {.region = "", .city = ""};
-    if (!split(line, len, '|', &f)) {
-        geo_source_error(s, number, "not a line of fields");
-        return;
-    }
-    /* Version line (begins with a number), summary lines, AS numbers: nothing for us. */
-    if ((f.at[0][0] >= '0' && f.at[0][0] <= '9') || f.count < 3 || strcmp(f.at[f.count - 1], "summary") == 0 ||
-        strcmp(f.at[2], "asn") == 0)
-        return;
-    if (f.count < 7) {
-        geo_source_error(s, number, "expected registry|cc|type|start|value|date|status");
-        return;
-    }
-    if ((strcmp(f.at[6], "allocated") != 0 && strcmp(f.at[6], "assigned") != 0) || !*f.at[1] || strcmp(f.at[1], "ZZ") == 0)
-        return;
-    if (!code2(f.at[1], place.country)) {
-        geo_source_error(s, number, "'%.20s' is no country code", f.at[1]);
-        return;
-    }
-    if (strcmp(place.country, "EU") == 0 || strcmp(place.country, "AP") == 0) {
-        /* Not countries: the registries' words for "somewhere in Europe", "somewhere in Asia". */
-        memcpy(place.continent, place.country[0] == 'E' ? "EU" : "AS", 3);
-        memset(place.country, 0, sizeof place.country);
-    }
-    uint32_t n = geo_source_place(s, &place);
-    if (strcmp(f.at[2], "ipv4") == 0) {
-        rir_v4(s, &f, number, n);
-    } else if (strcmp(f.at[2], "ipv6") == 0) {
-        char text[80];
-        struct prefix p;
-        snprintf(text, sizeof text, "%.45s/%.4s", f.at[3], f.at[4]);
-        if (prefix_parse(text, &p) != PM_OK)
-            geo_source_error(s, number, "'%.60s' is no IPv6 prefix", text);
+    for (size_t i = 0; i < c->count; i++)
+        v[c->columns[i]] = *f[i] ? f[i] : NULL;
+    if (v[COL_PREFIX] ? !parse_block(v[COL_PREFIX], &first, &last)
+                      : !v[COL_START] || !v[COL_END] ||
+                            !parse_range(v[COL_START], v[COL_END], &first, &last)) {
+        if (v[COL_PREFIX])
+            geo_source_error(s, PM_EPARSE, line, "\"%.90s\" is not a prefix", v[COL_PREFIX]);
         else
-            geo_source_add(s, &p, n);
-    } else {
-        geo_source_error(s, number, "type '%.20s', expected ipv4, ipv6 or asn", f.at[2]);
+            geo_source_error(s, PM_EPARSE, line,
+                             "\"%.45s\" to \"%.45s\" is not a range of addresses",
+                             v[COL_START] ? v[COL_START] : "", v[COL_END] ? v[COL_END] : "");
+        return;
     }
+    if (!read_place(s, line, v, &g))
+        return;
+    uint32_t place = geo_places_put(s->places, &g);
+    if (place != GEO_PLACE_NONE)
+        ranges_builder_add_range(s->ranges, &first, &last, place);
 }
 
-int geo_builder_rir_text(struct geo_builder *b, const char *name, const char *text, size_t len)
+static void read_line(struct geo_source *s, size_t line, char *text, void *arg)
 {
-    struct geo_source s = geo_source_begin(b, name);
-    each_line(text, len, rir_line, &s);
-    return geo_source_end(&s);
-}
-
-/* ---- files ---- */
-
-static int read_source(struct geo_builder *b, const char *path, struct buf *text)
-{
-    int err = file_read(path, GEO_FILE_MAX, text);
-    if (err) {
-        struct geo_source s = geo_source_begin(b, path);
-        geo_source_error(&s, 0, "cannot read: %s", err_text(err));
-        int ignored = geo_source_end(&s);
-        (void)ignored;
+    struct csv *c = arg;
+    char *f[COLUMNS_MAX];
+    size_t n;
+    if (!*text || *text == '#' || (c->known && !c->count))
+        return;
+    if (!c->separator)
+        c->separator = strchr(text, '\t') ? '\t' : ',';
+    if (!split(text, c->separator, f, COLUMNS_MAX, &n)) {
+        geo_source_error(s, PM_EPARSE, line, "a quote is not closed, or more than %d fields",
+                         COLUMNS_MAX);
+        return;
     }
-    return err;
+    if (!c->known) {
+        size_t before = s->errors;
+        bool header = find_columns(s, c, line, f, n);
+        if (s->errors != before)
+            c->count = 0; /* without columns there is nothing to say about the other lines */
+        if (header || !c->count)
+            return;
+    }
+    read_record(s, c, line, f, n);
 }
 
-int geo_builder_csv(struct geo_builder *b, const char *path, const struct geo_csv_options *o)
+void geo_read_csv(struct geo_source *s, const struct geo_csv_options *options)
 {
-    struct buf text = BUF_INIT;
-    int err = read_source(b, path, &text);
-    if (!err)
-        err = geo_builder_csv_text(b, path, buf_str(&text), text.len, o);
-    buf_fini(&text);
-    return err;
-}
-
-int geo_builder_rir(struct geo_builder *b, const char *path)
-{
-    struct buf text = BUF_INIT;
-    int err = read_source(b, path, &text);
-    if (!err)
-        err = geo_builder_rir_text(b, path, buf_str(&text), text.len);
-    buf_fini(&text);
-    return err;
+    struct csv c = {.options = options, .separator = options->separator};
+    if (options->columns) {
+        char *copy = mem_strdup(options->columns), *f[COLUMNS_MAX];
+        size_t n = 0;
+        if (split(copy, ',', f, COLUMNS_MAX, &n))
+            set_columns(s, &c, 0, f, n);
+        else
+            geo_source_error(s, PM_EINVAL, 0, "columns \"%s\" are no list of names",
+                             options->columns);
+        free(copy);
+        c.extra = true;
+        if (s->err)
+            return;
+    }
+    geo_read_lines(s, read_line, &c);
 }

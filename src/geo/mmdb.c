@@ -1,178 +1,279 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MaxMind DB files: the whole search tree is walked once, so that lookups and scopes are those of geo/ranges.h. */
+/*
+ * MaxMind DB. The search tree is walked once, whole; a data record is decoded once however many
+ * networks share it.
+ *
+ * In an IPv6 tree IPv4 lives under ::/96, and other places of IPv4 in IPv6 (6to4, Teredo, mapped)
+ * are usually links to the same node: following them would read all of IPv4 again as IPv6 networks
+ * nobody asks for. Such a link is known by its node, and skipped.
+ *
+ * The file is copied into memory first: libmaxminddb maps it, and a file cut short under a mapping
+ * kills the process.
+ */
+#include <errno.h>
+#include <fcntl.h>
 #include <maxminddb.h>
-#include <stdlib.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include "base/map.h"
-#include "base/arena.h"
+#include <sys/mman.h>
+#include <unistd.h>
 #include "geo/source.h"
 
 struct walk {
-    struct geo_source *source;
-    MMDB_s *db;
-    struct map places; /* offset in the data section -> place + 1 */
-    struct arena *keys;
-    uint64_t visits_left; /* a broken tree may loop */
-    uint32_t v4_root;
-    bool skip_v4; /* while walking IPv6: aliases of the IPv4 tree (::ffff:0:0/96, 2002::/16 ...) */
-    unsigned family;
-    uint8_t bytes[16];
+    struct geo_source *s;
+    MMDB_s db;
+    struct geo_memo seen; /* data offset -> place */
+    uint64_t nodes_left;  /* each node is reached once, or a few times where a writer shares
+                             subtrees: else loops */
+    uint32_t v4_node;     /* where IPv4 starts in an IPv6 tree; 0 = no such node */
+    bool v6;
+    bool failed;
+    uint8_t path[16];
 };
 
-static const char *text_at(MMDB_entry_s *e, char *out, size_t size, const char *const *path)
+/* A value of the entry, or false when it is not there or not of this type. Damage ends the walk. */
+static bool get(struct walk *w, MMDB_entry_s *e, uint32_t type, MMDB_entry_data_s *out,
+                const char *const *path)
 {
-    MMDB_entry_data_s d;
-    out[0] = 0;
-    if (MMDB_aget_value(e, &d, path) != MMDB_SUCCESS || !d.has_data || d.type != MMDB_DATA_TYPE_UTF8_STRING)
-        return NULL;
-    size_t n = d.data_size < size - 1 ? d.data_size : size - 1;
-    memcpy(out, d.utf8_string, n);
-    out[n] = 0;
-    return out;
+    int err = MMDB_aget_value(e, out, path);
+    if (err == MMDB_SUCCESS)
+        return out->has_data && out->type == type;
+    if (err != MMDB_LOOKUP_PATH_DOES_NOT_MATCH_DATA_ERROR &&
+        err != MMDB_INVALID_LOOKUP_PATH_ERROR && !w->failed) {
+        w->failed = true;
+        geo_source_error(w->s, PM_EPARSE, 0, "damaged record at offset %u: %s", e->offset,
+                         MMDB_strerror(err));
+    }
+    return false;
 }
+#define PATH(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static bool double_at(MMDB_entry_s *e, float *out, const char *const *path)
+static bool get_text(struct walk *w, MMDB_entry_s *e, const char *const *path, char *out,
+                     size_t size)
 {
     MMDB_entry_data_s d;
-    if (MMDB_aget_value(e, &d, path) != MMDB_SUCCESS || !d.has_data)
+    if (!get(w, e, MMDB_DATA_TYPE_UTF8_STRING, &d, path))
         return false;
-    if (d.type == MMDB_DATA_TYPE_DOUBLE)
-        *out = (float)d.double_value;
-    else if (d.type == MMDB_DATA_TYPE_FLOAT)
-        *out = d.float_value;
-    else
+    if (d.data_size == 0 || d.data_size >= size || !geo_text_ok(d.utf8_string, d.data_size))
         return false;
+    memcpy(out, d.utf8_string, d.data_size);
+    out[d.data_size] = 0;
     return true;
 }
 
-static uint32_t asn_at(MMDB_entry_s *e)
+static bool get_country(struct walk *w, MMDB_entry_s *e, const char *const *path,
+                        struct geo_place *g)
 {
-    static const char *const number[] = {"autonomous_system_number", NULL}, *const word[] = {"asn", NULL};
+    char code[8];
+    return get_text(w, e, path, code, sizeof code) && geo_set_country(g, code, strlen(code));
+}
+
+/* Numbers come as double, float or text, by writer. */
+static bool get_degrees(struct walk *w, MMDB_entry_s *e, const char *const *path, double max,
+                        float *out)
+{
     MMDB_entry_data_s d;
-    char text[32];
-    if (MMDB_aget_value(e, &d, number) == MMDB_SUCCESS && d.has_data && d.type == MMDB_DATA_TYPE_UINT32)
+    double v;
+    if (get(w, e, MMDB_DATA_TYPE_DOUBLE, &d, path))
+        v = d.double_value;
+    else if (get(w, e, MMDB_DATA_TYPE_FLOAT, &d, path))
+        v = (double)d.float_value;
+    else
+        return false;
+    if (!isfinite(v) || fabs(v) > max)
+        return false;
+    *out = (float)v;
+    return true;
+}
+
+static uint32_t get_asn(struct walk *w, MMDB_entry_s *e, const char *const *path)
+{
+    MMDB_entry_data_s d;
+    char text[16];
+    unsigned v;
+    if (get(w, e, MMDB_DATA_TYPE_UINT32, &d, path))
         return d.uint32;
-    if (MMDB_aget_value(e, &d, word) == MMDB_SUCCESS && d.has_data && d.type == MMDB_DATA_TYPE_UINT32)
-        return d.uint32;
-    if (text_at(e, text, sizeof text, word))
-        return (uint32_t)strtoul(text + (strncasecmp(text, "AS", 2) == 0 ? 2 : 0), NULL, 10);
+    if (get(w, e, MMDB_DATA_TYPE_UINT16, &d, path))
+        return d.uint16;
+    if (get_text(w, e, path, text, sizeof text) &&
+        sscanf(text, strncmp(text, "AS", 2) == 0 ? "AS%10u" : "%10u", &v) == 1)
+        return v;
     return 0;
 }
 
-/* The first of the paths that gives a two-letter code. */
-static void code_at(MMDB_entry_s *e, char out[3], const char *const *const *paths)
+static uint32_t decode(struct walk *w, MMDB_entry_s *e)
 {
-    char text[8];
-    for (; *paths; paths++) {
-        if (text_at(e, text, sizeof text, *paths) && strlen(text) == 2) {
-            memcpy(out, text, 3);
-            return;
-        }
-    }
+    struct geo_place g = {.asn = 0};
+    char continent[8], region[GEO_TEXT_MAX + 1] = "", city[GEO_TEXT_MAX + 1] = "", sub[8];
+    if (get_text(w, e, PATH("continent", "code"), continent, sizeof continent) ||
+        get_text(w, e, PATH("continent_code"), continent, sizeof continent) ||
+        get_text(w, e, PATH("continent"), continent, sizeof continent))
+        geo_set_continent(
+            &g, continent,
+            strlen(continent)); /* a name instead of a code follows from the country */
+    if (!get_country(w, e, PATH("country", "iso_code"), &g) &&
+        !get_country(w, e, PATH("country_code"), &g) && !get_country(w, e, PATH("country"), &g))
+        (void)get_country(w, e, PATH("registered_country", "iso_code"), &g);
+    g.has_location = (get_degrees(w, e, PATH("location", "latitude"), 90, &g.lat) &&
+                      get_degrees(w, e, PATH("location", "longitude"), 180, &g.lon)) ||
+                     (get_degrees(w, e, PATH("latitude"), 90, &g.lat) &&
+                      get_degrees(w, e, PATH("longitude"), 180, &g.lon));
+    if (get_text(w, e, PATH("subdivisions", "0", "iso_code"), sub, sizeof sub) && g.country[0])
+        snprintf(region, sizeof region, "%s-%s", g.country, sub);
+    else if (!get_text(w, e, PATH("region"), region, sizeof region))
+        region[0] = 0;
+    if (!get_text(w, e, PATH("city", "names", "en"), city, sizeof city) &&
+        !get_text(w, e, PATH("city"), city, sizeof city))
+        city[0] = 0;
+    g.asn = get_asn(w, e, PATH("autonomous_system_number"));
+    if (!g.asn)
+        g.asn = get_asn(w, e, PATH("asn"));
+    g.region = region;
+    g.city = city;
+    return geo_places_put(w->s->places, &g);
 }
 
-static uint32_t read_place(struct walk *w, MMDB_entry_s *e)
+static void add_network(struct walk *w, MMDB_entry_s *e, unsigned depth)
 {
-    static const char *const country[] = {"country", "iso_code", NULL}, *const reg_country[] = {"registered_country", "iso_code", NULL},
-                      *const flat_code[] = {"country_code", NULL}, *const flat[] = {"country", NULL};
-    static const char *const *const countries[] = {country, reg_country, flat_code, flat, NULL};
-    static const char *const continent[] = {"continent", "code", NULL}, *const flat_cont[] = {"continent_code", NULL},
-                      *const flat_continent[] = {"continent", NULL};
-    static const char *const *const continents[] = {continent, flat_cont, flat_continent, NULL};
-    static const char *const lat[] = {"location", "latitude", NULL}, *const lon[] = {"location", "longitude", NULL},
-                      *const subdivision[] = {"subdivisions", "0", "iso_code", NULL}, *const city[] = {"city", "names", "en", NULL};
-    char division[16], region[24] = "", city_name[128];
-    struct geo_place p = {.region = "", .city = ""};
-    uint32_t key = e->offset;
-    uintptr_t known = (uintptr_t)map_get(&w->places, &key, sizeof key);
-    if (known)
-        return (uint32_t)known - 1;
-    code_at(e, p.country, countries);
-    code_at(e, p.continent, continents);
-    p.has_location = double_at(e, &p.lat, lat) && double_at(e, &p.lon, lon) && p.lat >= -90 && p.lat <= 90 &&
-                     p.lon >= -180 && p.lon <= 180;
-    p.asn = asn_at(e);
-    if (text_at(e, division, sizeof division, subdivision) && *p.country) {
-        snprintf(region, sizeof region, "%s-%s", p.country, division);
-        p.region = region;
-    }
-    if (text_at(e, city_name, sizeof city_name, city))
-        p.city = city_name;
-    uint32_t n = geo_source_place(w->source, &p);
-    map_put(&w->places, memcpy(arena_bytes(w->keys, sizeof key), &key, sizeof key), sizeof key, (void *)((uintptr_t)n + 1));
-    return n;
-}
-
-static bool walk_node(struct walk *w, uint32_t node, unsigned depth);
-
-static bool walk_record(struct walk *w, uint8_t type, uint64_t record, MMDB_entry_s *entry, unsigned depth)
-{
+    uint32_t place = geo_memo_get(&w->seen, e->offset);
+    struct addr a = {.family = w->v6 ? ADDR_V6 : ADDR_V4};
     struct prefix p;
-    struct addr a = {.family = (uint8_t)w->family};
-    switch (type) {
-    case MMDB_RECORD_TYPE_EMPTY:
-        return true;
-    case MMDB_RECORD_TYPE_SEARCH_NODE:
-        return (w->skip_v4 && record == w->v4_root) || walk_node(w, (uint32_t)record, depth);
-    case MMDB_RECORD_TYPE_DATA:
-        memcpy(a.bytes, w->bytes, sizeof a.bytes);
-        prefix_make(&p, &a, depth);
-        geo_source_add(w->source, &p, read_place(w, entry));
-        return true;
-    default:
-        return false;
+    bool low = true; /* the first 96 bits, as far as known, are zero */
+    if (place == GEO_MEMO_MISSING) {
+        place = decode(w, e);
+        geo_memo_put(&w->seen, e->offset, place);
+    }
+    if (place == GEO_PLACE_NONE || w->failed)
+        return;
+    for (unsigned i = 0; i < 12; i++)
+        low = low && !w->path[i];
+    memcpy(a.bytes, w->path, w->v6 ? 16 : 4);
+    if (w->v6 && low) { /* also a wider network around ::/96 speaks for IPv4, as lookups there would
+                           find it */
+        struct addr v4 = {.family = ADDR_V4};
+        memcpy(v4.bytes, w->path + 12, 4);
+        prefix_make(&p, &v4, depth > 96 ? depth - 96 : 0);
+        ranges_builder_add(w->s->ranges, &p, place);
+        if (depth >= 96)
+            return;
+    }
+    prefix_make(&p, &a, depth);
+    ranges_builder_add(w->s->ranges, &p, place);
+}
+
+static void walk_node(struct walk *w, uint32_t node, unsigned depth);
+
+static void walk_record(struct walk *w, uint64_t record, uint8_t type, MMDB_entry_s *e,
+                        unsigned depth)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (w->failed)
+        return;
+    if (type == MMDB_RECORD_TYPE_INVALID) {
+        w->failed = true;
+        geo_source_error(w->s, PM_EPARSE, 0,
+                         "damaged search tree: a record points outside the tree and data");
+    } else if (w->v6 && depth >= 96 && memcmp(w->path, mapped, 12) == 0) {
+        return; /* addresses of this form are folded to IPv4 before they are looked up */
+    } else if (type == MMDB_RECORD_TYPE_DATA) {
+        add_network(w, e, depth);
+    } else if (type == MMDB_RECORD_TYPE_SEARCH_NODE) {
+        bool start = depth == 96;
+        for (unsigned i = 0; i < 12; i++)
+            start = start && !w->path[i];
+        if (w->v4_node && record == w->v4_node && !start)
+            return;
+        walk_node(w, (uint32_t)record, depth);
     }
 }
 
-static bool walk_node(struct walk *w, uint32_t node, unsigned depth)
+static void walk_node(struct walk *w, uint32_t node, unsigned depth)
 {
     MMDB_search_node_s n;
-    if (depth >= (w->family == ADDR_V4 ? 32u : 128u) || w->visits_left-- == 0)
-        return false;
-    if (MMDB_read_node(w->db, node, &n) != MMDB_SUCCESS)
-        return false;
-    if (!walk_record(w, n.left_record_type, n.left_record, &n.left_record_entry, depth + 1))
-        return false;
-    w->bytes[depth / 8] |= (uint8_t)(0x80 >> depth % 8);
-    bool ok = walk_record(w, n.right_record_type, n.right_record, &n.right_record_entry, depth + 1);
-    w->bytes[depth / 8] &= (uint8_t)~(0x80 >> depth % 8);
-    return ok;
+    if (depth >= (w->v6 ? 128u : 32u) || w->nodes_left == 0 ||
+        MMDB_read_node(&w->db, node, &n) != MMDB_SUCCESS) {
+        w->failed = true;
+        geo_source_error(w->s, PM_EPARSE, 0, "damaged search tree: it has loops or is too deep");
+        return;
+    }
+    w->nodes_left--;
+    walk_record(w, n.left_record, n.left_record_type, &n.left_record_entry, depth + 1);
+    w->path[depth / 8] |= (uint8_t)(0x80 >> (depth % 8));
+    walk_record(w, n.right_record, n.right_record_type, &n.right_record_entry, depth + 1);
+    w->path[depth / 8] &= (uint8_t) ~(0x80 >> (depth % 8));
 }
 
-static bool walk_tree(struct walk *w)
+/* The node under ::/96, or 0 when the tree ends before. */
+static uint32_t find_v4_node(const MMDB_s *db)
 {
-    const MMDB_s *db = w->db;
-    w->visits_left = 2ull * db->metadata.node_count + 1024;
-    if (db->metadata.ip_version == 4) {
-        w->family = ADDR_V4;
-        return walk_node(w, 0, 0);
+    MMDB_search_node_s n;
+    uint32_t node = 0;
+    for (unsigned depth = 0; depth < 96; depth++) {
+        if (MMDB_read_node(db, node, &n) != MMDB_SUCCESS ||
+            n.left_record_type != MMDB_RECORD_TYPE_SEARCH_NODE)
+            return 0;
+        node = (uint32_t)n.left_record;
     }
-    w->v4_root = db->ipv4_start_node.node_value;
-    w->family = ADDR_V4;
-    if (db->ipv4_start_node.netmask == 96 && w->v4_root < db->metadata.node_count && !walk_node(w, w->v4_root, 0))
-        return false;
-    memset(w->bytes, 0, sizeof w->bytes);
-    w->family = ADDR_V6;
-    w->skip_v4 = db->ipv4_start_node.netmask == 96;
-    return walk_node(w, 0, 0);
+    return node;
 }
 
-int geo_builder_mmdb(struct geo_builder *b, const char *path)
+/* A private copy of the file that nobody can cut short; -1 with the error reported. */
+static int copy_file(struct geo_source *s)
 {
-    struct geo_source s = geo_source_begin(b, path);
-    MMDB_s db;
-    int rc = MMDB_open(path, MMDB_MODE_MMAP, &db);
-    if (rc != MMDB_SUCCESS) {
-        geo_source_error(&s, 0, "cannot open: %s", MMDB_strerror(rc));
-        int ignored = geo_source_end(&s);
-        (void)ignored;
-        return rc == MMDB_FILE_OPEN_ERROR ? PM_ENOTFOUND : PM_EPARSE;
+    char chunk[1 << 16];
+    int in = open(s->path, O_RDONLY | O_CLOEXEC), err = 0;
+    if (in < 0) {
+        err = err_from_errno(errno);
+        geo_source_error(s, err, 0, "%s", err_text(err));
+        return -1;
     }
-    struct walk w = {.source = &s, .db = &db, .places = MAP_INIT, .keys = arena_new()};
-    if (!walk_tree(&w))
-        geo_source_error(&s, 0, "the search tree is broken");
-    map_fini(&w.places);
-    arena_free(w.keys);
-    MMDB_close(&db);
-    return geo_source_end(&s);
+    int out = memfd_create("geo", MFD_CLOEXEC);
+    ssize_t n = 1;
+    while (out >= 0 && n > 0) {
+        n = read(in, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n < 0 || write(out, chunk, (size_t)n) != n)
+            err = err_from_errno(errno), n = 0;
+    }
+    close(in);
+    if (out < 0)
+        err = PM_EIO;
+    if (err) {
+        geo_source_error(s, err, 0, "%s", err_text(err));
+        if (out >= 0)
+            close(out);
+        return -1;
+    }
+    return out;
+}
+
+void geo_read_mmdb(struct geo_source *s)
+{
+    struct walk w = {.s = s};
+    char path[40];
+    int fd = copy_file(s);
+    if (fd < 0)
+        return;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int err = MMDB_open(path, MMDB_MODE_MMAP, &w.db);
+    close(fd); /* the mapping holds it */
+    if (err != MMDB_SUCCESS) {
+        geo_source_error(s,
+                         err == MMDB_FILE_OPEN_ERROR || err == MMDB_IO_ERROR ? PM_EIO : PM_EPARSE,
+                         0, "not a MaxMind DB: %s", MMDB_strerror(err));
+        return;
+    }
+    w.v6 = w.db.metadata.ip_version == 6;
+    w.nodes_left = (uint64_t)w.db.metadata.node_count * 16;
+    if (w.db.metadata.ip_version != 4 && !w.v6)
+        geo_source_error(s, PM_EPARSE, 0, "not a MaxMind DB: IP version %u",
+                         w.db.metadata.ip_version);
+    else {
+        w.v4_node = w.v6 ? find_v4_node(&w.db) : 0;
+        walk_node(&w, 0, 0);
+    }
+    geo_memo_fini(&w.seen);
+    MMDB_close(&w.db);
 }

@@ -1,65 +1,221 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "geo/ranges.h"
 
-#include <stdbool.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
 
+/*
+ * A family's ranges are two parallel arrays: sorted first addresses and values. The first range
+ * starts at the lowest address, so every address is in one. An index over the top bits, as many as
+ * the count deserves, narrows the binary search. For IPv6 it covers 2000::/3 only, where all
+ * assigned global unicast lies (RFC 4291 2.4), and takes more bits, for registries fill few blocks
+ * of it densely; the rest of the space is searched plainly.
+ */
 typedef unsigned __int128 u128;
 
-enum { INDEX_BITS = 16, INDEX_SIZE = 1 << INDEX_BITS };
+enum { INDEX4_BITS_MAX = 16, INDEX6_BITS_MAX = 20, DEPTH_MAX = 130 };
 
-/* Ranges of one family: range i covers start[i] .. start[i+1] - 1. The index narrows the search: bucket b begins at the
- * range that holds the bucket's first address. */
-struct table4 {
-    uint32_t count;
-    uint32_t *start, *value;
-    uint32_t index[INDEX_SIZE + 1];
-};
-
-/* IPv6 in use is a small part of the space, so the buckets lie between the first and the last start. */
-struct table6 {
-    uint32_t count;
-    u128 *start;
+struct table {
+    union {
+        uint32_t *start4;
+        u128 *start6;
+    };
     uint32_t *value;
-    uint64_t base;  /* high half of the first start behind ::/0's */
-    unsigned shift; /* bucket = (high half - base) >> shift */
-    uint32_t index[INDEX_SIZE + 1];
+    uint32_t *index; /* [2^bits + 1]: the range that holds the first address of each slot, then of
+                        the end */
+    uint32_t n;
+    uint32_t bits;
 };
 
 struct ranges {
-    struct table4 v4;
-    struct table6 v6;
+    uint32_t default_value;
+    struct table v4, v6;
 };
 
-/* ---- building ---- */
+/* An IPv4 prefix packs into start and length; order keeps the last of two equal ones last. */
+struct entry4 {
+    uint64_t
+        key; /* start << 8 | length: sorting puts the wider of two prefixes with one start first */
+    uint32_t value, order;
+};
 
-struct item {
-    u128 start;
-    uint32_t value, seq;
+struct entry6 {
+    uint64_t hi, lo;
+    uint32_t value, order;
     uint8_t len;
 };
 
-/* Boundaries while they are made; both families as 128 bits, IPv4 in the low 32. */
-struct bounds {
-    u128 *start;
-    uint32_t *value;
-    size_t count, cap;
-};
-
 struct ranges_builder {
-    struct item *items[2];
-    size_t count[2], cap[2];
     uint32_t default_value;
+    struct entry4 *e4;
+    struct entry6 *e6;
+    size_t n4, n6, cap4, cap6;
+    bool unsorted4, unsorted6; /* files mostly come in order: then there is nothing to sort */
 };
 
-static u128 key_of(const struct addr *a)
+/* Ranges as they are found, from the lowest address up. */
+struct writer {
+    struct table t;
+    bool v6;
+    size_t cap;
+};
+
+static u128 make128(uint64_t hi, uint64_t lo)
 {
-    u128 k = 0;
-    for (unsigned i = 0; i < addr_len(a); i++)
-        k = k << 8 | a->bytes[i];
-    return k;
+    return (u128)hi << 64 | lo;
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return __builtin_bswap64(v);
+}
+
+static uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return __builtin_bswap32(v);
+}
+
+static u128 addr_value(const struct addr *a)
+{
+    return a->family == ADDR_V4 ? load32(a->bytes)
+                                : make128(load64(a->bytes), load64(a->bytes + 8));
+}
+
+static void addr_from_value(struct addr *out, bool v6, u128 v)
+{
+    memset(out, 0, sizeof *out);
+    out->family = v6 ? ADDR_V6 : ADDR_V4;
+    for (int i = v6 ? 15 : 3; i >= 0; i--, v >>= 8)
+        out->bytes[i] = (uint8_t)v;
+}
+
+static u128 family_max(bool v6)
+{
+    return v6 ? ~(u128)0 : 0xffffffffu;
+}
+
+static u128 table_start(const struct table *t, bool v6, size_t i)
+{
+    return v6 ? t->start6[i] : t->start4[i];
+}
+
+static void writer_emit(struct writer *w, u128 start, uint32_t value)
+{
+    struct table *t = &w->t;
+    /* A range begun at the same address was only passing: the one that ends there is inside another
+     * that goes on. */
+    if (t->n && table_start(t, w->v6, t->n - 1) == start)
+        t->n--;
+    if (t->n && t->value[t->n - 1] == value)
+        return;
+    if (t->n == w->cap) {
+        w->cap = w->cap ? w->cap * 2 : 64;
+        t->value = mem_realloc(t->value, w->cap * sizeof *t->value);
+        if (w->v6)
+            t->start6 = mem_realloc(t->start6, w->cap * sizeof *t->start6);
+        else
+            t->start4 = mem_realloc(t->start4, w->cap * sizeof *t->start4);
+    }
+    if (w->v6)
+        t->start6[t->n] = start;
+    else
+        t->start4[t->n] = (uint32_t)start;
+    t->value[t->n++] = value;
+}
+
+/* Gives back what was allocated too much, and builds the index. */
+static struct table writer_finish(struct writer *w)
+{
+    struct table *t = &w->t;
+    t->value = mem_realloc(t->value, t->n * sizeof *t->value);
+    if (w->v6)
+        t->start6 = mem_realloc(t->start6, t->n * sizeof *t->start6);
+    else
+        t->start4 = mem_realloc(t->start4, t->n * sizeof *t->start4);
+    t->bits = 1;
+    uint32_t bits_max = w->v6 ? INDEX6_BITS_MAX : INDEX4_BITS_MAX;
+    while (t->bits < bits_max && (1u << t->bits) < t->n)
+        t->bits++;
+    uint32_t slots = 1u << t->bits, at = 0;
+    t->index = mem_alloc((slots + 1) * sizeof *t->index);
+    for (uint32_t i = 0; i <= slots; i++) {
+        u128 first = w->v6 ? make128(1, 0) << 61 : 0;
+        first += (u128)i << ((w->v6 ? 125 : 32) - t->bits);
+        if (first > family_max(w->v6)) /* the end of IPv4 */
+            first = family_max(w->v6);
+        while (at + 1 < t->n && table_start(t, w->v6, at + 1) <= first)
+            at++;
+        t->index[i] = at;
+    }
+    return *t;
+}
+
+static void table_free(struct table *t)
+{
+    free(t->start4);
+    free(t->value);
+    free(t->index);
+}
+
+/* What encloses the place the sweep has come to. */
+struct open_prefix {
+    u128 start, end;
+    uint32_t value;
+};
+
+struct sweep {
+    struct writer w;
+    uint32_t default_value;
+    unsigned depth;
+    struct open_prefix open[DEPTH_MAX]; /* prefixes nest, so at most one of each length is open */
+};
+
+/* Closes all that ends before start; end = true closes everything. */
+static void sweep_close(struct sweep *s, u128 start, bool end)
+{
+    while (s->depth && (end || s->open[s->depth - 1].end < start)) {
+        u128 last = s->open[--s->depth].end;
+        if (last != family_max(s->w.v6))
+            writer_emit(&s->w, last + 1, s->depth ? s->open[s->depth - 1].value : s->default_value);
+    }
+}
+
+static void sweep_prefix(struct sweep *s, u128 start, unsigned len, uint32_t value)
+{
+    unsigned width = s->w.v6 ? 128 : 32;
+    u128 end = len ? start + (((u128)1 << (width - len)) - 1) : family_max(s->w.v6);
+    sweep_close(s, start, false);
+    if (s->depth && s->open[s->depth - 1].start == start && s->open[s->depth - 1].end == end)
+        s->depth--; /* the same prefix again: the last wins */
+    assert(s->depth < DEPTH_MAX);
+    s->open[s->depth++] = (struct open_prefix){start, end, value};
+    writer_emit(&s->w, start, value);
+}
+
+static int entry4_cmp(const void *x, const void *y)
+{
+    const struct entry4 *a = x, *b = y;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+static int entry6_cmp(const void *x, const void *y)
+{
+    const struct entry6 *a = x, *b = y;
+    if (a->hi != b->hi)
+        return a->hi < b->hi ? -1 : 1;
+    if (a->lo != b->lo)
+        return a->lo < b->lo ? -1 : 1;
+    if (a->len != b->len)
+        return a->len < b->len ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
 }
 
 struct ranges_builder *ranges_builder_new(uint32_t default_value)
@@ -73,313 +229,255 @@ void ranges_builder_free(struct ranges_builder *b)
 {
     if (!b)
         return;
-    free(b->items[0]);
-    free(b->items[1]);
+    free(b->e4);
+    free(b->e6);
     free(b);
+}
+
+static void add4(struct ranges_builder *b, uint32_t start, unsigned len, uint32_t value)
+{
+    if (b->n4 == b->cap4) {
+        b->cap4 = b->cap4 ? b->cap4 * 2 : 64;
+        b->e4 = mem_realloc(b->e4, b->cap4 * sizeof *b->e4);
+    }
+    struct entry4 *e = &b->e4[b->n4];
+    *e = (struct entry4){(uint64_t)start << 8 | len, value, (uint32_t)b->n4};
+    if (b->n4 && e[-1].key > e->key)
+        b->unsorted4 = true;
+    b->n4++;
+}
+
+static void add6(struct ranges_builder *b, u128 start, unsigned len, uint32_t value)
+{
+    if (b->n6 == b->cap6) {
+        b->cap6 = b->cap6 ? b->cap6 * 2 : 64;
+        b->e6 = mem_realloc(b->e6, b->cap6 * sizeof *b->e6);
+    }
+    struct entry6 *e = &b->e6[b->n6];
+    *e = (struct entry6){(uint64_t)(start >> 64), (uint64_t)start, value, (uint32_t)b->n6,
+                         (uint8_t)len};
+    if (b->n6 && entry6_cmp(e - 1, e) > 0)
+        b->unsorted6 = true;
+    b->n6++;
 }
 
 void ranges_builder_add(struct ranges_builder *b, const struct prefix *p, uint32_t value)
 {
-    unsigned f = p->addr.family == ADDR_V6;
-    if (b->count[f] == b->cap[f]) {
-        b->cap[f] = b->cap[f] ? b->cap[f] * 2 : 256;
-        b->items[f] = mem_realloc(b->items[f], b->cap[f] * sizeof(struct item));
+    if (p->addr.family == ADDR_V4)
+        add4(b, (uint32_t)addr_value(&p->addr), p->len, value);
+    else if (p->addr.family == ADDR_V6)
+        add6(b, addr_value(&p->addr), p->len, value);
+}
+
+static unsigned trailing_zeros(u128 v, unsigned width)
+{
+    uint64_t lo = (uint64_t)v, hi = (uint64_t)(v >> 64);
+    unsigned n = lo ? (unsigned)__builtin_ctzll(lo) : hi ? 64 + (unsigned)__builtin_ctzll(hi) : 128;
+    return n < width ? n : width;
+}
+
+void ranges_builder_add_range(struct ranges_builder *b, const struct addr *first,
+                              const struct addr *last, uint32_t value)
+{
+    bool v6 = first->family == ADDR_V6;
+    unsigned width = v6 ? 128 : 32;
+    u128 at = addr_value(first), end = addr_value(last);
+    for (;;) {
+        /* The largest block that starts here and does not pass the end. */
+        unsigned host = trailing_zeros(at, width);
+        u128 mask = host < 128 ? ((u128)1 << host) - 1 : ~(u128)0;
+        while (mask > end - at)
+            host--, mask >>= 1;
+        if (v6)
+            add6(b, at, width - host, value);
+        else
+            add4(b, (uint32_t)at, width - host, value);
+        if (at + mask >= end)
+            return;
+        at += mask + 1;
     }
-    b->items[f][b->count[f]] = (struct item){key_of(&p->addr), value, (uint32_t)b->count[f], p->len};
-    b->count[f]++;
 }
 
-/* By address, shorter prefixes first, then in the order they were added. */
-static int item_cmp(const void *pa, const void *pb)
+static struct table build4(struct ranges_builder *b)
 {
-    const struct item *a = pa, *b = pb;
-    if (a->start != b->start)
-        return a->start < b->start ? -1 : 1;
-    if (a->len != b->len)
-        return a->len < b->len ? -1 : 1;
-    return a->seq < b->seq ? -1 : 1;
+    struct sweep s = {.w.v6 = false, .default_value = b->default_value};
+    if (b->unsorted4)
+        qsort(b->e4, b->n4, sizeof *b->e4, entry4_cmp);
+    writer_emit(&s.w, 0, b->default_value);
+    for (size_t i = 0; i < b->n4; i++)
+        sweep_prefix(&s, (uint32_t)(b->e4[i].key >> 8), b->e4[i].key & 0xff, b->e4[i].value);
+    sweep_close(&s, 0, true);
+    return writer_finish(&s.w);
 }
 
-static void bound_add(struct bounds *o, u128 start, uint32_t value)
+static struct table build6(struct ranges_builder *b)
 {
-    if (o->count && o->start[o->count - 1] == start) {
-        o->value[o->count - 1] = value; /* a more specific one begins here, or several end here */
-        return;
-    }
-    if (o->count == o->cap) {
-        o->cap = o->cap ? o->cap * 2 : 1024;
-        o->start = mem_realloc(o->start, o->cap * sizeof *o->start);
-        o->value = mem_realloc(o->value, o->cap * sizeof *o->value);
-    }
-    o->start[o->count] = start;
-    o->value[o->count++] = value;
-}
-
-/* Neighbours with equal values become one. */
-static void bounds_merge(struct bounds *o)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < o->count; i++) {
-        if (out && o->value[out - 1] == o->value[i])
-            continue;
-        o->start[out] = o->start[i];
-        o->value[out++] = o->value[i];
-    }
-    o->count = out;
-}
-
-struct open_prefix {
-    u128 end;
-    uint32_t value;
-};
-
-/* One sweep over the sorted prefixes with a stack of those that are open: nested prefixes close in order. */
-static struct bounds sweep(struct item *items, size_t n, unsigned bits, uint32_t default_value)
-{
-    struct bounds o = {NULL, NULL, 0, 0};
-    struct open_prefix stack[130];
-    unsigned depth = 0;
-    u128 last = bits == 128 ? ~(u128)0 : ((u128)1 << bits) - 1;
-    if (n)
-        qsort(items, n, sizeof *items, item_cmp);
-    bound_add(&o, 0, default_value);
-    for (size_t i = 0; i <= n; i++) {
-        while (depth && (i == n || stack[depth - 1].end < items[i].start)) {
-            u128 end = stack[--depth].end;
-            if (end != last)
-                bound_add(&o, end + 1, depth ? stack[depth - 1].value : default_value);
-        }
-        if (i == n)
-            break;
-        u128 size_less_one = items[i].len < bits ? last >> items[i].len : 0;
-        u128 end = items[i].start | size_less_one;
-        bound_add(&o, items[i].start, items[i].value);
-        if (depth && stack[depth - 1].end == end && i && items[i - 1].len == items[i].len)
-            depth--; /* the same prefix again: the last one counts */
-        stack[depth++] = (struct open_prefix){end, items[i].value};
-    }
-    bounds_merge(&o);
-    return o;
-}
-
-static void index4(struct table4 *t)
-{
-    uint32_t at = 0;
-    for (uint32_t b = 0; b < INDEX_SIZE; b++) {
-        while (at + 1 < t->count && t->start[at + 1] <= b << (32 - INDEX_BITS))
-            at++;
-        t->index[b] = at;
-    }
-    t->index[INDEX_SIZE] = t->count - 1;
-}
-
-static void fill4(struct table4 *t, const struct bounds *o)
-{
-    t->count = (uint32_t)o->count;
-    t->start = mem_alloc(o->count * sizeof *t->start);
-    t->value = mem_alloc(o->count * sizeof *t->value);
-    for (size_t i = 0; i < o->count; i++)
-        t->start[i] = (uint32_t)o->start[i];
-    memcpy(t->value, o->value, o->count * sizeof *t->value);
-    index4(t);
-}
-
-static uint32_t bucket6(const struct table6 *t, uint64_t high)
-{
-    if (high < t->base)
-        return 0;
-    uint64_t b = (high - t->base) >> t->shift;
-    return b < INDEX_SIZE ? (uint32_t)b : INDEX_SIZE - 1;
-}
-
-static void index6(struct table6 *t)
-{
-    uint64_t first = t->count > 1 ? (uint64_t)(t->start[1] >> 64) : 0;
-    uint64_t last = (uint64_t)(t->start[t->count - 1] >> 64);
-    t->base = first;
-    while ((last - first) >> t->shift >= INDEX_SIZE)
-        t->shift++;
-    uint32_t at = 0;
-    for (uint32_t b = 0; b < INDEX_SIZE; b++) {
-        u128 high = (u128)t->base + ((u128)b << t->shift);
-        u128 begin = b == 0 ? 0 : high >> 64 ? ~(u128)0 : high << 64;
-        while (at + 1 < t->count && t->start[at + 1] <= begin)
-            at++;
-        t->index[b] = at;
-    }
-    t->index[INDEX_SIZE] = t->count - 1;
-}
-
-static void fill6(struct table6 *t, const struct bounds *o)
-{
-    t->count = (uint32_t)o->count;
-    t->start = mem_alloc(o->count * sizeof *t->start);
-    t->value = mem_alloc(o->count * sizeof *t->value);
-    memcpy(t->start, o->start, o->count * sizeof *t->start);
-    memcpy(t->value, o->value, o->count * sizeof *t->value);
-    index6(t);
-}
-
-static void bounds_free(struct bounds *o)
-{
-    free(o->start);
-    free(o->value);
-}
-
-static struct ranges *ranges_from(struct bounds *v4, struct bounds *v6)
-{
-    struct ranges *r = mem_alloc(sizeof *r);
-    fill4(&r->v4, v4);
-    fill6(&r->v6, v6);
-    bounds_free(v4);
-    bounds_free(v6);
-    return r;
+    struct sweep s = {.w.v6 = true, .default_value = b->default_value};
+    if (b->unsorted6)
+        qsort(b->e6, b->n6, sizeof *b->e6, entry6_cmp);
+    writer_emit(&s.w, 0, b->default_value);
+    for (size_t i = 0; i < b->n6; i++)
+        sweep_prefix(&s, make128(b->e6[i].hi, b->e6[i].lo), b->e6[i].len, b->e6[i].value);
+    sweep_close(&s, 0, true);
+    return writer_finish(&s.w);
 }
 
 struct ranges *ranges_freeze(struct ranges_builder *b)
 {
-    struct bounds v4 = sweep(b->items[0], b->count[0], 32, b->default_value);
-    struct bounds v6 = sweep(b->items[1], b->count[1], 128, b->default_value);
+    struct ranges *r = mem_alloc(sizeof *r);
+    r->default_value = b->default_value;
+    r->v4 = build4(b);
+    free(b->e4); /* before the other family takes as much again */
+    b->e4 = NULL;
+    r->v6 = build6(b);
     ranges_builder_free(b);
-    return ranges_from(&v4, &v6);
+    return r;
 }
 
 void ranges_free(struct ranges *r)
 {
     if (!r)
         return;
-    free(r->v4.start);
-    free(r->v4.value);
-    free(r->v6.start);
-    free(r->v6.value);
+    table_free(&r->v4);
+    table_free(&r->v6);
     free(r);
 }
 
-/* ---- finding ---- */
-
-static inline unsigned clz128(u128 x)
+static unsigned common_bits4(uint32_t a, uint32_t b)
 {
-    uint64_t high = (uint64_t)(x >> 64);
-    return high ? (unsigned)__builtin_clzll(high) : 64 + (unsigned)__builtin_clzll((uint64_t)x);
+    return (unsigned)__builtin_clz(a ^ b); /* never equal here */
+}
+
+static unsigned common_bits6(u128 a, u128 b)
+{
+    u128 x = a ^ b;
+    uint64_t hi = (uint64_t)(x >> 64);
+    return hi ? (unsigned)__builtin_clzll(hi) : 64 + (unsigned)__builtin_clzll((uint64_t)x);
 }
 
 /*
- * The block around an address must leave out the address before the range and the one behind it; to leave out x it must be
- * longer than what the address shares with x.
+ * A block around the address leaves the range when it holds the address just before the range or
+ * the first one after it; so it must be longer than what the address has in common with either.
  */
-static struct ranges_hit find4(const struct table4 *t, uint32_t a)
+static struct ranges_hit find4(const struct table *t, uint32_t a)
 {
-    uint32_t low = t->index[a >> (32 - INDEX_BITS)], high = t->index[(a >> (32 - INDEX_BITS)) + 1];
-    while (low < high) {
-        uint32_t mid = low + (high - low + 1) / 2;
-        if (t->start[mid] <= a)
-            low = mid;
-        else
-            high = mid - 1;
+    const uint32_t *start = t->start4;
+    uint32_t slot = a >> (32 - t->bits);
+    uint32_t i = t->index[slot], n = t->index[slot + 1] - i + 1;
+    unsigned scope = 0, after = 0;
+    while (n > 1) {
+        uint32_t half = n / 2;
+        i = start[i + half] <= a ? i + half
+                                 : i; /* compiles to a conditional move: no branch to mispredict */
+        n -= half;
     }
-    unsigned scope = 0;
-    if (low)
-        scope = (unsigned)__builtin_clz(a ^ (t->start[low] - 1)) + 1;
-    if (low + 1 < t->count) {
-        unsigned s = (unsigned)__builtin_clz(a ^ t->start[low + 1]) + 1;
-        scope = s > scope ? s : scope;
-    }
-    return (struct ranges_hit){t->value[low], (uint8_t)scope};
+    if (i)
+        scope = common_bits4(a, start[i] - 1) + 1;
+    if (i + 1 < t->n)
+        after = common_bits4(a, start[i + 1]) + 1;
+    return (struct ranges_hit){t->value[i], (uint8_t)(after > scope ? after : scope)};
 }
 
-static struct ranges_hit find6(const struct table6 *t, u128 a)
+static struct ranges_hit find6(const struct table *t, u128 a)
 {
-    uint32_t bucket = bucket6(t, (uint64_t)(a >> 64));
-    uint32_t low = t->index[bucket], high = bucket + 1 < INDEX_SIZE ? t->index[bucket + 1] : t->count - 1;
-    while (low < high) {
-        uint32_t mid = low + (high - low + 1) / 2;
-        if (t->start[mid] <= a)
-            low = mid;
-        else
-            high = mid - 1;
+    const u128 *start = t->start6;
+    uint64_t hi = (uint64_t)(a >> 64);
+    uint32_t i, n;
+    unsigned scope = 0, after = 0;
+    if (PM_LIKELY(hi >> 61 == 1)) {
+        uint32_t slot = (uint32_t)((hi << 3) >> (64 - t->bits));
+        i = t->index[slot];
+        n = t->index[slot + 1] - i + 1;
+    } else if (hi >> 61 == 0) {
+        i = 0;
+        n = t->index[0] + 1;
+    } else {
+        i = t->index[1u << t->bits];
+        n = t->n - i;
     }
-    unsigned scope = 0;
-    if (low)
-        scope = clz128(a ^ (t->start[low] - 1)) + 1;
-    if (low + 1 < t->count) {
-        unsigned s = clz128(a ^ t->start[low + 1]) + 1;
-        scope = s > scope ? s : scope;
+    while (n > 1) {
+        uint32_t half = n / 2;
+        i = start[i + half] <= a ? i + half : i;
+        n -= half;
     }
-    return (struct ranges_hit){t->value[low], (uint8_t)scope};
-}
-
-static u128 load_be128(const uint8_t *p)
-{
-    uint64_t high, low;
-    memcpy(&high, p, 8);
-    memcpy(&low, p + 8, 8);
-    return (u128)__builtin_bswap64(high) << 64 | __builtin_bswap64(low);
+    if (i)
+        scope = common_bits6(a, start[i] - 1) + 1;
+    if (i + 1 < t->n)
+        after = common_bits6(a, start[i + 1]) + 1;
+    return (struct ranges_hit){t->value[i], (uint8_t)(after > scope ? after : scope)};
 }
 
 struct ranges_hit ranges_find(const struct ranges *r, const struct addr *a)
 {
-    if (a->family == ADDR_V4) {
-        uint32_t k;
-        memcpy(&k, a->bytes, 4);
-        return find4(&r->v4, __builtin_bswap32(k));
-    }
+    if (a->family == ADDR_V4)
+        return find4(&r->v4, load32(a->bytes));
     if (a->family == ADDR_V6)
-        return find6(&r->v6, load_be128(a->bytes));
-    return (struct ranges_hit){r->v4.value[0], 0};
+        return find6(&r->v6, make128(load64(a->bytes), load64(a->bytes + 8)));
+    return (struct ranges_hit){r->default_value, 0};
 }
 
-/* ---- mapping and joining ---- */
+static struct table map_table(const struct table *t, bool v6, const uint32_t *map, uint32_t map_len)
+{
+    struct writer w = {.v6 = v6};
+    for (uint32_t i = 0; i < t->n; i++)
+        writer_emit(&w, table_start(t, v6, i), t->value[i] < map_len ? map[t->value[i]] : 0);
+    return writer_finish(&w);
+}
 
 struct ranges *ranges_map(const struct ranges *r, const uint32_t *map, uint32_t map_len)
 {
-    struct bounds o[2] = {{NULL, NULL, 0, 0}, {NULL, NULL, 0, 0}};
-    for (uint32_t i = 0; i < r->v4.count; i++) {
-        uint32_t v = r->v4.value[i];
-        bound_add(&o[0], r->v4.start[i], v < map_len ? map[v] : v);
-    }
-    for (uint32_t i = 0; i < r->v6.count; i++) {
-        uint32_t v = r->v6.value[i];
-        bound_add(&o[1], r->v6.start[i], v < map_len ? map[v] : v);
-    }
-    bounds_merge(&o[0]);
-    bounds_merge(&o[1]);
-    return ranges_from(&o[0], &o[1]);
+    struct ranges *out = mem_alloc(sizeof *out);
+    out->default_value = r->default_value < map_len ? map[r->default_value] : 0;
+    out->v4 = map_table(&r->v4, false, map, map_len);
+    out->v6 = map_table(&r->v6, true, map, map_len);
+    return out;
 }
 
-static u128 start_at(const struct ranges *r, unsigned f, uint32_t i)
+static struct table overlay_table(const struct table *under, const struct table *over, bool v6,
+                                  ranges_combine_fn combine, void *arg)
 {
-    return f ? r->v6.start[i] : r->v4.start[i];
-}
-
-static struct bounds join_family(const struct ranges *a, const struct ranges *b, unsigned f, ranges_join_fn *join, void *ctx)
-{
-    struct bounds o = {NULL, NULL, 0, 0};
-    const uint32_t *va = f ? a->v6.value : a->v4.value, *vb = f ? b->v6.value : b->v4.value;
-    uint32_t na = f ? a->v6.count : a->v4.count, nb = f ? b->v6.count : b->v4.count;
-    for (uint32_t i = 0, j = 0; i < na || j < nb;) {
-        u128 sa = i < na ? start_at(a, f, i) : 0, sb = j < nb ? start_at(b, f, j) : 0;
-        bool take_a = i < na && (j >= nb || sa <= sb), take_b = j < nb && (i >= na || sb <= sa);
-        u128 start = take_a ? sa : sb;
-        i += take_a;
-        j += take_b;
-        bound_add(&o, start, join(ctx, va[i ? i - 1 : 0], vb[j ? j - 1 : 0]));
+    struct writer w = {.v6 = v6};
+    uint32_t i = 0, j = 0;
+    u128 at = 0;
+    for (;;) {
+        writer_emit(&w, at, combine(arg, under->value[i], over->value[j]));
+        u128 next_i = i + 1 < under->n ? table_start(under, v6, i + 1) : 0;
+        u128 next_j = j + 1 < over->n ? table_start(over, v6, j + 1) : 0;
+        if (!next_i && !next_j)
+            return writer_finish(&w);
+        at = !next_j || (next_i && next_i < next_j) ? next_i : next_j;
+        i += next_i == at;
+        j += next_j == at;
     }
-    bounds_merge(&o);
-    return o;
 }
 
-struct ranges *ranges_join(const struct ranges *a, const struct ranges *b, ranges_join_fn *join, void *ctx)
+struct ranges *ranges_overlay(const struct ranges *under, const struct ranges *over,
+                              ranges_combine_fn combine, void *arg)
 {
-    struct bounds v4 = join_family(a, b, 0, join, ctx), v6 = join_family(a, b, 1, join, ctx);
-    return ranges_from(&v4, &v6);
+    struct ranges *out = mem_alloc(sizeof *out);
+    out->default_value = combine(arg, under->default_value, over->default_value);
+    out->v4 = overlay_table(&under->v4, &over->v4, false, combine, arg);
+    out->v6 = overlay_table(&under->v6, &over->v6, true, combine, arg);
+    return out;
+}
+
+uint32_t ranges_at(const struct ranges *r, unsigned family, size_t i, struct addr *first)
+{
+    const struct table *t = family == ADDR_V6 ? &r->v6 : &r->v4;
+    assert(i < t->n);
+    if (first)
+        addr_from_value(first, family == ADDR_V6, table_start(t, family == ADDR_V6, i));
+    return t->value[i];
 }
 
 size_t ranges_count(const struct ranges *r, unsigned family)
 {
-    return family == ADDR_V4 ? r->v4.count : r->v6.count;
+    return family == ADDR_V6 ? r->v6.n : r->v4.n;
 }
 
 size_t ranges_memory(const struct ranges *r)
 {
-    return sizeof *r + r->v4.count * 8ul + r->v6.count * 20ul;
+    return sizeof *r + r->v4.n * (sizeof *r->v4.start4 + sizeof *r->v4.value) +
+           r->v6.n * (sizeof *r->v6.start6 + sizeof *r->v6.value) +
+           (((size_t)1 << r->v4.bits) + 1 + ((size_t)1 << r->v6.bits) + 1) * sizeof *r->v4.index;
 }
