@@ -79,7 +79,7 @@ static json_t *policy_json(const struct cfg_policy *p, uint32_t users)
 {
     static const char *const sources[] = {"configuration", "preset", "inline"};
     return json_pack("{s:s, s:s, s:o, s:I}", "name", p->name, "source", sources[p->source], "stages",
-                     conf_choices_json(&p->text), "services", (json_int_t)users);
+                     conf_choices_json(&p->stages), "services", (json_int_t)users);
 }
 
 static json_t *policies_json(const struct config *config)

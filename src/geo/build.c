@@ -170,6 +170,8 @@ static struct geo_place merge(const struct geo_place *under, const struct geo_pl
     }
     if (over->asn)
         g.asn = over->asn;
+    if (over->tag)
+        g.tag = over->tag;
     if (*over->region)
         g.region = over->region;
     if (*over->city)

@@ -47,7 +47,7 @@ static uint64_t place_hash(const struct geo_place *g)
         float lat, lon;
         const char *region, *city;
         uint64_t asn;
-    } key = {.lat = g->lat, .lon = g->lon, .region = g->region, .city = g->city, .asn = g->asn};
+    } key = {.lat = g->lat, .lon = g->lon, .region = g->region, .city = g->city, .asn = g->asn | (uint64_t)g->tag << 32};
     memcpy(key.codes, g->country, 3);
     memcpy(key.codes + 3, g->continent, 3);
     key.codes[6] = (char)g->has_location;
@@ -61,7 +61,7 @@ static bool place_equal(const struct geo_place *a, const struct geo_place *b)
            a->has_location == b->has_location &&
            a->location_approximate == b->location_approximate &&
            memcmp(&a->lat, &b->lat, sizeof a->lat) == 0 &&
-           memcmp(&a->lon, &b->lon, sizeof a->lon) == 0 && a->asn == b->asn &&
+           memcmp(&a->lon, &b->lon, sizeof a->lon) == 0 && a->asn == b->asn && a->tag == b->tag &&
            a->region == b->region && a->city == b->city;
 }
 
@@ -98,7 +98,7 @@ static void copy_code(char out[3], const char in[3])
 
 uint32_t geo_places_put(struct geo_places *p, const struct geo_place *place)
 {
-    struct geo_place g = {.asn = place->asn, .has_location = place->has_location};
+    struct geo_place g = {.asn = place->asn, .tag = place->tag, .has_location = place->has_location};
     copy_code(g.country, place->country);
     copy_code(g.continent, place->continent);
     if (g.has_location) {
@@ -108,7 +108,7 @@ uint32_t geo_places_put(struct geo_places *p, const struct geo_place *place)
     }
     g.region = intern(p, place->region);
     g.city = intern(p, place->city);
-    if (!g.country[0] && !g.continent[0] && !g.has_location && !g.asn && !*g.region && !*g.city)
+    if (!g.country[0] && !g.continent[0] && !g.has_location && !g.asn && !g.tag && !*g.region && !*g.city)
         return GEO_PLACE_NONE;
     grow(p);
     uint32_t *slot = slot_for(p, &g);

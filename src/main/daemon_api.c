@@ -74,7 +74,18 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
         respond_stats(d->respond, packets);
         respond_counters(d->respond, counted);
     }
+    static const struct {
+        enum respond_counter counter;
+        const char *labels;
+    } queries[] = {{RESPOND_UDP4_QUERIES, "proto=\"udp\",family=\"4\""},
+                   {RESPOND_UDP6_QUERIES, "proto=\"udp\",family=\"6\""},
+                   {RESPOND_TCP4_QUERIES, "proto=\"tcp\",family=\"4\""},
+                   {RESPOND_TCP6_QUERIES, "proto=\"tcp\",family=\"6\""}};
+    for (size_t i = 0; i < PM_ARRAY_LEN(queries); i++)
+        fn(fn_ctx, API_QUERIES, queries[i].labels, "counter", "Messages received.", (double)packets[queries[i].counter]);
     for (unsigned i = 0; i < RESPOND_COUNTER_COUNT; i++) {
+        if (strstr(respond_counter_info[i].name, "_queries"))
+            continue; /* above, with labels */
         snprintf(name, sizeof name, "pointsman_dns_%s_total", respond_counter_info[i].name);
         fn(fn_ctx, name, "", "counter", respond_counter_info[i].help, (double)packets[i]);
     }

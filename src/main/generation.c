@@ -29,13 +29,9 @@ int generation_config(const struct config_source *from, struct config **out, str
 
 /* ---- geography ---- */
 
-static void geo_report(void *ctx, const char *file, unsigned line, const char *message)
+static void geo_report(void *arg, int err, const char *message)
 {
-    struct buf *report = ctx;
-    if (line)
-        buf_printf(report, "%s:%u: error: %s\n", file, line, message);
-    else
-        buf_printf(report, "%s: error: %s\n", file, message);
+    buf_printf(arg, "%s\n", message);
 }
 
 const char *generation_geo_path(const struct conf_choice *source)
@@ -44,59 +40,73 @@ const char *generation_geo_path(const struct conf_choice *source)
     return *(const char *const *)source->value;
 }
 
-/* The configuration's words for columns are the builder's numbers. */
-_Static_assert((int)CFG_GEO_ASN == (int)GEO_ASN && (int)CFG_GEO_PREFIX == (int)GEO_PREFIX, "one numbering of columns");
+/* The column names that geo/ knows, by the configuration's enum. */
+static void csv_columns(const struct cfg_geo_csv *csv, struct buf *out)
+{
+    static const char *const names[] = {"-", "prefix", "start", "end", "country", "continent", "region", "city", "lat", "lon", "asn"};
+    CONFIG_EACH(int, column, csv->columns)
+        buf_printf(out, out->len ? ",%s" : "%s", names[*column]);
+}
+
+static int add_csv(struct geo_builder *b, const struct cfg_geo_csv *csv)
+{
+    struct buf columns = BUF_INIT;
+    csv_columns(csv, &columns);
+    struct geo_csv_options o = {columns.len ? buf_str(&columns) : NULL, csv->separator ? csv->separator[0] : 0};
+    int err = geo_builder_csv(b, csv->path, &o);
+    buf_fini(&columns);
+    return err;
+}
 
 static int add_sources(struct geo_builder *b, const struct config *config)
 {
     int worst = PM_OK;
     CONFIG_EACH(struct conf_choice, source, config->geo.sources) {
-        const char *path = generation_geo_path(source);
-        int err;
-        if (source->kind == &cfg_geo_mmdb_object) {
-            err = geo_builder_mmdb(b, path);
-        } else if (source->kind == &cfg_geo_rir_object) {
-            err = geo_builder_rir(b, path);
-        } else {
-            const struct cfg_geo_csv *csv = source->value;
-            struct geo_csv_options o = {csv->columns.count ? csv->columns.items : NULL, csv->columns.count,
-                                        csv->separator ? csv->separator[0] : ','};
-            err = geo_builder_csv(b, path, &o);
-        }
+        int err = source->kind == &cfg_geo_csv_object    ? add_csv(b, source->value)
+                  : source->kind == &cfg_geo_mmdb_object ? geo_builder_mmdb(b, generation_geo_path(source))
+                                                         : geo_builder_rir(b, generation_geo_path(source));
         worst = err ? err : worst;
     }
     return worst;
 }
 
-static void add_overrides(struct geo_builder *b, const struct config *config)
+static int add_overrides(struct geo_builder *b, const struct config *config)
 {
+    int worst = PM_OK;
     CONFIG_EACH(struct cfg_geo_override, o, config->geo.overrides) {
         struct geo_place place = {.has_location = o->location.known, .lat = (float)o->location.lat, .lon = (float)o->location.lon,
                                   .asn = o->asn, .region = o->region, .city = o->city};
         snprintf(place.country, sizeof place.country, "%s", o->country ? o->country : "");
         snprintf(place.continent, sizeof place.continent, "%s", o->continent ? o->continent : "");
-        CONFIG_EACH(struct prefix, p, o->prefixes)
-            geo_builder_override(b, p, &place);
+        CONFIG_EACH(struct prefix, p, o->prefixes) {
+            int err = geo_builder_override(b, p, &place);
+            worst = err ? err : worst;
+        }
     }
+    return worst;
 }
 
 /* `serves: {prefixes: [...]}` of a site: longest match, so it belongs to the address table. */
-static void add_site_prefixes(struct geo_builder *b, const struct config *config)
+static int add_site_prefixes(struct geo_builder *b, const struct config *config)
 {
-    const struct cfg_site *sites = config->sites.items;
-    for (uint32_t s = 0; s < config->sites.count; s++) {
-        const struct prefix *p = sites[s].serves.prefixes.items;
-        for (uint32_t i = 0; i < sites[s].serves.prefixes.count; i++)
-            geo_builder_override(b, &p[i], &(struct geo_place){.tag = s + 1, .region = "", .city = ""});
+    int worst = PM_OK;
+    CONFIG_EACH(struct cfg_site, site, config->sites) {
+        CONFIG_EACH(struct prefix, p, site->serves.prefixes) {
+            int err = geo_builder_override(b, p, &(struct geo_place){.tag = site->index + 1});
+            worst = err ? err : worst;
+        }
     }
+    return worst;
 }
 
 int generation_geo(const struct config *config, struct geo_db **out, struct buf *report)
 {
     struct geo_builder *b = geo_builder_new(geo_report, report);
     int err = add_sources(b, config);
-    add_overrides(b, config);
-    add_site_prefixes(b, config);
+    if (!err)
+        err = add_overrides(b, config);
+    if (!err)
+        err = add_site_prefixes(b, config);
     if (err)
         geo_builder_free(b);
     else

@@ -112,7 +112,7 @@ static const struct conf_key within_keys[] = {{"percent", CONF_UINT, 0, .def = "
 static const struct stage stage_within_fake = {
     .object = {.name = "within", .doc = "Equal enough.", .size = 4, CONF_KEYS(within_keys)}, .kind = STAGE_GROUP};
 const struct stage *const policy_stages[] = {&stage_up_fake, &stage_within_fake, NULL};
-const struct policy_preset policy_presets[] = {{"geo", "[up, within]", "Near ones."}, {NULL, NULL, NULL}};
+const struct config_preset policy_presets[] = {{"geo", "Near ones.", "[up, within]"}, {.name = NULL}};
 
 int explain(const struct snapshot *s, const struct model *m, const struct history *h, const struct explain_query *q,
             json_t **out)

@@ -56,9 +56,9 @@ static const struct {
     {"2001:db8:2::/48", "US", "NA", "", 34.05, -118.24, 64500},
 };
 
-static void pw_geo_report(void *ctx, const char *file, unsigned line, const char *message)
+static void pw_geo_report(void *arg, int err, const char *message)
 {
-    fail_msg("geo: %s:%u: %s", file, line, message);
+    fail_msg("geo: %s", message);
 }
 
 static struct geo_db *pw_geo(const struct config *config)
@@ -71,13 +71,13 @@ static struct geo_db *pw_geo(const struct config *config)
         strcpy(place.country, pw_places[i].country);
         strcpy(place.continent, pw_places[i].continent);
         assert_int_equal(prefix_parse(pw_places[i].prefix, &p), 0);
-        geo_builder_override(b, &p, &place);
+        assert_int_equal(geo_builder_override(b, &p, &place), 0);
     }
     const struct cfg_site *sites = config->sites.items;
     for (uint32_t s = 0; s < config->sites.count; s++) {
         const struct prefix *p = sites[s].serves.prefixes.items;
         for (uint32_t i = 0; i < sites[s].serves.prefixes.count; i++)
-            geo_builder_override(b, &p[i], &(struct geo_place){.tag = s + 1, .region = "", .city = ""});
+            assert_int_equal(geo_builder_override(b, &p[i], &(struct geo_place){.tag = s + 1}), 0);
     }
     return geo_builder_freeze(b);
 }
