@@ -5,7 +5,7 @@
  * The one list. A line X(name) needs `const struct monitor_module monitor_name` and its
  * configuration `const struct conf_object monitor_name_object`, both with external linkage.
  */
-#define MODULES(X) X(tcp)
+#define MODULES(X)
 
 #define X(name)                                                                                    \
     extern const struct monitor_module monitor_##name;                                             \
