@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "My own network". The question is put at the latest moment that is early enough: when a check is
- * about to turn down. It looks for a stretch of time up to now, no longer than hold_window_ms, in
- * which hold_share of all checks that ended did so as if the way out were broken (timeout,
- * unreachable), on at least three addresses and in at least two groups, and which is long enough to
- * be no accident (a quarter of all checks, at least 3, 20 suffice). The stretch may begin at that
- * check's first failure of the row or at any of 32 marks of the window. A refusal, a reset or a
- * wrong page is an answer from out there, so it speaks against. Then the hold begins, and what
- * turned down for such a cause within the window before is put back up: with `fall` 1 the first few
- * have done so before anything could be seen.
+ * about to turn down. It looks at a stretch of time up to now and asks: of the checks that began to
+ * fail in it and the good ones that ended in it, did hold_share fail as if the way out were broken
+ * (timeout, unreachable), on at least three addresses and in at least two groups? Failing again is
+ * not counted, or checks repeated quickly while down would drown the good ones, and what has long
+ * been dead would speak as loudly as what failed just now. A refusal, a reset or a wrong page is an
+ * answer from out there, so it speaks against.
+ *
+ * The stretch begins where this check began to fail. If that leaves too few to be no accident (half
+ * of all checks, at least 3, 50 suffice), as always with `fall` 1, it is the shortest of 32 steps
+ * back through hold_window_ms that has enough. Then the hold begins, and what turned down for such
+ * a cause within the window before is put back up: with `fall` 1 the first have done so before
+ * anything could be seen.
  *
  * While held nothing turns down; what comes up comes up. It ends when more than (1 - hold_share) of
  * recent checks are answered again (rows of failures then start from zero, and iterations started
  * before do not count), or after hold_max_ms (rows then take effect at once, and there is no new
- * hold before something has answered).
+ * hold before something has answered). Once ended, the next begins a window later at the soonest,
+ * so that a half-broken network cannot keep the dead up by beginning again and again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -73,8 +78,9 @@ void hold_note(struct monitor *m, struct monitor_check *c, const struct outcome 
         return;
     mark(h, o->ended_ms, m->opt.hold_window_ms);
     bool failed = hold_like_network(o->status);
-    h->ended++;
-    if (failed) {
+    if (!failed || c->bad_row == 0)
+        h->ended++;
+    if (failed && c->bad_row == 0) {
         h->failed++;
         remember(h, c);
     }
@@ -90,13 +96,18 @@ void hold_note(struct monitor *m, struct monitor_check *c, const struct outcome 
         end(m, o->ended_ms, true, "checks are answered again");
 }
 
+static uint64_t enough(const struct monitor *m)
+{
+    uint64_t half = m->checks.count / 2;
+    return half < HOLD_MIN_TARGETS ? HOLD_MIN_TARGETS : half > 50 ? 50 : half;
+}
+
 /* Do the last `ended` checks, of which `failed` failed, speak of our own network? */
 static bool convincing(const struct monitor *m, uint64_t ended, uint64_t failed)
 {
     const struct hold *h = &m->hold;
-    uint64_t enough = m->checks.count / 4, base = h->ended - ended;
-    enough = enough < HOLD_MIN_TARGETS ? HOLD_MIN_TARGETS : enough > 20 ? 20 : enough;
-    if (ended < enough || (double)failed < m->opt.hold_share * (double)ended)
+    uint64_t base = h->ended - ended;
+    if (ended < enough(m) || (double)failed < m->opt.hold_share * (double)ended)
         return false;
     for (uint32_t i = 0; i < HOLD_MIN_TARGETS; i++)
         if (h->targets[i].at <= base)
@@ -114,17 +125,20 @@ bool hold_withholds(struct monitor *m, struct monitor_check *c, const struct out
         return true;
     if (m->opt.hold_share <= 0 || h->spent || !hold_like_network(o->status))
         return false;
-    uint64_t ended = (uint32_t)h->ended - c->row_ended,
-             failed = (uint32_t)h->failed - c->row_failed;
-    bool found = o->ended_ms - c->row_ms <= m->opt.hold_window_ms && convincing(m, ended, failed);
-    for (uint32_t i = 0; i < HOLD_MARKS && !found; i++) {
-        if (!h->marks[i].at_ms || o->ended_ms - h->marks[i].at_ms > m->opt.hold_window_ms)
+    if (h->ended_ms && o->ended_ms - h->ended_ms < m->opt.hold_window_ms)
+        return false;
+    uint64_t ended = (uint32_t)h->ended - c->row_ended;
+    uint64_t failed = (uint32_t)h->failed - c->row_failed;
+    for (uint32_t i = 1; i <= HOLD_MARKS && ended < enough(m); i++) {
+        uint32_t k = (h->mark_at + HOLD_MARKS - i) % HOLD_MARKS; /* newest first */
+        if (!h->marks[k].at_ms || o->ended_ms - h->marks[k].at_ms > m->opt.hold_window_ms)
+            return false;
+        if (h->marks[k].at_ms > c->row_ms)
             continue;
-        ended = h->ended - h->marks[i].ended;
-        failed = h->failed - h->marks[i].failed;
-        found = convincing(m, ended, failed);
+        ended = h->ended - h->marks[k].ended;
+        failed = h->failed - h->marks[k].failed;
     }
-    if (!found)
+    if (!convincing(m, ended, failed))
         return false;
     char why[128];
     snprintf(why, sizeof why, "%llu of the last %llu checks had no answer",
