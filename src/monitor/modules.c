@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/module.h"
 
+/* clang-format off */
 /*
  * The one list. A line X(name) needs `const struct monitor_module monitor_name` and its
  * configuration `const struct conf_object monitor_name_object`, both with external linkage.
  */
-#define MODULES(X)
+#define MODULES(X)                                                                                 \
+    X(tcp)                                                                                         \
+    X(tls)                                                                                         \
+    X(exec)                                                                                        \
+    X(dns)                                                                                         \
+    X(nntp)
+
+/* clang-format on */
 
 #define X(name)                                                                                    \
     extern const struct monitor_module monitor_##name;                                             \
