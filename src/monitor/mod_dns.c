@@ -1,245 +1,224 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dns: asks the target for a name over UDP, over TCP when the answer is truncated, and judges rcode and addresses. */
-#include <errno.h>
+/*
+ * dns: asks the target one question, over UDP and, when the reply is truncated or so configured,
+ * over TCP (RFC 7766). The socket is connected, so a closed port is refused at once, and replies to
+ * another question are not ours.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 #include "base/arena.h"
-#include "conf/load.h"
-#include "conf/yaml.h"
-#include "dns/name.h"
-#include "dns/types.h"
-#include "monitor/dns_reply.h"
-#include "monitor/stream.h"
+#include "monitor/conn.h"
+#include "monitor/dns_ask.h"
 
-enum { QUERY_MAX = 12 + DNS_NAME_MAX + 4, REPLY_MAX = 4096 };
+static const char *const type_names[] = {"a",  "aaaa",  "ns",  "soa", "txt",
+                                         "mx", "cname", "ptr", "srv", NULL};
+static const uint16_t type_codes[] = {1, 28, 2, 6, 16, 15, 5, 12, 33};
+static const char *const rcode_names[] = {"noerror", "formerr", "servfail", "nxdomain",
+                                          "notimp",  "refused", NULL};
+static const char *const transport_names[] = {"udp", "tcp", NULL};
 
 struct dns_params {
-    const char *name, *type, *rcode;
-    bool recursion, authoritative;
-    struct conf_list address; /* struct addr */
-    uint16_t type_code, rcode_code;
+    const char *name;
+    int type, rcode, transport;
+    bool recursion;
+    struct addr answer;
 };
 
 static const struct conf_key keys[] = {
-    {"name", CONF_NAME, offsetof(struct dns_params, name), .flags = CONF_REQUIRED, .doc = "Name to ask for."},
-    {"type", CONF_STRING, offsetof(struct dns_params, type), .def = "A", .doc = "Record type to ask for."},
-    {"rcode", CONF_STRING, offsetof(struct dns_params, rcode), .def = "NOERROR", .doc = "Response code that is good."},
-    {"recursion", CONF_BOOL, offsetof(struct dns_params, recursion), .def = "no", .doc = "Ask for recursion: for checking resolvers."},
-    {"authoritative", CONF_BOOL, offsetof(struct dns_params, authoritative), .def = "no", .doc = "The answer must be authoritative (AA)."},
-    {"address", CONF_ADDR, offsetof(struct dns_params, address), .flags = CONF_LIST,
-     .doc = "Addresses of which one must be in the answer."},
+    {"name", CONF_NAME, offsetof(struct dns_params, name), .flags = CONF_REQUIRED,
+     .doc = "Name to ask for."},
+    {"type", CONF_ENUM, offsetof(struct dns_params, type), .def = "a", .sub = type_names,
+     .doc = "Record type to ask for."},
+    {"rcode", CONF_ENUM, offsetof(struct dns_params, rcode), .def = "noerror", .sub = rcode_names,
+     .doc = "Response code that counts as good."},
+    {"answer", CONF_ADDR, offsetof(struct dns_params, answer),
+     .doc = "Address that must be among the answers."},
+    {"recursion", CONF_BOOL, offsetof(struct dns_params, recursion), .def = "no",
+     .doc = "Whether recursion is desired: yes to check a resolver."},
+    {"transport", CONF_ENUM, offsetof(struct dns_params, transport), .def = "udp",
+     .sub = transport_names, .doc = "udp turns to TCP for a truncated reply; tcp begins there."},
 };
 
-static int rcode_parse(const char *text)
-{
-    char name[DNS_TYPE_TEXT];
-    for (unsigned r = 0; r < 16; r++)
-        if (strcasecmp(text, dns_rcode_name(r, name)) == 0)
-            return (int)r;
-    return -1;
-}
+const struct conf_object monitor_dns_object = {
+    .name = "dns",
+    .doc = "Asks a name server one question.",
+    .size = sizeof(struct dns_params),
+    .shorthand = "name",
+    CONF_KEYS(keys),
+};
 
-static void check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
-{
-    struct dns_params *p = object;
-    int rcode = rcode_parse(p->rcode);
-    if (dns_type_parse(p->type, &p->type_code) != PM_OK)
-        conf_error(ctx, conf_child(node, "type") ? conf_child(node, "type") : node, "'%s' is no record type", p->type);
-    if (rcode < 0)
-        conf_error(ctx, conf_child(node, "rcode") ? conf_child(node, "rcode") : node, "'%s' is no response code", p->rcode);
-    p->rcode_code = (uint16_t)rcode;
-}
-
-struct question {
-    struct probe *probe;
-    uv_poll_t poll;
-    int fd;
-    bool polling;
-    struct stream *stream;
-    uint16_t id;
+struct dns {
+    uv_udp_t udp;
+    bool has_udp, gone;
+    struct probe *probe; /* not to be touched once gone */
+    struct conn *conn;
+    struct buf got;                    /* TCP */
+    uint8_t question[2 + DNS_ASK_MAX]; /* after the two octets TCP wants */
     size_t len;
-    uint8_t query[2 + QUERY_MAX]; /* TCP's length first */
+    char bytes[4096];
 };
 
-static void on_poll_closed(uv_handle_t *h)
+static void on_closed(uv_handle_t *h)
 {
     free(h->data);
 }
 
-/* Lets go of sockets and memory; the poll handle goes with the loop's next round. */
-static void release(struct question *q)
+static void release(struct dns *t)
 {
-    if (q->stream)
-        stream_close(q->stream, true);
-    q->stream = NULL;
-    if (!q->polling) {
-        free(q);
+    t->probe->state = NULL;
+    t->gone = true;
+    conn_close(t->conn);
+    buf_fini(&t->got);
+    if (t->has_udp)
+        uv_close((uv_handle_t *)&t->udp, on_closed);
+    else
+        free(t);
+}
+
+static void finish(struct dns *t, uint64_t bytes, struct probe_result r)
+{
+    struct probe *p = t->probe;
+    r.bytes = bytes;
+    release(t);
+    probe_done(p, &r);
+}
+
+static void finish_errno(struct dns *t, int err, const char *what)
+{
+    finish(t, 0,
+           probe_result_make(probe_status_from_errno(err), "%s: %s", what, strerror(abs(err))));
+}
+
+static void start_tcp(struct dns *t);
+
+static void on_reply(struct dns *t, const uint8_t *msg, size_t len, bool tcp)
+{
+    const struct dns_params *params = t->probe->params;
+    struct dns_ask_reply reply;
+    const struct addr *want = params->answer.family ? &params->answer : NULL;
+    enum dns_ask_verdict v = dns_ask_read(msg, len, t->question + 2, t->len, want, &reply);
+    if (v == DNS_ASK_OTHER && !tcp)
+        return; /* the right one may still come; the scheduler's timeout ends the wait */
+    struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
+    if (v != DNS_ASK_OK)
+        r = probe_result_make(PROBE_FAIL,
+                              v == DNS_ASK_OTHER ? "reply to another question" : "malformed reply");
+    else if (reply.truncated && !tcp) {
+        uv_udp_recv_stop(&t->udp);
+        start_tcp(t);
         return;
-    }
-    uv_poll_stop(&q->poll);
-    uv_close((uv_handle_t *)&q->poll, on_poll_closed);
-    close(q->fd);
+    } else if (reply.rcode != params->rcode)
+        r = probe_result_make(PROBE_FAIL, "rcode %s instead of %s",
+                              reply.rcode < 6 ? rcode_names[reply.rcode] : "of another kind",
+                              rcode_names[params->rcode]);
+    else if (want && !reply.found)
+        r = probe_result_make(PROBE_FAIL, "address not among %u answers", reply.answers);
+    r.code = reply.rcode;
+    finish(t, len, r);
 }
 
-static void finish(struct question *q, const struct probe_result *r)
+static void tcp_connected(void *owner)
 {
-    struct probe *p = q->probe;
-    p->state = NULL;
-    release(q);
-    probe_done(p, r);
+    struct dns *t = owner;
+    t->question[0] = (uint8_t)(t->len >> 8);
+    t->question[1] = (uint8_t)t->len;
+    conn_write(t->conn, t->question, t->len + 2);
+    conn_read(t->conn);
 }
 
-static bool judge(struct question *q, const uint8_t *data, size_t len, struct probe_result *out)
+static void tcp_data(void *owner, const char *bytes, size_t n)
 {
-    const struct dns_params *p = q->probe->params;
-    struct dns_reply reply;
-    int err = dns_reply_parse(data, len, q->query + 2, q->len, &reply);
-    if (err == PM_ENOTFOUND)
-        return false; /* not the answer to our question: someone else's, or forged */
-    *out = probe_result_make(PROBE_OK, "%s", "");
-    if (err) {
-        *out = probe_result_make(PROBE_FAIL, "the reply cannot be parsed");
-    } else if (reply.rcode != p->rcode_code) {
-        char name[DNS_TYPE_TEXT];
-        *out = probe_result_make(PROBE_FAIL, "response code %s", dns_rcode_name(reply.rcode, name));
-    } else if (p->authoritative && !reply.authoritative) {
-        *out = probe_result_make(PROBE_FAIL, "the answer is not authoritative");
-    } else if (p->address.count && !dns_reply_has_address(data, len, p->address.items, p->address.count)) {
-        *out = probe_result_make(PROBE_FAIL, "none of the wanted addresses is in the answer");
-    }
-    out->code = reply.rcode;
-    out->bytes = len;
-    return true;
-}
-
-/* ---- TCP, after a truncated answer (RFC 7766 section 5) ---- */
-
-static void tcp_opened(void *ctx)
-{
-    struct question *q = ctx;
-    stream_send(q->stream, q->query, q->len + 2);
-}
-
-static void tcp_data(void *ctx)
-{
-    struct question *q = ctx;
-    const struct buf *in = stream_in(q->stream);
-    const uint8_t *d = (const uint8_t *)in->data;
-    struct probe_result r;
-    size_t want = in->len >= 2 ? (size_t)d[0] << 8 | d[1] : SIZE_MAX;
-    if (in->len < 2 || in->len - 2 < want)
+    struct dns *t = owner;
+    buf_add(&t->got, bytes, n);
+    const uint8_t *p = (const uint8_t *)t->got.data;
+    if (t->got.len < 2)
         return;
-    if (!judge(q, d + 2, want, &r))
-        r = probe_result_make(PROBE_FAIL, "the reply is to another question");
-    finish(q, &r);
+    size_t len = (size_t)p[0] << 8 | p[1];
+    if (t->got.len >= 2 + len)
+        on_reply(t, p + 2, len, true);
 }
 
-static void tcp_ended(void *ctx, enum probe_status how, const char *why)
+static void tcp_failed(void *owner, int err, const char *what)
 {
-    struct probe_result r = probe_result_make(how, "over TCP: %s", why);
-    finish(ctx, &r);
+    struct dns *t = owner;
+    if (err == UV_EOF)
+        finish(t, t->got.len, probe_result_make(PROBE_CLOSED, "closed before the reply"));
+    else
+        finish_errno(t, err, what);
 }
 
-static const struct stream_handler tcp_handler = {tcp_opened, tcp_data, tcp_ended};
+static const struct conn_calls tcp_calls = {tcp_connected, tcp_data, tcp_failed};
 
-static void ask_by_tcp(struct question *q)
+static void start_tcp(struct dns *t)
 {
-    enum probe_status status;
-    char why[96];
-    q->stream = stream_open(q->probe->loop, &q->probe->target, NULL, &tcp_handler, q, &status, why);
-    if (!q->stream) {
-        struct probe_result r = probe_result_make(status, "over TCP: %s", why);
-        finish(q, &r);
-    }
+    int err;
+    t->conn = conn_open(t->probe->loop, &t->probe->target, &tcp_calls, t, &err);
+    if (!t->conn)
+        finish_errno(t, err, "connect");
 }
 
-/* ---- UDP ---- */
-
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
-    struct question *q = poll->data;
-    uint8_t data[REPLY_MAX];
-    ssize_t n = recv(q->fd, data, sizeof data, 0);
-    struct probe_result r;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        uv_poll_start(&q->poll, UV_READABLE, on_readable); /* libuv stops after an error */
+    struct dns *t = h->data;
+    *out = uv_buf_init(t->bytes, sizeof t->bytes);
+}
+
+static void on_udp(uv_udp_t *u, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from,
+                   unsigned flags)
+{
+    struct dns *t = u->data;
+    if (t->gone || (n == 0 && !from))
         return;
-    }
-    if (n < 0) {
-        r = probe_result_make(probe_status_from_errno(errno), "%s", strerror(errno));
-        finish(q, &r);
-        return;
-    }
-    /* Truncated, and to our question: again over TCP. */
-    struct dns_reply reply;
-    if (dns_reply_parse(data, (size_t)n, q->query + 2, q->len, &reply) == PM_OK && reply.truncated) {
-        uv_poll_stop(&q->poll);
-        ask_by_tcp(q);
-        return;
-    }
-    if (judge(q, data, (size_t)n, &r))
-        finish(q, &r);
-}
-
-static size_t write_query(struct question *q, const struct dns_params *p)
-{
-    uint8_t *at = q->query + 2;
-    if (getrandom(&q->id, sizeof q->id, GRND_NONBLOCK) != sizeof q->id)
-        q->id = (uint16_t)(uintptr_t)q;
-    memset(at, 0, 12);
-    at[0] = (uint8_t)(q->id >> 8);
-    at[1] = (uint8_t)q->id;
-    at[2] = p->recursion ? 1 : 0;
-    at[5] = 1;
-    int n = dns_name_parse(p->name, NULL, at + 12);
     if (n < 0)
-        return 0;
-    size_t len = 12 + (size_t)n;
-    at[len++] = (uint8_t)(p->type_code >> 8);
-    at[len++] = (uint8_t)p->type_code;
-    at[len++] = 0;
-    at[len++] = 1;
-    q->query[0] = (uint8_t)(len >> 8);
-    q->query[1] = (uint8_t)len;
-    return len;
+        finish_errno(t, (int)n, "receive");
+    else
+        on_reply(t, (const uint8_t *)buf->base, (size_t)n, false);
 }
 
-static void start(struct probe *p)
+static void start_udp(struct dns *t)
 {
-    struct question *q = mem_alloc(sizeof *q);
     struct sockaddr_storage sa;
-    socklen_t sa_len = endpoint_to_sockaddr(&p->target, &sa);
-    q->probe = p;
-    p->state = q;
-    q->len = write_query(q, p->params);
-    /* Connected, so that a refusal by ICMP is heard and strangers' packets are not. */
-    q->fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (q->fd < 0 || connect(q->fd, (struct sockaddr *)&sa, sa_len) != 0 || send(q->fd, q->query + 2, q->len, 0) < 0) {
-        struct probe_result r = probe_result_make(q->fd < 0 ? PROBE_LOCAL : probe_status_from_errno(errno), "%s", strerror(errno));
-        if (q->fd >= 0)
-            close(q->fd);
-        finish(q, &r);
+    endpoint_to_sockaddr(&t->probe->target, &sa);
+    uv_udp_init(t->probe->loop, &t->udp);
+    t->has_udp = true;
+    t->udp.data = t;
+    int err = uv_udp_connect(&t->udp, (const struct sockaddr *)&sa);
+    if (!err)
+        err = uv_udp_recv_start(&t->udp, on_alloc, on_udp);
+    uv_buf_t b = uv_buf_init((char *)t->question + 2, (unsigned)t->len);
+    if (!err) {
+        int sent = uv_udp_try_send(&t->udp, &b, 1, NULL);
+        err = sent < 0 ? sent : 0;
+    }
+    if (err)
+        finish_errno(t, err, "send");
+}
+
+static void dns_start(struct probe *p)
+{
+    const struct dns_params *params = p->params;
+    struct dns *t = mem_alloc(sizeof *t);
+    t->probe = p;
+    p->state = t;
+    uint16_t id = 0;
+    if (getrandom(&id, sizeof id, 0) == sizeof id)
+        t->len = dns_ask_make(t->question + 2, id, params->recursion, params->name,
+                              type_codes[params->type]);
+    if (!t->len) {
+        finish(t, 0, probe_result_make(PROBE_LOCAL, "'%.60s' is not a domain name", params->name));
         return;
     }
-    uv_poll_init(p->loop, &q->poll, q->fd);
-    q->poll.data = q;
-    q->polling = true;
-    uv_poll_start(&q->poll, UV_READABLE, on_readable);
+    if (params->transport == 1)
+        start_tcp(t);
+    else
+        start_udp(t);
 }
 
-static void cancel(struct probe *p)
+static void dns_cancel(struct probe *p)
 {
-    if (p->state)
-        release(p->state);
-    p->state = NULL;
+    release(p->state);
 }
 
-const struct conf_object monitor_dns_object = {.name = "dns",
-                                               .doc = "Asks for a name and judges the response code, and addresses in the answer (A3).",
-                                               .size = sizeof(struct dns_params),
-                                               CONF_KEYS(keys),
-                                               .check = check,
-                                               .shorthand = "name"};
-const struct monitor_module monitor_dns = {.object = &monitor_dns_object, .default_port = 53, .start = start, .cancel = cancel};
+const struct monitor_module monitor_dns = {
+    .object = &monitor_dns_object, .default_port = 53, .start = dns_start, .cancel = dns_cancel};

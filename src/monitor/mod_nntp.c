@@ -1,75 +1,165 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nntp: greeting, perhaps AUTHINFO, perhaps a GROUP that must be there, QUIT (RFC 3977, RFC 4643, RFC 4642). */
+/*
+ * nntp (RFC 3977): reads the greeting (5.1: 200 or 201; 400 and 502 are refusals), optionally
+ * selects a group (6.1.1), and says QUIT (5.4). A server that closes after QUIT without its 205 has
+ * done what it was asked.
+ */
+#include <stdlib.h>
 #include <string.h>
-#include "conf/load.h"
-#include "monitor/dialog.h"
+#include "base/arena.h"
+#include "monitor/conn.h"
+#include "monitor/text.h"
+
+enum { LINE_MAX_OCTETS = 512 };
 
 struct nntp_params {
-    struct dialog_params dialog;
     const char *group;
 };
 
 static const struct conf_key keys[] = {
-    DIALOG_KEYS(struct nntp_params),
-    {"group", CONF_STRING, offsetof(struct nntp_params, group), .doc = "Newsgroup that the server must carry."},
+    {"group", CONF_STRING, offsetof(struct nntp_params, group),
+     .doc = "Newsgroup that must exist on the server; without it the greeting is enough."},
 };
 
-static enum dialog_next after_login(const struct nntp_params *p, struct buf *out)
+const struct conf_object monitor_nntp_object = {
+    .name = "nntp",
+    .doc = "Greeting of a news server (RFC 3977), optionally a group it must carry.",
+    .size = sizeof(struct nntp_params),
+    .shorthand = "group",
+    CONF_KEYS(keys),
+};
+
+enum step { GREETING, GROUP, QUIT };
+
+struct nntp {
+    struct probe *probe;
+    struct conn *conn;
+    struct buf got;
+    enum step step;
+    uint64_t begin_ns, connect_ns, bytes;
+    int32_t code; /* of the greeting, then of the group */
+};
+
+static void release(struct nntp *t)
 {
-    buf_printf(out, p->group ? "GROUP %s" : "QUIT", p->group);
-    return p->group ? DIALOG_SEND : DIALOG_GOOD;
+    t->probe->state = NULL;
+    conn_close(t->conn);
+    buf_fini(&t->got);
+    free(t);
 }
 
-static enum dialog_next step(const struct dialog *d, unsigned n, int code, struct buf *out)
+static void finish(struct nntp *t, struct probe_result r)
 {
-    const struct nntp_params *p = d->probe->params;
-    if (p->dialog.tls == DIALOG_STARTTLS_MODE) {
-        if (n == 0) {
-            buf_puts(out, "STARTTLS");
-            return code == 200 || code == 201 ? DIALOG_SEND : DIALOG_BAD;
-        }
-        if (n == 1)
-            return code == 382 ? DIALOG_STARTTLS : DIALOG_BAD;
-        n -= 2;
-        code = n == 0 ? 200 : code;
+    struct probe *p = t->probe;
+    r.connect_ns = t->connect_ns;
+    r.bytes = t->bytes;
+    r.code = t->code;
+    release(t);
+    probe_done(p, &r);
+}
+
+static void on_connected(void *owner)
+{
+    struct nntp *t = owner;
+    t->connect_ns = uv_hrtime() - t->begin_ns;
+    conn_read(t->conn);
+}
+
+static void say(struct nntp *t, enum step step, const char *text)
+{
+    t->step = step;
+    conn_write(t->conn, text, strlen(text));
+}
+
+static void say_group(struct nntp *t, const char *group)
+{
+    struct buf b = BUF_INIT;
+    buf_printf(&b, "GROUP %s\r\n", group);
+    say(t, GROUP, buf_str(&b));
+    buf_fini(&b);
+}
+
+/* False: the probe has ended. */
+static bool on_line(struct nntp *t, const char *line)
+{
+    const struct nntp_params *params = t->probe->params;
+    int code = text_reply_code(line);
+    if (code < 0) {
+        finish(t, probe_result_make(PROBE_FAIL, "not NNTP: %.60s", line));
+        return false;
     }
-    if (n == 0) {
-        if (code != 200 && code != 201)
-            return DIALOG_BAD;
-        if (!p->dialog.user)
-            return after_login(p, out);
-        buf_printf(out, "AUTHINFO USER %s", p->dialog.user);
-        return DIALOG_SEND;
+    if (t->step == QUIT) {
+        finish(t, code == 205 ? probe_result_make(PROBE_OK, "%s", "")
+                              : probe_result_make(PROBE_FAIL, "QUIT answered by %.60s", line));
+        return false;
     }
-    if (p->dialog.user && n == 1) {
-        buf_printf(out, "AUTHINFO PASS %s", p->dialog.password);
-        return code == 381 ? DIALOG_SEND : DIALOG_BAD;
+    t->code = code;
+    if (t->step == GREETING ? code != 200 && code != 201 : code != 211) {
+        finish(t, probe_result_make(PROBE_FAIL, "%s answered by %.60s",
+                                    t->step == GREETING ? "connection" : "GROUP", line));
+        return false;
     }
-    if (p->dialog.user && n == 2)
-        return code == 281 ? after_login(p, out) : DIALOG_BAD;
-    buf_puts(out, "QUIT");
-    return code == 211 ? DIALOG_GOOD : DIALOG_BAD;
+    if (t->step == GREETING && params->group)
+        say_group(t, params->group);
+    else
+        say(t, QUIT, "QUIT\r\n");
+    return true;
 }
 
-static const struct dialog_protocol protocol = {dialog_code_line, step};
-
-static void start(struct probe *p)
+static void on_data(void *owner, const char *bytes, size_t n)
 {
-    dialog_start(p, &protocol);
+    struct nntp *t = owner;
+    char line[LINE_MAX_OCTETS];
+    t->bytes += n;
+    buf_add(&t->got, bytes, n);
+    for (;;) {
+        int rc = text_line(&t->got, LINE_MAX_OCTETS, line, sizeof line);
+        if (rc < 0)
+            finish(t, probe_result_make(PROBE_FAIL, "line longer than 512 octets"));
+        if (rc <= 0 || !on_line(t, line))
+            return;
+    }
 }
 
-static void check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
+static void on_failed(void *owner, int err, const char *what)
 {
-    const struct nntp_params *p = object;
-    dialog_check(ctx, node, &p->dialog);
-    if (p->group && strpbrk(p->group, "\r\n "))
-        conf_error(ctx, node, "a group's name has no spaces or line ends");
+    struct nntp *t = owner;
+    if (err == UV_EOF && t->step == QUIT)
+        finish(t, probe_result_make(PROBE_OK, "%s", ""));
+    else if (err == UV_EOF)
+        finish(t, probe_result_make(PROBE_CLOSED, "closed before the %s",
+                                    t->step == GREETING ? "greeting" : "answer to GROUP"));
+    else
+        finish(t,
+               probe_result_make(probe_status_from_errno(err), "%s: %s", what, strerror(abs(err))));
 }
 
-const struct conf_object monitor_nntp_object = {.name = "nntp",
-                                                .doc = "NNTP greeting, and with a group whether the server carries it (A3).",
-                                                .size = sizeof(struct nntp_params),
-                                                CONF_KEYS(keys),
-                                                .check = check};
-const struct monitor_module monitor_nntp = {.object = &monitor_nntp_object, .default_port = 119, .uses_host = true, .start = start,
-                                            .cancel = dialog_cancel};
+static const struct conn_calls calls = {on_connected, on_data, on_failed};
+
+static void nntp_start(struct probe *p)
+{
+    const struct nntp_params *params = p->params;
+    struct nntp *t = mem_alloc(sizeof *t);
+    t->probe = p;
+    p->state = t;
+    /* A line break in it would be a command of its own. */
+    if (params->group && strpbrk(params->group, "\r\n \t")) {
+        finish(t, probe_result_make(PROBE_LOCAL, "group is not a name"));
+        return;
+    }
+    int err;
+    t->begin_ns = uv_hrtime();
+    t->conn = conn_open(p->loop, &p->target, &calls, t, &err);
+    if (!t->conn)
+        on_failed(t, err, "connect");
+}
+
+static void nntp_cancel(struct probe *p)
+{
+    release(p->state);
+}
+
+const struct monitor_module monitor_nntp = {.object = &monitor_nntp_object,
+                                            .default_port = 119,
+                                            .start = nntp_start,
+                                            .cancel = nntp_cancel};

@@ -1,164 +1,177 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tcp and tls: can a connection be opened (A3), and with TLS, is the certificate good for long enough? */
+/*
+ * tcp: opens a connection and closes it, timed to the end of the handshake; optionally says
+ * something and waits for an expected answer. `send` and text patterns may have the escapes \r \n
+ * \t \0 \\ and \xHH.
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
-#include "monitor/expect.h"
-#include "monitor/stream.h"
+#include "monitor/conn.h"
+#include "monitor/text.h"
 
 struct tcp_params {
-    const char *send;
-    struct expect expect;
+    const char *send, *expect, *expect_regex;
     uint64_t read_max;
-    /* tls only */
-    const char *ca, *alpn;
-    bool verify;
-    uint32_t min_days;
 };
 
-struct connection {
+static const struct conf_key keys[] = {
+    {"send", CONF_STRING, offsetof(struct tcp_params, send),
+     .doc = "Bytes to send once connected; \\r \\n \\t \\0 \\\\ and \\xHH stand for what they do "
+            "in C."},
+    {"expect", CONF_STRING, offsetof(struct tcp_params, expect),
+     .doc = "Bytes that must come back, anywhere in the answer; escapes as for send."},
+    {"expect-regex", CONF_STRING, offsetof(struct tcp_params, expect_regex),
+     .doc = "Regular expression (PCRE2) the answer must match."},
+    {"read-max", CONF_SIZE, offsetof(struct tcp_params, read_max), .def = "16k", .min = 1,
+     .max = 1 << 20, .unit = "bytes",
+     .doc = "How much of the answer is looked at before giving up."},
+};
+
+const struct conf_object monitor_tcp_object = {
+    .name = "tcp",
+    .doc = "Opens and closes a TCP connection; may send bytes and wait for an answer.",
+    .size = sizeof(struct tcp_params),
+    CONF_KEYS(keys),
+};
+
+struct tcp {
     struct probe *probe;
-    struct stream *stream;
+    struct conn *conn;
+    struct buf got, expect;
+    pcre2_code *regex;
+    uint64_t begin_ns, connect_ns;
 };
 
-static const struct conf_key tcp_keys[] = {
-    {"send", CONF_STRING, offsetof(struct tcp_params, send), .doc = "Text to send once connected; in double quotes \\r, \\n and \\x00 work."},
-    {"expect", CONF_STRING, offsetof(struct tcp_params, expect.text), .doc = "Text that must come back."},
-    {"expect-regex", CONF_STRING, offsetof(struct tcp_params, expect.regex), .doc = "Perl-compatible expression that must match what comes back."},
-    {"read-max", CONF_SIZE, offsetof(struct tcp_params, read_max), .def = "4k", .min = 1, .max = 1 << 20,
-     .doc = "How much of what comes back is looked at."},
-};
-
-static const struct conf_key tls_keys[] = {
-    {"verify", CONF_BOOL, offsetof(struct tcp_params, verify), .def = "yes", .doc = "Whether the certificate must be valid for the name."},
-    {"ca", CONF_PATH, offsetof(struct tcp_params, ca), .doc = "File of certificates to trust instead of the system's."},
-    {"alpn", CONF_STRING, offsetof(struct tcp_params, alpn), .doc = "Protocol to offer, such as h2."},
-    {"min-days", CONF_UINT, offsetof(struct tcp_params, min_days), .def = "0", .max = 3650, .unit = "days",
-     .doc = "The check fails when the certificate expires sooner."},
-};
-
-static void tcp_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
+static void release(struct tcp *t)
 {
-    expect_compile(&((struct tcp_params *)object)->expect, ctx, node);
+    t->probe->state = NULL;
+    conn_close(t->conn);
+    pcre2_code_free(t->regex);
+    buf_fini(&t->got);
+    buf_fini(&t->expect);
+    free(t);
 }
 
-static void done(struct connection *c, struct probe_result *r, bool hard)
+static void finish(struct tcp *t, struct probe_result r)
 {
-    struct probe *p = c->probe;
-    if (c->stream) {
-        r->connect_ns = stream_connect_ns(c->stream);
-        stream_close(c->stream, hard);
-    }
-    p->state = NULL;
-    free(c);
-    probe_done(p, r);
+    struct probe *p = t->probe;
+    r.connect_ns = t->connect_ns;
+    r.bytes = t->got.len;
+    release(t);
+    probe_done(p, &r);
 }
 
-static void tcp_opened(void *ctx)
+/* PROBE_OK: there. PROBE_FAIL: not yet. PROBE_LOCAL: the pattern is too expensive. */
+static enum probe_status look(const struct tcp *t)
 {
-    struct connection *c = ctx;
-    const struct tcp_params *params = c->probe->params;
-    struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
-    SSL *ssl = stream_ssl(c->stream);
-    if (ssl) {
-        r.cert_expiry_s = tls_client_expiry_s(ssl);
-        if (r.cert_expiry_s != INT64_MIN && r.cert_expiry_s < (int64_t)params->min_days * 86400) {
-            int64_t expiry = r.cert_expiry_s;
-            r = probe_result_make(PROBE_FAIL, "certificate expires in %lld days", (long long)(expiry / 86400));
-            r.cert_expiry_s = expiry;
-        }
-        done(c, &r, false);
+    if (t->expect.len)
+        return memmem(t->got.data, t->got.len, t->expect.data, t->expect.len) ? PROBE_OK
+                                                                              : PROBE_FAIL;
+    /* The answer is the other side's: a pattern that backtracks must not stop the loop. */
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    pcre2_match_data *md = pcre2_match_data_create(1, NULL);
+    pcre2_set_match_limit(limits, 100000);
+    int rc = pcre2_match(t->regex, (PCRE2_SPTR)buf_str(&t->got), t->got.len, 0, 0, md, limits);
+    pcre2_match_data_free(md);
+    pcre2_match_context_free(limits);
+    if (rc == PCRE2_ERROR_MATCHLIMIT)
+        return PROBE_LOCAL;
+    return rc >= 0 ? PROBE_OK : PROBE_FAIL;
+}
+
+static void on_connected(void *owner)
+{
+    struct tcp *t = owner;
+    const struct tcp_params *params = t->probe->params;
+    t->connect_ns = uv_hrtime() - t->begin_ns;
+    bool waits = t->expect.len || t->regex;
+    if (!waits && !params->send) {
+        finish(t, probe_result_make(PROBE_OK, "%s", ""));
         return;
     }
-    if (params->send)
-        stream_send(c->stream, params->send, strlen(params->send));
-    if (!expect_any(&params->expect))
-        done(c, &r, false);
-}
-
-static void tcp_data(void *ctx)
-{
-    struct connection *c = ctx;
-    const struct tcp_params *params = c->probe->params;
-    struct buf *in = stream_in(c->stream);
-    if (!expect_any(&params->expect))
-        return;
-    if (expect_met(&params->expect, in->data, in->len < params->read_max ? in->len : params->read_max)) {
-        struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
-        r.bytes = in->len;
-        done(c, &r, false);
-    } else if (in->len >= params->read_max) {
-        struct probe_result r = probe_result_make(PROBE_FAIL, "expected text did not come within %zu bytes", in->len);
-        done(c, &r, true);
+    if (params->send) {
+        struct buf out = BUF_INIT;
+        text_unescape(params->send, &out);
+        conn_write(t->conn, buf_str(&out), out.len);
+        buf_fini(&out);
     }
+    if (waits)
+        conn_read(t->conn);
+    else
+        finish(t, probe_result_make(PROBE_OK, "%s", ""));
 }
 
-static void tcp_ended(void *ctx, enum probe_status how, const char *why)
+static void on_data(void *owner, const char *bytes, size_t n)
 {
-    struct connection *c = ctx;
-    struct probe_result r = probe_result_make(how, "%s", why);
-    done(c, &r, false);
+    struct tcp *t = owner;
+    const struct tcp_params *params = t->probe->params;
+    size_t room = params->read_max - t->got.len;
+    buf_add(&t->got, bytes, n < room ? n : room);
+    enum probe_status s = look(t);
+    if (s == PROBE_OK)
+        finish(t, probe_result_make(PROBE_OK, "%s", ""));
+    else if (s == PROBE_LOCAL)
+        finish(t, probe_result_make(PROBE_LOCAL, "expect-regex takes too long on this answer"));
+    else if (t->got.len >= params->read_max)
+        finish(t, probe_result_make(PROBE_FAIL, "expected text is not in the first %zu bytes",
+                                    t->got.len));
 }
 
-static const struct stream_handler handler = {tcp_opened, tcp_data, tcp_ended};
-
-static void start(struct probe *p, const struct tls_wish *tls)
+static void on_failed(void *owner, int err, const char *what)
 {
-    struct connection *c = mem_alloc(sizeof *c);
-    enum probe_status status;
-    char why[96];
-    c->probe = p;
-    p->state = c;
-    c->stream = stream_open(p->loop, &p->target, tls, &handler, c, &status, why);
-    if (!c->stream) {
-        struct probe_result r = probe_result_make(status, "%s", why);
-        done(c, &r, false);
-    }
+    struct tcp *t = owner;
+    if (err == UV_EOF)
+        finish(t,
+               probe_result_make(PROBE_CLOSED, "closed after %zu bytes without the expected text",
+                                 t->got.len));
+    else
+        finish(t,
+               probe_result_make(probe_status_from_errno(err), "%s: %s", what, strerror(abs(err))));
+}
+
+static const struct conn_calls calls = {on_connected, on_data, on_failed};
+
+static bool compile(struct tcp *t, const char *pattern)
+{
+    int code;
+    PCRE2_SIZE at;
+    t->regex = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    if (t->regex)
+        return true;
+    PCRE2_UCHAR text[64];
+    pcre2_get_error_message(code, text, sizeof text);
+    finish(t, probe_result_make(PROBE_LOCAL, "expect-regex: %s at %zu", (char *)text, (size_t)at));
+    return false;
 }
 
 static void tcp_start(struct probe *p)
 {
-    start(p, NULL);
-}
-
-static void tls_start(struct probe *p)
-{
     const struct tcp_params *params = p->params;
-    start(p, &(struct tls_wish){params->ca, p->host, params->alpn, params->verify});
+    struct tcp *t = mem_alloc(sizeof *t);
+    t->probe = p;
+    p->state = t;
+    if (params->expect && !text_unescape(params->expect, &t->expect)) {
+        finish(t, probe_result_make(PROBE_LOCAL, "expect has a broken escape"));
+        return;
+    }
+    if (params->expect_regex && !t->expect.len && !compile(t, params->expect_regex))
+        return;
+    int err;
+    t->begin_ns = uv_hrtime();
+    t->conn = conn_open(p->loop, &p->target, &calls, t, &err);
+    if (!t->conn) {
+        on_failed(t, err, "connect");
+        return;
+    }
 }
 
 static void tcp_cancel(struct probe *p)
 {
-    struct connection *c = p->state;
-    if (!c)
-        return;
-    stream_close(c->stream, true);
-    free(c);
-    p->state = NULL;
+    release(p->state);
 }
 
-static void tls_close(void *shared)
-{
-    tls_client_cleanup();
-}
-
-static int tls_open(uv_loop_t *loop, void **shared)
-{
-    static char anything;
-    *shared = &anything; /* so that close is called */
-    return PM_OK;
-}
-
-const struct conf_object monitor_tcp_object = {.name = "tcp",
-                                               .doc = "Opens a TCP connection, and may send and expect text (A3).",
-                                               .size = sizeof(struct tcp_params),
-                                               CONF_KEYS(tcp_keys),
-                                               .check = tcp_check};
-const struct monitor_module monitor_tcp = {.object = &monitor_tcp_object, .default_port = 80, .start = tcp_start, .cancel = tcp_cancel};
-
-const struct conf_object monitor_tls_object = {.name = "tls",
-                                               .doc = "Shakes hands by TLS and looks at the certificate.",
-                                               .size = sizeof(struct tcp_params),
-                                               CONF_KEYS(tls_keys)};
-const struct monitor_module monitor_tls = {.object = &monitor_tls_object, .default_port = 443, .uses_host = true, .start = tls_start,
-                                           .cancel = tcp_cancel, .open = tls_open, .close = tls_close};
+const struct monitor_module monitor_tcp = {
+    .object = &monitor_tcp_object, .default_port = 0, .start = tcp_start, .cancel = tcp_cancel};

@@ -53,8 +53,8 @@ struct monitor_module {
     uint16_t default_port; /* 0 = the module has no port (icmp, hops, exec) */
     bool uses_host;        /* p->host matters: checks of different names are different checks */
     /*
-     * Starts one iteration against p->target with p->params. Returns false when it could not even start; then it must
-     * have called probe_done with PROBE_LOCAL already.
+     * Starts one iteration against p->target with p->params. When it could not even start it calls probe_done with
+     * PROBE_LOCAL at once.
      */
     void (*start)(struct probe *p);
     /* Stops a running iteration at once, frees what it holds, and never calls probe_done afterwards. */

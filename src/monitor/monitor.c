@@ -1,41 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The set of checks: made, replaced, found, freed. */
 #include "monitor/monitor.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include "base/arena.h"
 #include "base/log.h"
-#include "monitor/check.h"
+#include "monitor/engine.h"
 
-enum { STARTS_PER_MS = 5, SPREAD_MIN_MS = 200 };
-
-static void modules_open(struct monitor *m)
-{
-    size_t n = 0;
-    while (monitor_modules[n])
-        n++;
-    m->shared = mem_alloc((n + 1) * sizeof *m->shared);
-    for (size_t i = 0; i < n; i++) {
-        const struct monitor_module *module = monitor_modules[i];
-        int err = module->open ? module->open(m->loop, &m->shared[i]) : PM_OK;
-        if (err)
-            log_warn("a status module is not available, its checks will say so", "module", module->object->name, "why",
-                     err_text(err));
-    }
-}
-
-static void *module_shared(const struct monitor *m, const struct monitor_module *module)
-{
-    for (size_t i = 0; monitor_modules[i]; i++)
-        if (monitor_modules[i] == module)
-            return m->shared[i];
-    return NULL;
-}
-
-struct monitor *monitor_new(uv_loop_t *loop, const struct clock *clock, const struct monitor_options *opt)
+struct monitor *monitor_new(uv_loop_t *loop, const struct clock *clock,
+                            const struct monitor_options *opt)
 {
     struct monitor *m = mem_alloc(sizeof *m);
     m->loop = loop;
@@ -43,21 +18,29 @@ struct monitor *monitor_new(uv_loop_t *loop, const struct clock *clock, const st
     m->opt = *opt;
     if (!m->opt.max_running)
         m->opt.max_running = 4096;
-    m->random = opt->random_seed ? opt->random_seed : hash_seed();
-    map_init(&m->by_key);
-    m->timer = mem_alloc(sizeof *m->timer);
-    uv_timer_init(loop, m->timer);
-    m->timer->data = m;
-    modules_open(m);
+    if (!m->opt.hold_window_ms)
+        m->opt.hold_window_ms = 30000;
+    if (!m->opt.hold_max_ms)
+        m->opt.hold_max_ms = 300000;
+    m->wake = mem_alloc(sizeof *m->wake);
+    uv_timer_init(loop, m->wake);
+    m->wake->data = m;
+    m->armed_ms = UINT64_MAX;
+    m->ticked_ms = monitor_now_ms(m);
+    m->waiting_end = &m->waiting;
+    m->done_end = &m->done;
+    map_init(&m->checks);
+    map_init(&m->restored);
+    m->random = opt->random_seed;
+    if (!m->random && getrandom(&m->random, sizeof m->random, 0) != sizeof m->random)
+        m->random = clock_mono_ns(clock);
     return m;
 }
 
-static void check_free(struct monitor_check *c)
+static void free_check(struct monitor_check *c)
 {
-    schedule_remove(c);
-    map_del_str(&c->monitor->by_key, c->spec.key);
-    free((char *)(uintptr_t)c->spec.key);
     free(c->why);
+    free(c->flaps);
     free(c);
 }
 
@@ -70,115 +53,207 @@ void monitor_free(struct monitor *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->count; i++)
-        check_free(m->all[i]);
-    for (size_t i = 0; monitor_modules[i]; i++)
-        if (monitor_modules[i]->close && m->shared[i])
-            monitor_modules[i]->close(m->shared[i]);
-    uv_close((uv_handle_t *)m->timer, free_handle);
-    json_decref(m->restored);
-    map_fini(&m->by_key);
-    free(m->shared);
-    free(m->all);
-    free(m->heap);
+    size_t at = 0;
+    struct map_slot s;
+    while (map_next(&m->checks, &at, &s)) {
+        schedule_forget(m, s.value);
+        free_check(s.value);
+    }
+    map_fini(&m->checks);
+    for (size_t i = 0; i < m->module_count; i++)
+        if (m->modules[i].module->close && !m->modules[i].error && m->modules[i].shared)
+            m->modules[i].module->close(m->modules[i].shared);
+    free(m->modules);
+    while (m->all) {
+        struct run *run = m->all;
+        m->all = run->next_all;
+        free(run);
+    }
+    timers_fini(&m->starts);
+    timers_fini(&m->deadlines);
+    save_fini(m);
+    uv_close((uv_handle_t *)m->wake, free_handle);
     free(m);
 }
 
-static struct monitor_check *check_new(struct monitor *m, const struct monitor_spec *spec)
+/* A module is opened when the first check wants it, and tried again by the next set when it could
+ * not be. */
+static void open_module(struct monitor *m, const struct monitor_module *module)
+{
+    struct module_state *s = schedule_module(m, module);
+    if (s->shared || !module->open)
+        return;
+    s->error = module->open(m->loop, &s->shared);
+    if (s->error)
+        log_error("checks of this kind cannot run here", "check", module->object->name, "why",
+                  err_text(s->error));
+}
+
+static struct monitor_check *new_check(const struct monitor_spec *spec)
 {
     struct monitor_check *c = mem_alloc(sizeof *c);
-    c->monitor = m;
     c->spec = *spec;
-    c->spec.key = mem_strdup(spec->key);
-    c->probe.shared = module_shared(m, spec->module);
-    c->response_ms = c->last_ms = c->throughput_bps = NAN;
     c->hops = -1;
-    c->cert_expiry_s = INT64_MIN;
-    map_put_str(&m->by_key, c->spec.key, c);
-    if (m->count == m->cap) {
-        m->cap = m->cap ? m->cap * 2 : 64;
-        m->all = mem_realloc(m->all, m->cap * sizeof(struct monitor_check *));
-    }
-    m->all[m->count++] = c;
-    if (m->restored)
-        save_restore(c);
+    c->response_ms = NAN;
+    c->last_ms = c->throughput_bps = NAN;
+    c->cert_at_s = INT64_MIN;
     return c;
 }
 
-/* A running probe reads the old generation's parameters: it starts again with the new ones. */
-static void check_keep(struct monitor_check *c, const struct monitor_spec *spec)
+/* The same key with a new generation's pointers; a running iteration may hold on to the old ones.
+ */
+static void update_check(struct monitor *m, struct monitor_check *c,
+                         const struct monitor_spec *spec)
 {
-    const char *key = c->spec.key;
-    bool was_running = c->phase == PHASE_RUNNING;
-    if (was_running)
-        schedule_remove(c);
+    bool same = c->spec.params == spec->params && c->spec.host == spec->host &&
+                c->spec.module == spec->module &&
+                addr_eq(&c->spec.target.addr, &spec->target.addr) &&
+                c->spec.target.port == spec->target.port;
+    uint64_t before = state_interval_ms(c);
+    if (c->flaps && c->flaps->cap != spec->timing.flap_limit) {
+        free(c->flaps);
+        c->flaps = NULL;
+        c->flapping = false;
+    }
     c->spec = *spec;
-    c->spec.key = key;
-    if (was_running)
-        schedule_start_in(c, 0);
+    if (c->run && !same) {
+        schedule_forget(m, c);
+        schedule_now(m, c);
+        return;
+    }
+    /* A shorter interval takes effect now, not after the old one. */
+    uint64_t interval = state_interval_ms(c);
+    if (!c->run && !c->queued && interval < before && c->next_ms > monitor_now_ms(m) + interval)
+        schedule_new(m, c, interval);
 }
 
-static bool keys_are_unique(const struct monitor_spec *specs, size_t n)
+/* Pass one: nothing of the monitor changes, so that a bad set leaves it as it was. */
+static int build(struct monitor *m, const struct monitor_spec *specs, size_t n, struct map *fresh,
+                 struct monitor_check **checks)
 {
-    struct map keys = MAP_INIT;
-    size_t i = 0;
-    while (i < n && !map_put_str(&keys, specs[i].key, (void *)(uintptr_t)&specs[i]))
-        i++;
-    map_fini(&keys);
-    return i == n;
+    for (size_t i = 0; i < n; i++) {
+        struct monitor_check *c = map_get_str(&m->checks, specs[i].key);
+        if (map_get_str(fresh, specs[i].key)) {
+            for (size_t k = 0; k < i; k++) {
+                if (!checks[k]->keep)
+                    free_check(checks[k]);
+                else
+                    checks[k]->keep = false;
+            }
+            return PM_EEXISTS;
+        }
+        if (c)
+            c->keep = true;
+        else
+            c = new_check(&specs[i]);
+        checks[i] = c;
+        map_put_str(fresh, specs[i].key, c);
+    }
+    return 0;
+}
+
+static void drop_gone(struct monitor *m)
+{
+    size_t at = 0;
+    struct map_slot s;
+    while (map_next(&m->checks, &at, &s)) {
+        struct monitor_check *c = s.value;
+        if (c->keep)
+            continue;
+        schedule_forget(m, c);
+        free_check(c);
+    }
 }
 
 int monitor_apply(struct monitor *m, const struct monitor_spec *specs, size_t n)
 {
-    size_t out = 0, fresh = 0;
-    if (!keys_are_unique(specs, n))
-        return PM_EEXISTS;
-    m->round++;
+    if (m->busy)
+        return PM_EBUSY;
+    struct map fresh;
+    map_init(&fresh);
+    struct monitor_check **checks = mem_alloc((n ? n : 1) * sizeof(struct monitor_check *));
+    int err = build(m, specs, n, &fresh, checks);
+    if (err) {
+        map_fini(&fresh);
+        free(checks);
+        return err;
+    }
+    drop_gone(m);
+    map_fini(&m->checks);
+    m->checks = fresh;
+    size_t added = 0;
     for (size_t i = 0; i < n; i++) {
-        struct monitor_check *c = map_get_str(&m->by_key, specs[i].key);
-        if (c) {
-            check_keep(c, &specs[i]);
+        open_module(m, specs[i].module);
+        added += !checks[i]->keep;
+    }
+    uint64_t spread = (uint64_t)added * 1000 / SPREAD_PER_SECOND;
+    for (size_t i = 0; i < n; i++) {
+        struct monitor_check *c = checks[i];
+        if (c->keep) {
+            update_check(m, c, &specs[i]);
         } else {
-            c = check_new(m, &specs[i]);
-            c->due_ms = UINT64_MAX; /* marks it new until the spread below */
-            fresh++;
+            save_restore(m, c);
+            schedule_new(m, c, spread);
         }
-        c->seen = m->round;
+        c->keep = false;
     }
-    /* New checks start one after the other, quickly when there are few, over the interval when there are many. */
-    uint64_t spread = fresh / STARTS_PER_MS > SPREAD_MIN_MS ? fresh / STARTS_PER_MS : SPREAD_MIN_MS;
-    for (size_t i = 0; i < m->count; i++) {
-        struct monitor_check *c = m->all[i];
-        if (c->seen != m->round) {
-            check_free(c);
-            continue;
-        }
-        m->all[out++] = c;
-        if (c->due_ms == UINT64_MAX && c->phase == PHASE_IDLE) {
-            uint64_t limit = spread < c->spec.timing.interval_ms ? spread : c->spec.timing.interval_ms;
-            schedule_start_in(c, monitor_random(m, limit));
-        }
-    }
-    m->count = out;
-    if (m->restored && n) {
-        json_decref(m->restored);
-        m->restored = NULL;
-    }
+    free(checks);
     schedule_arm(m);
-    return PM_OK;
+    return 0;
 }
 
 size_t monitor_count(const struct monitor *m)
 {
-    return m->count;
+    return m->checks.count;
 }
 
 struct monitor_check *monitor_find(const struct monitor *m, const char *key)
 {
-    return map_get_str(&m->by_key, key);
+    return map_get_str(&m->checks, key);
 }
 
 const struct monitor_spec *monitor_check_spec(const struct monitor_check *c)
 {
     return &c->spec;
+}
+
+bool monitor_held(const struct monitor *m)
+{
+    return m->hold.held;
+}
+
+void monitor_check_now(struct monitor *m, struct monitor_check *c)
+{
+    schedule_now(m, c);
+    schedule_arm(m);
+}
+
+void monitor_check_view(const struct monitor *m, const struct monitor_check *c,
+                        struct check_view *out)
+{
+    *out = (struct check_view){
+        .state = (enum check_state)c->state,
+        .flapping = c->flapping,
+        .held = m->hold.held,
+        .last_status = (enum probe_status)c->last_status,
+        .response_ms = c->response_ms,
+        .last_ms = (double)c->last_ms,
+        .throughput_bps = (double)c->throughput_bps,
+        .hops = c->hops,
+        .cert_expiry_s = INT64_MIN,
+        .changed_ms = c->changed_ms,
+        .checked_ms = c->checked_ms,
+        .next_ms = c->next_ms,
+        .good_row = c->good_row,
+        .bad_row = c->bad_row,
+        .restored = c->restored,
+        .restored_age_ms = c->restored_age_ms,
+        .can_change_in_ms = state_can_change_in_ms(m, c),
+    };
+    if (c->cert_at_s != INT64_MIN)
+        out->cert_expiry_s = c->cert_at_s - (int64_t)(monitor_now_ms(m) / 1000);
+    for (int i = 0; i < PROBE_STATUS_COUNT; i++)
+        out->count[i] = c->count[i];
+    if (c->why)
+        strncpy(out->why, c->why, sizeof out->why - 1);
 }

@@ -9,9 +9,13 @@
  * A check is identified by its key; applying a new set of specs keeps state, averages and statistics of every key that
  * is still there, starts the new, drops the gone (hot reload). State survives restarts by monitor_save/monitor_load.
  *
- * "Unknown" is what a check is before its first verdict, never "down". When nearly every check of more than one target
- * fails within one short window, the monitor holds all states ("my own network"), says so, and lets go when any
- * check succeeds again or after `hold_max_ms`.
+ * "Unknown" is what a check is before its first verdict, never "down". From unknown one good check is enough for up;
+ * `fall` bad ones make it down. A result of PROBE_LOCAL counts for nothing: neither good nor bad, no row is broken. Of
+ * several iterations the first bad one ends the check.
+ *
+ * When nearly every check of more than one group and at least three addresses times out or is unreachable within one
+ * short window, the monitor holds all states ("my own network"), says so, and lets go when checks are answered again
+ * or after `hold_max_ms`. hold.c has the exact rule.
  *
  * Thread: control. Memory: the monitor copies what it keeps of a spec, except params and strings, which belong to the
  * configuration generation and must outlive it (until the next monitor_apply).
@@ -73,7 +77,7 @@ struct check_view {
 struct monitor;
 struct monitor_check; /* handle; valid until the next monitor_apply that drops its key */
 
-/* Called on the control thread after every finished check; changed = the state is another than before. */
+/* Called on the control thread after every finished check, and when a hold moves a state (changed = another than before). */
 typedef void monitor_observe_fn(void *ctx, struct monitor_check *c, const struct check_view *v, bool changed);
 /* Called when the own-network hold begins and ends. */
 typedef void monitor_hold_fn(void *ctx, bool held, const char *why);
@@ -82,8 +86,8 @@ struct monitor_options {
     monitor_observe_fn *observe;
     monitor_hold_fn *hold;
     void *ctx;
-    double hold_share;        /* share of checks that must fail within the window, default 0.9; 0 = rule off */
-    uint64_t hold_window_ms, hold_max_ms;
+    double hold_share;        /* share of checks that must fail within the window, usually 0.9; 0 = rule off */
+    uint64_t hold_window_ms, hold_max_ms; /* 0 = 30 s, 5 min */
     uint32_t max_running;     /* iterations at once, default 4096; more wait their turn */
     uint64_t random_seed;     /* 0 = random */
 };
@@ -91,7 +95,10 @@ struct monitor_options {
 /* Never fails; modules whose open() fails (icmp without permission) are logged and their checks end PROBE_LOCAL. */
 struct monitor *monitor_new(uv_loop_t *loop, const struct clock *clock, const struct monitor_options *opt);
 void monitor_free(struct monitor *m); /* cancels everything; loop must still run once for closing handles */
-/* Replaces the set of checks. Specs with a key used before keep their state; duplicate keys in one set are an error. */
+/*
+ * Replaces the set of checks. Specs with a key used before keep their state. PM_EEXISTS: a key is there twice; PM_EBUSY:
+ * called from within an observe or hold callback; in both cases nothing has changed.
+ */
 int monitor_apply(struct monitor *m, const struct monitor_spec *specs, size_t n) PM_MUST_CHECK;
 size_t monitor_count(const struct monitor *m);
 struct monitor_check *monitor_find(const struct monitor *m, const char *key);

@@ -1,254 +1,330 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When checks start and when running ones are given up: one heap, one timer. */
-#include <string.h>
+/*
+ * When things run. Starts are start to start, each moved by +-10 %. New checks start quickly one
+ * after another (SPREAD_PER_SECOND, but never longer than their interval), so a small set has its
+ * verdicts at once and a large one makes no burst; the second start of each comes after a random
+ * part of the interval, which spreads them for good.
+ */
+#include <math.h>
+#include <stddef.h>
 #include "base/arena.h"
-#include "monitor/check.h"
+#include "base/log.h"
+#include "monitor/engine.h"
 
-/* ---- heap by due_ms ---- */
-
-static void heap_set(struct monitor *m, size_t at, struct monitor_check *c)
+/* splitmix64: plenty for jitter, and the same sequence for the same seed. */
+static uint64_t next_random(struct monitor *m)
 {
-    m->heap[at] = c;
-    c->heap_at = (uint32_t)at;
+    uint64_t z = m->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
 }
 
-static void heap_up(struct monitor *m, size_t at)
+static uint64_t below(struct monitor *m, uint64_t n)
 {
-    struct monitor_check *c = m->heap[at];
-    for (; at && m->heap[(at - 1) / 2]->due_ms > c->due_ms; at = (at - 1) / 2)
-        heap_set(m, at, m->heap[(at - 1) / 2]);
-    heap_set(m, at, c);
+    return n ? next_random(m) % n : 0;
 }
 
-static void heap_down(struct monitor *m, size_t at)
+static void set_start(struct monitor *m, struct monitor_check *c, uint64_t when_ms)
 {
-    struct monitor_check *c = m->heap[at];
-    for (size_t child; (child = at * 2 + 1) < m->heap_count; at = child) {
-        if (child + 1 < m->heap_count && m->heap[child + 1]->due_ms < m->heap[child]->due_ms)
-            child++;
-        if (m->heap[child]->due_ms >= c->due_ms)
-            break;
-        heap_set(m, at, m->heap[child]);
+    c->next_ms = when_ms;
+    timers_set(&m->starts, &c->timer, when_ms);
+}
+
+void schedule_new(struct monitor *m, struct monitor_check *c, uint64_t spread_ms)
+{
+    uint64_t interval = state_interval_ms(c);
+    set_start(m, c, monitor_now_ms(m) + below(m, spread_ms < interval ? spread_ms : interval));
+}
+
+void schedule_now(struct monitor *m, struct monitor_check *c)
+{
+    if (!c->run && !c->queued)
+        set_start(m, c, monitor_now_ms(m));
+}
+
+static void schedule_next(struct monitor *m, struct monitor_check *c, uint64_t started_ms)
+{
+    uint64_t interval = state_interval_ms(c), wait;
+    if (!c->second) {
+        c->second = true;
+        wait = interval / 10 + below(m, interval - interval / 10 + 1);
+    } else {
+        wait = interval - interval / 10 + below(m, interval / 5 + 1);
     }
-    heap_set(m, at, c);
+    uint64_t now = monitor_now_ms(m), when = started_ms + (wait ? wait : 1);
+    set_start(m, c, when > now ? when : now);
 }
 
-static void heap_push(struct monitor_check *c)
+uint64_t monitor_next_due(const struct monitor *m)
 {
-    struct monitor *m = c->monitor;
-    if (m->heap_count == m->heap_cap) {
-        m->heap_cap = m->heap_cap ? m->heap_cap * 2 : 64;
-        m->heap = mem_realloc(m->heap, m->heap_cap * sizeof(struct monitor_check *));
-    }
-    m->heap[m->heap_count] = c;
-    heap_up(m, m->heap_count++);
+    if (m->done || (m->waiting && m->running < m->opt.max_running))
+        return 0;
+    uint64_t due = timers_next(&m->starts), deadline = timers_next(&m->deadlines);
+    if (deadline < due)
+        due = deadline;
+    uint64_t let_go = m->hold.held ? m->hold.since_ms + m->opt.hold_max_ms : UINT64_MAX;
+    return let_go < due ? let_go : due;
 }
 
-static void heap_pull(struct monitor_check *c)
+static void on_wake(uv_timer_t *t)
 {
-    struct monitor *m = c->monitor;
-    size_t at = c->heap_at;
-    struct monitor_check *last = m->heap[--m->heap_count];
-    if (last == c)
-        return;
-    heap_set(m, at, last);
-    heap_up(m, at);
-    heap_down(m, last->heap_at);
+    struct monitor *m = t->data;
+    m->armed_ms = UINT64_MAX;
+    m->waking = true;
+    monitor_tick(m);
+    m->waking = false;
 }
 
-/* ---- life of one check ---- */
-
-static void on_timer(uv_timer_t *t)
-{
-    monitor_tick(t->data);
-}
-
+/* An earlier alarm than needed is left alone: it finds nothing due and sets the right one. */
 void schedule_arm(struct monitor *m)
 {
-    uint64_t now = clock_mono_ms(m->clock);
-    if (m->ticking || !m->timer)
+    if (m->busy)
         return;
-    if (!m->heap_count) {
-        uv_timer_stop(m->timer);
+    uint64_t due = monitor_next_due(m);
+    if (due >= m->armed_ms)
         return;
-    }
-    uint64_t due = m->heap[0]->due_ms;
+    uint64_t now = monitor_now_ms(m), wait = due > now ? due - now : 0;
+    /* A timer of 0 set by a timer would be run again before the sockets are polled (libuv
+     * before 1.45). */
+    if (m->waking && !wait)
+        wait = 1;
+    m->armed_ms = due;
+    /* libuv counts from the start of its loop's round. */
     uv_update_time(m->loop);
-    uv_timer_start(m->timer, on_timer, due > now ? due - now : 0, 0);
+    uv_timer_start(m->wake, on_wake, wait, 0);
 }
 
-uint64_t monitor_random(struct monitor *m, uint64_t below)
+struct module_state *schedule_module(struct monitor *m, const struct monitor_module *module)
 {
-    m->random ^= m->random << 13;
-    m->random ^= m->random >> 7;
-    m->random ^= m->random << 17;
-    return below ? m->random % below : 0;
+    for (size_t i = 0; i < m->module_count; i++)
+        if (m->modules[i].module == module)
+            return &m->modules[i];
+    m->modules = mem_realloc(m->modules, (m->module_count + 1) * sizeof *m->modules);
+    struct module_state *s = &m->modules[m->module_count++];
+    *s = (struct module_state){.module = module};
+    return s;
 }
 
-void schedule_start_in(struct monitor_check *c, uint64_t in_ms)
+static void on_done(struct probe *p, const struct probe_result *r)
 {
-    c->phase = PHASE_IDLE;
-    c->due_ms = clock_mono_ms(c->monitor->clock) + in_ms;
-    heap_push(c);
+    struct run *run = PM_CONTAINER_OF(p, struct run, probe);
+    struct monitor *m = run->m;
+    if (!run->active || run->ended)
+        return; /* a module that ends twice must not end somebody else's iteration */
+    run->ended = true;
+    run->result = *r;
+    if (!run->result.duration_ns)
+        run->result.duration_ns = clock_mono_ns(m->clock) - p->started_ns;
+    timers_del(&m->deadlines, &run->timer);
+    run->next = NULL;
+    *m->done_end = run;
+    m->done_end = &run->next;
+    schedule_arm(m);
 }
 
-static void iteration_start(struct monitor_check *c)
+static void run_iteration(struct monitor *m, struct run *run)
 {
-    struct monitor *m = c->monitor;
-    c->phase = PHASE_RUNNING;
-    c->due_ms = clock_mono_ms(m->clock) + c->spec.timing.timeout_ms;
-    heap_push(c);
-    c->probe = (struct probe){.module = c->spec.module,
-                              .loop = m->loop,
-                              .shared = c->probe.shared,
-                              .params = c->spec.params,
-                              .target = c->spec.target,
-                              .host = c->spec.host,
-                              .timeout_ms = c->spec.timing.timeout_ms,
-                              .started_ns = clock_mono_ns(m->clock)};
-    c->spec.module->start(&c->probe);
+    const struct monitor_spec *spec = &run->check->spec;
+    struct module_state *module = schedule_module(m, spec->module);
+    struct probe *p = &run->probe;
+    *p = (struct probe){.module = spec->module,
+                        .loop = m->loop,
+                        .shared = module->shared,
+                        .params = spec->params,
+                        .target = spec->target,
+                        .host = spec->host ? spec->host : "",
+                        .timeout_ms = spec->timing.timeout_ms ? spec->timing.timeout_ms : 1,
+                        .started_ns = clock_mono_ns(m->clock),
+                        .done = on_done};
+    if (!p->target.port)
+        p->target.port = spec->module->default_port;
+    run->ended = false;
+    timers_set(&m->deadlines, &run->timer, monitor_now_ms(m) + p->timeout_ms);
+    if (module->error) {
+        struct probe_result r =
+            probe_result_make(PROBE_LOCAL, "%s checks cannot run here: %s",
+                              spec->module->object->name, err_text(module->error));
+        probe_done(p, &r);
+    } else {
+        spec->module->start(p);
+    }
 }
 
-static void check_start(struct monitor_check *c)
+static void start_check(struct monitor *m, struct monitor_check *c)
 {
-    struct monitor *m = c->monitor;
-    if (m->running >= m->opt.max_running) {
-        c->phase = PHASE_QUEUED;
-        c->queue_next = NULL;
-        if (m->queue_last)
-            m->queue_last->queue_next = c;
-        else
-            m->queue_first = c;
-        m->queue_last = c;
-        return;
+    struct run *run = m->unused;
+    if (run) {
+        m->unused = run->next;
+    } else {
+        run = mem_alloc(sizeof *run);
+        run->next_all = m->all;
+        m->all = run;
     }
     m->running++;
-    c->iteration = 0;
-    c->sum_ns = c->sum_bytes = 0;
-    iteration_start(c);
+    run->m = m;
+    run->check = c;
+    run->active = true;
+    run->iteration = 0;
+    run->sum_ns = run->bytes = 0;
+    run->started_ms = monitor_now_ms(m);
+    c->run = run;
+    run_iteration(m, run);
 }
 
-static void next_from_queue(struct monitor *m)
+static void release(struct monitor *m, struct run *run)
 {
-    while (m->queue_first && m->running < m->opt.max_running) {
-        struct monitor_check *c = m->queue_first;
-        m->queue_first = c->queue_next;
-        if (!m->queue_first)
-            m->queue_last = NULL;
-        check_start(c);
-    }
-}
-
-/* Every start moves by up to a tenth of the interval, so that checks of one origin drift apart. */
-static uint64_t jittered(struct monitor *m, uint64_t interval_ms)
-{
-    return interval_ms - interval_ms / 10 + monitor_random(m, interval_ms / 5 + 1);
-}
-
-static void check_end(struct monitor_check *c, const struct probe_result *r)
-{
-    struct monitor *m = c->monitor;
+    run->check->run = NULL;
+    run->active = false;
+    run->next = m->unused;
+    m->unused = run;
     m->running--;
-    /* Intervals run from start to start. */
-    uint64_t took = (clock_mono_ns(m->clock) - c->probe.started_ns) / 1000000;
-    c->phase = PHASE_IDLE;
-    uint64_t wait = jittered(m, verdict_interval(c));
-    schedule_start_in(c, wait > took ? wait - took : 1);
-    verdict_take(c, r);
-    next_from_queue(m);
-    schedule_arm(m);
 }
 
-static void iteration_end(struct monitor_check *c, struct probe_result *r)
+static void finish_check(struct monitor *m, struct run *run)
 {
-    heap_pull(c);
-    if (!r->duration_ns)
-        r->duration_ns = clock_mono_ns(c->monitor->clock) - c->probe.started_ns;
-    c->count[r->status]++;
-    c->sum_ns += r->duration_ns;
-    c->sum_bytes += r->bytes;
-    if (r->status == PROBE_OK && ++c->iteration < c->spec.timing.iterations) {
-        iteration_start(c);
-        schedule_arm(c->monitor);
+    struct monitor_check *c = run->check;
+    struct probe_result r = run->result; /* the slot is reused before observers are called */
+    uint32_t n = run->iteration + 1;
+    uint64_t sum = run->sum_ns, bytes = run->bytes;
+    struct outcome o = {.status = r.status,
+                        .why = r.why,
+                        .started_ms = run->started_ms,
+                        .ended_ms = monitor_now_ms(m),
+                        .ms = (double)sum / n / 1e6,
+                        .bps = bytes && sum ? (double)bytes * 1e9 / (double)sum : NAN,
+                        .hops = r.hops,
+                        .cert_expiry_s = r.cert_expiry_s};
+    release(m, run);
+    bool changed = state_note(m, c, &o);
+    schedule_next(m, c, o.started_ms);
+    state_observe(m, c, changed);
+}
+
+/* The first bad iteration decides: the others would only make a dead target take N timeouts to be
+ * seen. */
+static void handle_done(struct monitor *m, struct run *run)
+{
+    struct monitor_check *c = run->check;
+    c->count[run->result.status]++;
+    run->sum_ns += run->result.duration_ns;
+    run->bytes += run->result.bytes;
+    if (run->result.status == PROBE_OK && run->iteration + 1 < c->spec.timing.iterations) {
+        run->iteration++;
+        run_iteration(m, run);
         return;
     }
-    if (r->status == PROBE_OK) {
-        r->duration_ns = c->sum_ns / c->iteration;
-        r->bytes = c->sum_bytes / c->iteration;
+    finish_check(m, run);
+}
+
+static void drain_done(struct monitor *m)
+{
+    /* Only what is there now: iterations that end within start() must not keep the loop from its
+     * sockets. */
+    struct run *run = m->done;
+    m->done = NULL;
+    m->done_end = &m->done;
+    while (run) {
+        struct run *next = run->next;
+        handle_done(m, run);
+        run = next;
     }
-    check_end(c, r);
 }
 
-void probe_done(struct probe *p, const struct probe_result *r)
+static void expire_deadlines(struct monitor *m, uint64_t now)
 {
-    struct probe_result copy = *r;
-    iteration_end(PM_CONTAINER_OF(p, struct monitor_check, probe), &copy);
-}
-
-static void give_up(struct monitor_check *c)
-{
-    c->spec.module->cancel(&c->probe);
-    struct probe_result r = probe_result_make(PROBE_TIMEOUT, "no answer within %llu ms",
-                                              (unsigned long long)c->spec.timing.timeout_ms);
-    iteration_end(c, &r);
-}
-
-void monitor_tick(struct monitor *m)
-{
-    uint64_t now = clock_mono_ms(m->clock);
-    m->ticking = true;
-    while (m->heap_count && m->heap[0]->due_ms <= now) {
-        struct monitor_check *c = m->heap[0];
-        if (c->phase == PHASE_RUNNING) {
-            give_up(c);
-        } else {
-            heap_pull(c);
-            check_start(c);
-        }
+    struct timer_entry *e;
+    while ((e = timers_pop(&m->deadlines, now))) {
+        struct run *run = PM_CONTAINER_OF(e, struct run, timer);
+        run->probe.module->cancel(&run->probe);
+        char text[UNITS_TEXT];
+        struct probe_result r = probe_result_make(PROBE_TIMEOUT, "no answer within %s",
+                                                  duration_format(run->probe.timeout_ms, text));
+        on_done(&run->probe, &r);
     }
-    m->ticking = false;
+}
+
+static void queue_due(struct monitor *m, uint64_t now)
+{
+    struct timer_entry *e;
+    while ((e = timers_pop(&m->starts, now))) {
+        struct monitor_check *c = PM_CONTAINER_OF(e, struct monitor_check, timer);
+        c->queued = true;
+        c->next_waiting = NULL;
+        *m->waiting_end = c;
+        m->waiting_end = &c->next_waiting;
+    }
+}
+
+static void start_waiting(struct monitor *m)
+{
+    for (unsigned n = 0; m->waiting && m->running < m->opt.max_running && n < STARTS_PER_TICK;
+         n++) {
+        struct monitor_check *c = m->waiting;
+        m->waiting = c->next_waiting;
+        if (!m->waiting)
+            m->waiting_end = &m->waiting;
+        c->queued = false;
+        start_check(m, c);
+    }
+}
+
+bool monitor_tick(struct monitor *m)
+{
+    if (m->busy)
+        return false;
+    m->busy = true;
+    uint64_t now = monitor_now_ms(m);
+    drain_done(m);
+    /* After a stall of the loop answers may lie in the sockets unread: they are polled before
+     * anything is given up. */
+    uint64_t deadline = timers_next(&m->deadlines);
+    bool late = deadline <= now && now - deadline > LATE_MS && now - m->ticked_ms > LATE_MS;
+    if (!late)
+        expire_deadlines(m, now);
+    hold_expire(m, now);
+    queue_due(m, now);
+    start_waiting(m);
+    m->ticked_ms = now;
+    m->busy = false;
     schedule_arm(m);
+    return monitor_next_due(m) <= now;
 }
 
-static void queue_remove(struct monitor_check *c)
+static void forget_waiting(struct monitor *m, struct monitor_check *c)
 {
-    struct monitor *m = c->monitor;
-    struct monitor_check *before = NULL;
-    for (struct monitor_check *q = m->queue_first; q; before = q, q = q->queue_next) {
-        if (q != c)
-            continue;
-        if (before)
-            before->queue_next = c->queue_next;
-        else
-            m->queue_first = c->queue_next;
-        if (m->queue_last == c)
-            m->queue_last = before;
+    struct monitor_check **at = &m->waiting;
+    while (*at != c)
+        at = &(*at)->next_waiting;
+    *at = c->next_waiting;
+    if (!*at)
+        m->waiting_end = at;
+    c->queued = false;
+}
+
+static void forget_done(struct monitor *m, struct run *run)
+{
+    struct run **at = &m->done;
+    while (*at != run)
+        at = &(*at)->next;
+    *at = run->next;
+    if (!*at)
+        m->done_end = at;
+}
+
+void schedule_forget(struct monitor *m, struct monitor_check *c)
+{
+    timers_del(&m->starts, &c->timer);
+    if (c->queued)
+        forget_waiting(m, c);
+    struct run *run = c->run;
+    if (!run)
         return;
+    if (run->ended) {
+        forget_done(m, run);
+    } else {
+        timers_del(&m->deadlines, &run->timer);
+        run->probe.module->cancel(&run->probe);
     }
-}
-
-void schedule_remove(struct monitor_check *c)
-{
-    switch ((enum check_phase)c->phase) {
-    case PHASE_QUEUED:
-        queue_remove(c);
-        break;
-    case PHASE_RUNNING:
-        c->spec.module->cancel(&c->probe);
-        c->monitor->running--;
-        heap_pull(c);
-        break;
-    case PHASE_IDLE:
-        heap_pull(c);
-        break;
-    }
-}
-
-void monitor_check_now(struct monitor *m, struct monitor_check *c)
-{
-    if (c->phase != PHASE_IDLE)
-        return; /* under way already */
-    heap_pull(c);
-    check_start(c);
-    schedule_arm(m);
+    release(m, run);
 }
