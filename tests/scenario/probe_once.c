@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs one module once and prints the result as key=value lines.
- * Usage: probe_once MODULE ADDRESS:PORT [YAML [HOST [TIMEOUT_MS]]]; exits 0 when the check is good, 1 when not.
+ * Usage: probe_once MODULE ADDRESS:PORT [YAML [HOST [TIMEOUT_MS]]]; or --list; exits 0 when the check is good, 1 when not.
  */
 #include <inttypes.h>
 #include "probe_run.h"
@@ -15,8 +15,10 @@ int main(int argc, char **argv)
     const struct monitor_module *module = NULL;
     struct endpoint target;
     struct probe_run t;
+    for (size_t i = 0; argc == 2 && strcmp(argv[1], "--list") == 0 && curl_modules[i]; i++)
+        puts(curl_modules[i]->object->name);
     if (argc < 3)
-        return 2;
+        return argc == 2 ? 0 : 2;
     for (size_t i = 0; curl_modules[i]; i++)
         if (strcmp(curl_modules[i]->object->name, argv[1]) == 0)
             module = curl_modules[i];
