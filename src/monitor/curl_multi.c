@@ -405,7 +405,15 @@ static void judge_common(const struct curlm_job *job, CURLcode code, struct prob
                  job->head_bytes > HEAD_MAX ? "header too large" : "answer larger than size-max");
         return;
     }
+    if (code == CURLE_OUT_OF_MEMORY && r->connect_ns > 0) {
+        /* so curl calls a line of header beyond its own limit; want of memory would have ended us before */
+        r->status = PROBE_FAIL;
+        snprintf(r->why, sizeof(r->why), "header too large");
+        return;
+    }
     r->status = curlm_status(code, os_errno);
+    if (r->status == PROBE_LOCAL && r->code > 0)
+        r->status = PROBE_FAIL; /* it has answered: what could not be done came from the answer, as a bad redirect */
     snprintf(r->why, sizeof(r->why), "%.*s", (int)sizeof(r->why) - 1, job_why(job, code, r->status, os_errno));
 }
 
@@ -471,7 +479,6 @@ static enum probe_status status_of_code(CURLcode code)
         return PROBE_UNREACH;
     case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_SSL_ENGINE_INITFAILED:

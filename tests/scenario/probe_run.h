@@ -62,7 +62,8 @@ static inline void probe_run_close(struct probe_run *t)
     if (t->module->close)
         t->module->close(t->shared);
     uv_close((uv_handle_t *)&t->timer, NULL);
-    uv_run(&t->loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < 3 && uv_run(&t->loop, UV_RUN_NOWAIT) != 0; i++)
+        ;
     if (uv_loop_close(&t->loop) != 0) {
         fprintf(stderr, "handles left on the loop\n");
         abort();
@@ -77,7 +78,6 @@ static inline void probe_run_done(struct probe *p, const struct probe_result *r)
         abort(); /* a probe ends once, and never after it was cancelled */
     t->finished = true;
     t->result = *r;
-    uv_stop(&t->loop);
 }
 
 static inline void probe_run_timeout(uv_timer_t *timer)
@@ -86,7 +86,6 @@ static inline void probe_run_timeout(uv_timer_t *timer)
     t->cancelled = true;
     t->module->cancel(&t->probe);
     t->result = probe_result_make(PROBE_TIMEOUT, "no answer in time");
-    uv_stop(&t->loop);
 }
 
 static inline struct probe_result probe_run_once(struct probe_run *t, struct endpoint target, const char *host,
@@ -99,8 +98,8 @@ static inline struct probe_result probe_run_once(struct probe_run *t, struct end
     uv_update_time(&t->loop);
     uv_timer_start(&t->timer, probe_run_timeout, timeout_ms, 0);
     t->module->start(&t->probe);
-    if (!t->finished)
-        uv_run(&t->loop, UV_RUN_DEFAULT);
+    while (!t->finished && !t->cancelled)
+        uv_run(&t->loop, UV_RUN_ONCE);
     uv_timer_stop(&t->timer);
     if (!t->result.duration_ns)
         t->result.duration_ns = uv_hrtime() - t->probe.started_ns;

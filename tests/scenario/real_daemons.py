@@ -168,6 +168,12 @@ mail_location = maildir:%(d)s/mail/%%u
 mail_uid = mail
 mail_gid = mail
 first_valid_uid = 1
+auth_failure_delay = 0
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 passdb {
   driver = static
   args = password=%(password)s
