@@ -247,8 +247,11 @@ static bool is_goodbye(const char *data, size_t n)
 static int on_debug(CURL *easy, curl_infotype type, char *data, size_t n, void *ctx)
 {
     struct curlm_job *job = ctx;
-    if (type == CURLINFO_HEADER_OUT && job->fd >= 0 && is_goodbye(data, n))
+    if (type != CURLINFO_HEADER_OUT || job->fd < 0 || !is_goodbye(data, n))
+        return 0;
+    if (!job->asks_quit)
         shutdown(job->fd, SHUT_RD);
+    job->asks_quit = false;
     return 0;
 }
 

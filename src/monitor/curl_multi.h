@@ -58,6 +58,7 @@ struct curlm_job {
     uint64_t size_max;     /* of the body; 0 = no limit but keep nothing */
     uint64_t bytes, head_bytes;
     int64_t cert_expiry_s; /* INT64_MIN until a certificate is seen */
+    bool asks_quit;        /* the first QUIT is the job's own command, whose answer counts */
     int fd;                /* the (control) connection, for the QUIT rule above; -1 = none */
     char error[CURL_ERROR_SIZE];
 };

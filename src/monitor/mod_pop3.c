@@ -12,6 +12,7 @@ static void pop3_start(struct probe *p)
     if (!job)
         return;
     curl_easy_setopt(job->easy, CURLOPT_CUSTOMREQUEST, l->user ? "NOOP" : "QUIT");
+    job->asks_quit = !l->user;
     curlm_job_start(job);
 }
 
