@@ -1,70 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ftp: greeting, perhaps a login and the size of a file, QUIT (RFC 959, RFC 3659, RFC 4217 for TLS). */
+/*
+ * ftp: greeting, AUTH TLS if asked, USER and PASS, and for a file its SIZE; no data connection (RFC 959, RFC 3659).
+ * Without a user the check says USER anonymous, and a server that refuses anonymous guests is as alive as one that
+ * lets them in.
+ */
 #include <string.h>
-#include "monitor/dialog.h"
+#include "monitor/line_params.h"
 
-struct ftp_params {
-    struct dialog_params dialog;
-    const char *file;
-};
+enum { FTP_NOT_LOGGED_IN = 530 };
+
+static void ftp_judge(struct curlm_job *job, CURLcode code, struct probe_result *r)
+{
+    const struct line_params *l = job->probe->params;
+    if (code == CURLE_LOGIN_DENIED && r->code == FTP_NOT_LOGGED_IN && !l->user && !l->argument) {
+        r->status = PROBE_OK;
+        r->why[0] = '\0';
+    }
+}
+
+static void ftp_start(struct probe *p)
+{
+    const struct line_params *l = p->params;
+    struct curlm_job *job;
+    char *escaped = l->argument ? curl_easy_escape(NULL, l->argument, 0) : NULL;
+    char path[1600];
+    /* slashes become %2F and stay the file's own: no CWD, and "/a" is not "a" */
+    snprintf(path, sizeof(path), "/%s", escaped ? escaped : "");
+    curl_free(escaped);
+    job = line_job_new(p, "ftp", path);
+    if (!job)
+        return;
+    job->judge = ftp_judge;
+    curl_easy_setopt(job->easy, CURLOPT_FTP_FILEMETHOD, (long)CURLFTPMETHOD_NOCWD);
+    curlm_job_start(job);
+}
 
 static const struct conf_key keys[] = {
-    DIALOG_KEYS(struct ftp_params),
-    {"file", CONF_STRING, offsetof(struct ftp_params, file), .doc = "File whose SIZE must be told; needs a user."},
+    LINE_KEYS,
+    LINE_LOGIN_KEYS,
+    {.name = "file", .type = CONF_STRING, .offset = offsetof(struct line_params, argument),
+     .doc = "A file whose size the server must know."},
 };
 
-/* The states of the dialogue by what was sent last; AUTH TLS shifts them by two. */
-static enum dialog_next step(const struct dialog *d, unsigned n, int code, struct buf *out)
-{
-    const struct ftp_params *p = d->probe->params;
-    if (p->dialog.tls == DIALOG_STARTTLS_MODE) {
-        if (n == 0) {
-            buf_puts(out, "AUTH TLS");
-            return code == 220 ? DIALOG_SEND : DIALOG_BAD;
-        }
-        if (n == 1)
-            return code == 234 ? DIALOG_STARTTLS : DIALOG_BAD;
-        n -= 2;
-        code = n == 0 ? 220 : code;
-    }
-    switch (n) {
-    case 0:
-        if (code != 220)
-            return DIALOG_BAD;
-        if (!p->dialog.user) {
-            buf_puts(out, "QUIT");
-            return DIALOG_GOOD;
-        }
-        buf_printf(out, "USER %s", p->dialog.user);
-        return DIALOG_SEND;
-    case 1:
-        buf_printf(out, "PASS %s", p->dialog.password);
-        return code == 331 ? DIALOG_SEND : DIALOG_BAD;
-    case 2:
-        buf_printf(out, p->file ? "SIZE %s" : "NOOP", p->file);
-        return code == 230 ? DIALOG_SEND : DIALOG_BAD;
-    default:
-        buf_puts(out, "QUIT");
-        return code == (p->file ? 213 : 200) ? DIALOG_GOOD : DIALOG_BAD;
-    }
-}
+const struct conf_object monitor_ftp_object = {
+    .name = "ftp",
+    .doc = "An FTP server: good when it greets and answers a login; with a user or a file, when the login works.",
+    .size = sizeof(struct line_params),
+    CONF_KEYS(keys),
+    .check = line_params_check,
+};
 
-static const struct dialog_protocol protocol = {dialog_code_line, step};
-
-static void start(struct probe *p)
-{
-    dialog_start(p, &protocol);
-}
-
-static void check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
-{
-    dialog_check(ctx, node, object);
-}
-
-const struct conf_object monitor_ftp_object = {.name = "ftp",
-                                               .doc = "FTP greeting, and with a user the login and a file's size (A3).",
-                                               .size = sizeof(struct ftp_params),
-                                               CONF_KEYS(keys),
-                                               .check = check};
-const struct monitor_module monitor_ftp = {.object = &monitor_ftp_object, .default_port = 21, .uses_host = true, .start = start,
-                                           .cancel = dialog_cancel};
+const struct monitor_module monitor_ftp = {
+    .object = &monitor_ftp_object,
+    .default_port = 21,
+    .start = ftp_start,
+    .cancel = curlm_cancel,
+    .open = curlm_open,
+    .close = curlm_close,
+};
