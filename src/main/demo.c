@@ -40,7 +40,7 @@ static const char config_text[] =
     "  london: {location: [51.51, -0.13], country: GB}\n"
     "  newyork: {location: [40.71, -74.01], country: US, cost: 0.5}\n"
     "checks:\n"
-    "  web: {http: {path: /, body-text: hello}, port: %u, interval: 1s, timeout: 500ms, rise: 2, fall: 2}\n"
+    "  web: {http: {path: /, body: hello}, port: %u, interval: 1s, timeout: 500ms, rise: 2, fall: 2}\n"
     "defaults: {check: web, ttl: auto, min-ttl: 1s}\n"
     "services:\n"
     "  www.demo.example: {policy: nearest, addresses: 1, sites: {paris: 127.0.10.1, london: 127.0.10.2, newyork: 127.0.10.3}}\n"

@@ -10,9 +10,9 @@
 #include "base/addr.h"
 #include "dns/name.h"
 #include "main/demo.h"
-#include "monitor/dns_reply.h"
+#include "monitor/dns_ask.h"
 
-enum { EVERY_MS = 500, WAIT_MS = 400 };
+enum { EVERY_MS = 500, WAIT_MS = 400, QUESTION_LEN = 12 + 18 + 4 /* header, www.demo.example, type and class */ };
 
 static size_t write_query(uint8_t *q, const char *client)
 {
@@ -41,7 +41,9 @@ static const struct demo_site *ask(int fd, const char *client)
     ssize_t n = recv(fd, reply, sizeof reply, 0);
     for (unsigned i = 0; n > 0 && i < DEMO_SITES; i++) {
         struct addr a;
-        if (addr_parse(demo_sites[i].address, &a) == PM_OK && dns_reply_has_address(reply, (size_t)n, &a, 1))
+        struct dns_ask_reply r;
+        if (addr_parse(demo_sites[i].address, &a) == PM_OK &&
+            dns_ask_read(reply, (size_t)n, query, QUESTION_LEN, &a, &r) == DNS_ASK_OK && r.found)
             return &demo_sites[i];
     }
     return NULL;

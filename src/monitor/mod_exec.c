@@ -204,4 +204,4 @@ static void exec_cancel(struct probe *p)
 }
 
 const struct monitor_module monitor_exec = {
-    .object = &monitor_exec_object, .start = exec_start, .cancel = exec_cancel};
+    .object = &monitor_exec_object, .uses_host = true, .start = exec_start, .cancel = exec_cancel};

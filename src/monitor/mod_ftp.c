@@ -51,7 +51,7 @@ const struct conf_object monitor_ftp_object = {
 };
 
 const struct monitor_module monitor_ftp = {
-    .object = &monitor_ftp_object,
+    .object = &monitor_ftp_object, .uses_host = true,
     .default_port = 21,
     .start = ftp_start,
     .cancel = curlm_cancel,

@@ -123,7 +123,7 @@ const struct conf_object monitor_https_object = {
 };
 
 const struct monitor_module monitor_http = {
-    .object = &monitor_http_object,
+    .object = &monitor_http_object, .uses_host = true,
     .default_port = 80,
     .start = http_start,
     .cancel = curlm_cancel,
@@ -132,7 +132,7 @@ const struct monitor_module monitor_http = {
 };
 
 const struct monitor_module monitor_https = {
-    .object = &monitor_https_object,
+    .object = &monitor_https_object, .uses_host = true,
     .default_port = 443,
     .start = https_start,
     .cancel = curlm_cancel,

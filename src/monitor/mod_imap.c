@@ -22,7 +22,7 @@ const struct conf_object monitor_imap_object = {
 };
 
 const struct monitor_module monitor_imap = {
-    .object = &monitor_imap_object,
+    .object = &monitor_imap_object, .uses_host = true,
     .default_port = 143,
     .start = imap_start,
     .cancel = curlm_cancel,

@@ -83,7 +83,7 @@ static void say_group(struct nntp *t, const char *group)
 static bool on_line(struct nntp *t, const char *line)
 {
     const struct nntp_params *params = t->probe->params;
-    int code = text_reply_code(line);
+    int code = monitor_text_reply_code(line);
     if (code < 0) {
         finish(t, probe_result_make(PROBE_FAIL, "not NNTP: %.60s", line));
         return false;
@@ -113,7 +113,7 @@ static void on_data(void *owner, const char *bytes, size_t n)
     t->bytes += n;
     buf_add(&t->got, bytes, n);
     for (;;) {
-        int rc = text_line(&t->got, LINE_MAX_OCTETS, line, sizeof line);
+        int rc = monitor_text_line(&t->got, LINE_MAX_OCTETS, line, sizeof line);
         if (rc < 0)
             finish(t, probe_result_make(PROBE_FAIL, "line longer than 512 octets"));
         if (rc <= 0 || !on_line(t, line))
@@ -159,7 +159,7 @@ static void nntp_cancel(struct probe *p)
     release(p->state);
 }
 
-const struct monitor_module monitor_nntp = {.object = &monitor_nntp_object,
+const struct monitor_module monitor_nntp = {.object = &monitor_nntp_object, .uses_host = true,
                                             .default_port = 119,
                                             .start = nntp_start,
                                             .cancel = nntp_cancel};

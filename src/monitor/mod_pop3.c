@@ -27,7 +27,7 @@ const struct conf_object monitor_pop3_object = {
 };
 
 const struct monitor_module monitor_pop3 = {
-    .object = &monitor_pop3_object,
+    .object = &monitor_pop3_object, .uses_host = true,
     .default_port = 110,
     .start = pop3_start,
     .cancel = curlm_cancel,

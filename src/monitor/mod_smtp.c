@@ -30,7 +30,7 @@ const struct conf_object monitor_smtp_object = {
 };
 
 const struct monitor_module monitor_smtp = {
-    .object = &monitor_smtp_object,
+    .object = &monitor_smtp_object, .uses_host = true,
     .default_port = 25,
     .start = smtp_start,
     .cancel = curlm_cancel,

@@ -94,7 +94,7 @@ static void on_connected(void *owner)
     }
     if (params->send) {
         struct buf out = BUF_INIT;
-        text_unescape(params->send, &out);
+        monitor_text_unescape(params->send, &out);
         conn_write(t->conn, buf_str(&out), out.len);
         buf_fini(&out);
     }
@@ -153,7 +153,7 @@ static void tcp_start(struct probe *p)
     struct tcp *t = mem_alloc(sizeof *t);
     t->probe = p;
     p->state = t;
-    if (params->expect && !text_unescape(params->expect, &t->expect)) {
+    if (params->expect && !monitor_text_unescape(params->expect, &t->expect)) {
         finish(t, probe_result_make(PROBE_LOCAL, "expect has a broken escape"));
         return;
     }

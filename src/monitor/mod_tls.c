@@ -321,7 +321,7 @@ static void tls_close(void *shared)
     free(s);
 }
 
-const struct monitor_module monitor_tls = {.object = &monitor_tls_object,
+const struct monitor_module monitor_tls = {.object = &monitor_tls_object, .uses_host = true,
                                            .default_port = 443,
                                            .start = tls_start,
                                            .cancel = tls_cancel,

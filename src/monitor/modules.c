@@ -11,7 +11,15 @@
     X(tls)                                                                                         \
     X(exec)                                                                                        \
     X(dns)                                                                                         \
-    X(nntp)
+    X(nntp)                                                                                        \
+    X(http)                                                                                        \
+    X(https)                                                                                       \
+    X(ftp)                                                                                         \
+    X(smtp)                                                                                        \
+    X(pop3)                                                                                        \
+    X(imap)                                                                                        \
+    X(icmp)                                                                                        \
+    X(hops)
 
 /* clang-format on */
 

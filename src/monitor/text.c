@@ -11,7 +11,7 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool text_unescape(const char *s, struct buf *out)
+bool monitor_text_unescape(const char *s, struct buf *out)
 {
     for (; *s; s++) {
         if (*s != '\\') {
@@ -47,7 +47,7 @@ bool text_unescape(const char *s, struct buf *out)
     return true;
 }
 
-int text_line(struct buf *b, size_t max, char *line, size_t cap)
+int monitor_text_line(struct buf *b, size_t max, char *line, size_t cap)
 {
     const char *end = b->len ? memchr(b->data, '\n', b->len) : NULL;
     if (!end)
@@ -65,7 +65,7 @@ int text_line(struct buf *b, size_t max, char *line, size_t cap)
     return 1;
 }
 
-int text_reply_code(const char *line)
+int monitor_text_reply_code(const char *line)
 {
     int code = 0;
     for (int i = 0; i < 3; i++) {
