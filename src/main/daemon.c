@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
 #include "main/daemon_internal.h"
 #include "main/notify.h"
 #include "main/priv.h"
+#include "main/upgrade.h"
 #include "policy/compile.h"
 
 enum {
@@ -278,15 +280,67 @@ static void geo_cb(uv_timer_t *t)
 
 /* ---- signals ---- */
 
+static void restart_api(struct daemon *d)
+{
+    struct buf report = BUF_INIT;
+    if (daemon_api_start(d, d->gen->config, &report) != PM_OK)
+        log_error("the control socket or metrics port cannot be opened again", "why", buf_str(&report));
+    buf_fini(&report);
+}
+
 static void print_lines(const struct buf *report)
 {
     if (report->len)
         fputs(buf_str(report), stderr);
 }
 
+/* SIGUSR2: a new process with our sockets. Its control socket needs the path, so ours goes first. */
+static void start_successor(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    uv_timer_stop(t);
+    int err = upgrade_spawn(respond_sockets(d->respond), &d->successor);
+    if (!err)
+        return;
+    log_error("cannot start anew", "why", err_text(err));
+    d->successor = 0;
+    restart_api(d);
+}
+
+static void begin_upgrade(struct daemon *d)
+{
+    if (d->successor)
+        return;
+    log_notice("starting anew with the same sockets");
+    d->state_dirty = true;
+    save_state(d);
+    daemon_api_stop(d);
+    d->successor = -1; /* until it has a number: handles close in the loop's next round */
+    uv_timer_start(&d->upgrade_timer, start_successor, 10, 0);
+}
+
+/* The new process ended before it answered: we go on. */
+static void reap_successor(struct daemon *d)
+{
+    int status;
+    if (d->successor <= 0 || waitpid(d->successor, &status, WNOHANG) != d->successor)
+        return;
+    log_error("the new process did not start, going on as before");
+    d->successor = 0;
+    restart_api(d);
+}
+
 static void on_signal(uv_signal_t *s, int signum)
 {
     struct daemon *d = s->data;
+    if (signum == SIGUSR2) {
+        begin_upgrade(d);
+        return;
+    }
+    if (signum == SIGCHLD) {
+        reap_successor(d);
+        return;
+    }
     if (signum == SIGHUP) {
         struct buf report = BUF_INIT;
         int err = daemon_reload(d, &report);
@@ -301,7 +355,7 @@ static void on_signal(uv_signal_t *s, int signum)
 
 static void signals_start(struct daemon *d)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR2, SIGCHLD};
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < PM_ARRAY_LEN(numbers); i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
@@ -328,6 +382,8 @@ static void timers_start(struct daemon *d, const struct config *c)
     uv_timer_init(&d->loop, &d->second_timer);
     uv_timer_init(&d->loop, &d->save_timer);
     uv_timer_init(&d->loop, &d->geo_timer);
+    uv_timer_init(&d->loop, &d->upgrade_timer);
+    d->upgrade_timer.data = d;
     d->publish_timer.data = d->second_timer.data = d->save_timer.data = d->geo_timer.data = d;
     uv_timer_start(&d->second_timer, second_cb, 1000, 1000);
     if (c->monitor.save_interval_ms)
@@ -458,7 +514,8 @@ int daemon_run(const struct daemon_options *o)
     } else {
         log_notice("answering", "generation", LOG_U(d->gen->number), "services", LOG_U(d->gen->config->services.count),
                    "checks", LOG_U(monitor_count(d->monitor)), "threads", LOG_U(respond_thread_count(d->respond)));
-        notify_send("READY=1\nSTATUS=answering for %u services", d->gen->config->services.count);
+        notify_send("MAINPID=%d\nREADY=1\nSTATUS=answering for %u services", (int)getpid(), d->gen->config->services.count);
+        upgrade_finish();
         if (o->started)
             o->started(o->ctx);
         uv_run(&d->loop, UV_RUN_DEFAULT);

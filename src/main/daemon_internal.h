@@ -23,8 +23,8 @@ struct daemon {
     const struct clock *clock;
     uint64_t started_wall_ms;
     uv_loop_t loop;
-    uv_timer_t publish_timer, second_timer, save_timer, geo_timer;
-    uv_signal_t signals[3];
+    uv_timer_t publish_timer, second_timer, save_timer, geo_timer, upgrade_timer;
+    uv_signal_t signals[5];
     struct world world;
     struct generation *gen;
     struct wiring *wiring;
@@ -33,6 +33,7 @@ struct daemon {
     struct history *history;
     uint64_t geo_stamp;
     bool state_dirty, held;
+    pid_t successor; /* the process that takes over after SIGUSR2; 0 = none */
     struct answer_context answer;
     struct respond_options respond_options;
     struct listen_set sockets; /* until the serving threads own them */

@@ -10,6 +10,7 @@
 #include "main/daemon.h"
 #include "main/demo.h"
 #include "main/docs.h"
+#include "main/upgrade.h"
 #include "monitor/module.h"
 #include "policy/policy.h"
 
@@ -44,7 +45,7 @@ static int run_main(int argc, char **argv)
     struct file_options o;
     if (!parse_file_options(argc, argv, false, &o))
         return CLI_USAGE;
-    struct daemon_options d = {.config = {.path = o.config}, .inherit = getenv("POINTSMAN_SOCKETS")};
+    struct daemon_options d = {.config = {.path = o.config}, .inherit = getenv(UPGRADE_SOCKETS)};
     return daemon_run(&d) ? CLI_FAILED : CLI_OK;
 }
 

