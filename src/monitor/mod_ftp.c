@@ -7,7 +7,7 @@
 #include <string.h>
 #include "monitor/line_params.h"
 
-enum { FTP_NOT_LOGGED_IN = 530 };
+enum { FTP_NOT_AVAILABLE = 421, FTP_NOT_LOGGED_IN = 530 };
 
 static void ftp_judge(struct curlm_job *job, CURLcode code, struct probe_result *r)
 {
@@ -15,6 +15,9 @@ static void ftp_judge(struct curlm_job *job, CURLcode code, struct probe_result 
     if (code == CURLE_LOGIN_DENIED && r->code == FTP_NOT_LOGGED_IN && !l->user && !l->argument) {
         r->status = PROBE_OK;
         r->why[0] = '\0';
+    } else if (code == CURLE_OPERATION_TIMEDOUT && r->code == FTP_NOT_AVAILABLE) {
+        r->status = PROBE_FAIL; /* curl calls it a timeout, but the server has spoken */
+        snprintf(r->why, sizeof(r->why), "service not available (421)");
     }
 }
 

@@ -27,6 +27,7 @@ static void on_done(struct probe *p, const struct probe_result *r)
 {
     if (r->status != PROBE_OK && bad++ == 0)
         fprintf(stderr, "%s: %s\n", probe_status_name(r->status), r->why);
+    uv_stop(&t.loop); /* look for work before waiting */
     running--;
     p->params = NULL; /* free for the next */
 }

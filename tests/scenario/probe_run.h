@@ -62,7 +62,7 @@ static inline void probe_run_close(struct probe_run *t)
     if (t->module->close)
         t->module->close(t->shared);
     uv_close((uv_handle_t *)&t->timer, NULL);
-    for (int i = 0; i < 3 && uv_run(&t->loop, UV_RUN_NOWAIT) != 0; i++)
+    for (int i = 0; i < 5 && uv_run(&t->loop, UV_RUN_NOWAIT) != 0; i++)
         ;
     if (uv_loop_close(&t->loop) != 0) {
         fprintf(stderr, "handles left on the loop\n");
@@ -78,6 +78,7 @@ static inline void probe_run_done(struct probe *p, const struct probe_result *r)
         abort(); /* a probe ends once, and never after it was cancelled */
     t->finished = true;
     t->result = *r;
+    uv_stop(&t->loop); /* else an iteration that ends a probe among its timers goes on to wait for ever */
 }
 
 static inline void probe_run_timeout(uv_timer_t *timer)
@@ -86,6 +87,7 @@ static inline void probe_run_timeout(uv_timer_t *timer)
     t->cancelled = true;
     t->module->cancel(&t->probe);
     t->result = probe_result_make(PROBE_TIMEOUT, "no answer in time");
+    uv_stop(&t->loop);
 }
 
 static inline struct probe_result probe_run_once(struct probe_run *t, struct endpoint target, const char *host,

@@ -66,7 +66,7 @@ static const struct talk talks[] = {
     {"ftp, busy", &monitor_ftp, "{}", {SAY("421 too many\r\n"), HOLD}, PROBE_FAIL, 421},
     {"ftp, file missing", &monitor_ftp, "file: /pub/a",
      {SAY("220 ftp\r\n"), HEAR("USER"), SAY("230 in\r\n"), HEAR("PWD"), SAY("257 \"/\"\r\n"), HEAR("TYPE I"),
-      SAY("200 OK\r\n"), HEAR("SIZE /pub/a"), SAY("550 none\r\n"), HOLD}, PROBE_FAIL, 550},
+      SAY("200 OK\r\n"), HEAR("SIZE /pub/a"), SAY("550 none\r\n"), HOLD}, PROBE_FAIL, -1},
     {"ftp, file", &monitor_ftp, "file: /pub/a",
      {SAY("220 ftp\r\n"), HEAR("USER"), SAY("230 in\r\n"), HEAR("PWD"), SAY("257 \"/\"\r\n"), HEAR("TYPE I"),
       SAY("200 OK\r\n"), HEAR("SIZE /pub/a"), SAY("213 10\r\n"), HEAR("REST 0"), SAY("350 OK\r\n"), HOLD}, PROBE_OK, -1},
