@@ -10,18 +10,16 @@
 
 int main(int argc, char **argv)
 {
-    static const struct monitor_module *const curl_modules[] = {&monitor_http, &monitor_https, &monitor_ftp,
-                                                                &monitor_smtp, &monitor_pop3, &monitor_imap, NULL};
     const struct monitor_module *module = NULL;
     struct endpoint target;
     struct probe_run t;
-    for (size_t i = 0; argc == 2 && strcmp(argv[1], "--list") == 0 && curl_modules[i]; i++)
-        puts(curl_modules[i]->object->name);
+    for (size_t i = 0; argc == 2 && strcmp(argv[1], "--list") == 0 && monitor_modules[i]; i++)
+        puts(monitor_modules[i]->object->name);
     if (argc < 3)
         return argc == 2 ? 0 : 2;
-    for (size_t i = 0; curl_modules[i]; i++)
-        if (strcmp(curl_modules[i]->object->name, argv[1]) == 0)
-            module = curl_modules[i];
+    for (size_t i = 0; monitor_modules[i]; i++)
+        if (strcmp(monitor_modules[i]->object->name, argv[1]) == 0)
+            module = monitor_modules[i];
     if (!module || endpoint_parse(argv[2], module->default_port, &target) != 0) {
         fprintf(stderr, "no such module or target\n");
         return 2;
