@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -15,11 +16,21 @@ static enum log_level log_level_now = LOG_INFO;
 static int log_fd = STDERR_FILENO;
 static bool log_journal;
 
+/* The variable is inherited by everything started below a unit; only device and inode tell (systemd.exec(5)). */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long dev, ino;
+    struct stat st;
+    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(fd, &st) == 0 && st.st_dev == dev &&
+           st.st_ino == ino;
+}
+
 void log_init(enum log_level level, int fd)
 {
     log_level_now = level;
     log_fd = fd < 0 ? STDERR_FILENO : fd;
-    log_journal = getenv("JOURNAL_STREAM") != NULL;
+    log_journal = is_journal(log_fd);
 }
 
 void log_set_level(enum log_level level)
@@ -96,7 +107,8 @@ static bool site_may_print(struct log_site *s, unsigned *dropped)
     uint64_t now = clock_mono_ns(&clock_system);
     uint64_t start = __atomic_load_n(&s->window_ns, __ATOMIC_RELAXED);
     *dropped = 0;
-    if (now - start >= 1000000000u &&
+    /* Another thread may have opened a window after our now. */
+    if (now > start && now - start >= 1000000000u &&
         __atomic_compare_exchange_n(&s->window_ns, &start, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         __atomic_store_n(&s->printed, 0, __ATOMIC_RELAXED);
         *dropped = __atomic_exchange_n(&s->dropped, 0, __ATOMIC_RELAXED);
@@ -136,12 +148,10 @@ void log_write(struct log_site *site, enum log_level level, const char *msg, ...
     va_start(ap, msg);
     for (const char *key, *value; (key = va_arg(ap, const char *)) != NULL;) {
         value = va_arg(ap, const char *);
-        if (!value)
-            break;
         line_put(&l, " ", 1);
         line_put(&l, key, strlen(key));
         line_put(&l, "=", 1);
-        line_value(&l, value);
+        line_value(&l, value ? value : "");
     }
     va_end(ap);
     if (dropped) {
