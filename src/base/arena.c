@@ -106,14 +106,6 @@ void *arena_alloc(struct arena *a, size_t size)
     return memset(b->data + at, 0, size);
 }
 
-void *arena_array(struct arena *a, size_t size, size_t n)
-{
-    size_t all;
-    if (__builtin_mul_overflow(size, n, &all))
-        out_of_memory(SIZE_MAX);
-    return arena_alloc(a, all);
-}
-
 void *arena_bytes(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2)

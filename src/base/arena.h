@@ -18,8 +18,6 @@ struct arena *arena_new(void);
 void arena_free(struct arena *a); /* NULL is allowed */
 /* Zeroed, aligned to 16 bytes. size 0 gives a valid unique pointer. */
 void *arena_alloc(struct arena *a, size_t size) __attribute__((malloc, returns_nonnull, alloc_size(2)));
-/* n objects of size bytes; a product that does not fit is out of memory, not a small block. */
-void *arena_array(struct arena *a, size_t size, size_t n) __attribute__((malloc, returns_nonnull, alloc_size(2, 3)));
 /* As arena_alloc, but with no alignment and no zeroing: for strings and packed bytes. */
 void *arena_bytes(struct arena *a, size_t size) __attribute__((malloc, returns_nonnull, alloc_size(2)));
 char *arena_strdup(struct arena *a, const char *s) __attribute__((returns_nonnull));
@@ -29,7 +27,14 @@ char *arena_printf(struct arena *a, const char *fmt, ...) PM_PRINTF(2, 3) __attr
 size_t arena_size(const struct arena *a);
 
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
-#define ARENA_ARRAY(a, type, n) ((type *)arena_array((a), sizeof(type), (size_t)(n)))
+/* A product that does not fit stops the process as a lack of memory does. */
+#define ARENA_ARRAY(a, type, n) ((type *)arena_alloc((a), arena_product(sizeof(type), (size_t)(n))))
+
+static inline size_t arena_product(size_t size, size_t n)
+{
+    size_t product;
+    return __builtin_mul_overflow(size, n, &product) ? (size_t)-1 : product;
+}
 
 /* malloc family for long-lived objects with their own free: abort with a message instead of NULL. */
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));          /* zeroed */

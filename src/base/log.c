@@ -10,19 +10,19 @@
 #include <unistd.h>
 #include "base/clock.h"
 
-enum { LINES_PER_SECOND = 10, LINE_MAX_ = 2048 };
+enum { LINES_PER_SECOND = 10, LINE_MAX_ = 2048, LINE_CUT = LINE_MAX_ - 64 };
 
 static enum log_level log_level_now = LOG_INFO;
 static int log_fd = STDERR_FILENO;
 static bool log_journal;
 
-/* The variable is inherited by everything started below a unit; only device and inode tell (systemd.exec(5)). */
-static bool is_journal(int fd)
+/* JOURNAL_STREAM names the journal's stream by device and inode; children inherit it with other streams. */
+static bool fd_is_journal(int fd)
 {
     const char *stream = getenv("JOURNAL_STREAM");
-    unsigned long long dev, ino;
+    uintmax_t dev, ino;
     struct stat st;
-    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(fd, &st) == 0 && st.st_dev == dev &&
+    return stream && sscanf(stream, "%ju:%ju", &dev, &ino) == 2 && fstat(fd, &st) == 0 && st.st_dev == dev &&
            st.st_ino == ino;
 }
 
@@ -30,7 +30,7 @@ void log_init(enum log_level level, int fd)
 {
     log_level_now = level;
     log_fd = fd < 0 ? STDERR_FILENO : fd;
-    log_journal = is_journal(log_fd);
+    log_journal = fd_is_journal(log_fd);
 }
 
 void log_set_level(enum log_level level)
@@ -60,13 +60,19 @@ struct line {
     size_t len;
 };
 
-static void line_put(struct line *l, const char *s, size_t n)
+/* Cuts at limit; what may follow a cut (the quote, what was suppressed, the newline) has room beyond LINE_CUT. */
+static void line_put_to(struct line *l, const char *s, size_t n, size_t limit)
 {
-    size_t room = sizeof l->text - 1 - l->len; /* the newline always fits */
+    size_t room = l->len < limit ? limit - l->len : 0;
     if (n > room)
         n = room;
     memcpy(l->text + l->len, s, n);
     l->len += n;
+}
+
+static void line_put(struct line *l, const char *s, size_t n)
+{
+    line_put_to(l, s, n, LINE_CUT);
 }
 
 static bool value_is_plain(const char *v)
@@ -89,17 +95,18 @@ static void line_value(struct line *l, const char *v)
     for (; *v; v++) {
         char esc[5];
         unsigned char c = (unsigned char)*v;
-        if (c == '"' || c == '\\') {
-            snprintf(esc, sizeof esc, "\\%c", c);
-            line_put(l, esc, 2);
-        } else if (c < ' ' || c == 127) {
-            snprintf(esc, sizeof esc, "\\x%02x", c);
-            line_put(l, esc, 4);
-        } else {
-            line_put(l, v, 1);
-        }
+        int n;
+        if (c == '"' || c == '\\')
+            n = snprintf(esc, sizeof esc, "\\%c", c);
+        else if (c < ' ' || c == 127)
+            n = snprintf(esc, sizeof esc, "\\x%02x", c);
+        else
+            n = snprintf(esc, sizeof esc, "%c", c);
+        if (l->len + (size_t)n > LINE_CUT)
+            break; /* half an escape would say something else */
+        line_put(l, esc, (size_t)n);
     }
-    line_put(l, "\"", 1);
+    line_put_to(l, "\"", 1, LINE_CUT + 1);
 }
 
 static bool site_may_print(struct log_site *s, unsigned *dropped)
@@ -157,7 +164,7 @@ void log_write(struct log_site *site, enum log_level level, const char *msg, ...
     if (dropped) {
         char more[48];
         int n = snprintf(more, sizeof more, " suppressed=%u", dropped);
-        line_put(&l, more, (size_t)n);
+        line_put_to(&l, more, (size_t)n, sizeof l.text - 1);
     }
     l.text[l.len++] = '\n';
     ssize_t done = write(log_fd, l.text, l.len);

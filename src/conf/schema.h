@@ -53,12 +53,16 @@ enum conf_flags {
     CONF_REQUIRED = 1,
     CONF_LIST = 2,   /* field is a struct conf_list of the type; a lone scalar or map counts as a list of one */
     CONF_SECRET = 4, /* printed as "(secret)" */
+    CONF_OFF = 8,    /* `off`, `none` or "" are allowed too and leave the field zero */
+    CONF_INLINE = 16, /* CONF_VARIANT only: its choice stands beside the object's keys, `{http: {..}, interval: 5s}` */
 };
 
 struct conf_list {
     void *items; /* array of the element type, contiguous */
     uint32_t count;
 };
+
+struct json_t; /* jansson */
 
 struct conf_key {
     const char *name;
@@ -70,6 +74,11 @@ struct conf_key {
     const char *doc; /* one or two sentences, shown in the reference */
     const void *sub;
     unsigned flags;
+    /* CONF_VARIANT whose kinds only a higher layer knows: the `what` of a registry given to the load (conf_use). */
+    const char *registry;
+    /* CONF_CUSTOM: the value as JSON for the effective configuration, readable by .sub again; NULL = leave out. */
+    struct json_t *(*print)(const void *field);
+    const char *type_name; /* CONF_CUSTOM: its type for the reference, "list of stages" */
 };
 
 struct conf_object {

@@ -22,8 +22,10 @@ struct geo_place {
     char country[3];    /* ISO 3166-1 alpha-2, upper case; "" = unknown */
     char continent[3];  /* AF AN AS EU NA OC SA; "" = unknown */
     bool has_location;
+    bool approximate;   /* the location is the country's centre */
     float lat, lon;     /* degrees */
     uint32_t asn;       /* 0 = unknown */
+    uint32_t tag;       /* a number of the caller's own, set by overrides: 0 = none */
     const char *region; /* free word: RIR region ("pacific-rim"), subdivision ("US-CA"); "" = unknown; in the db */
     const char *city;   /* "" = unknown */
 };
@@ -38,6 +40,9 @@ struct geo_lookup {
 struct geo_lookup geo_find(const struct geo_db *db, const struct addr *a);
 const struct geo_place *geo_place_at(const struct geo_db *db, uint32_t place); /* never NULL */
 uint32_t geo_place_count(const struct geo_db *db);                           /* includes place 0 */
+
+/* Address -> place, for policies that merge places into classes. */
+const struct ranges *geo_db_ranges(const struct geo_db *db);
 
 /* Great-circle distance in km (haversine, mean radius 6371.0088). */
 double geo_distance_km(double lat1, double lon1, double lat2, double lon2);

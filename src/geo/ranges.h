@@ -12,6 +12,7 @@
 #ifndef PM_GEO_RANGES_H
 #define PM_GEO_RANGES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include "base/addr.h"
 
@@ -26,12 +27,16 @@ struct ranges_hit {
 /* What addresses without any prefix map to. */
 struct ranges_builder *ranges_builder_new(uint32_t default_value);
 void ranges_builder_add(struct ranges_builder *b, const struct prefix *p, uint32_t value);
+void ranges_builder_free(struct ranges_builder *b); /* NULL is allowed */
 /* Consumes the builder. */
 struct ranges *ranges_freeze(struct ranges_builder *b);
 void ranges_free(struct ranges *r);
 struct ranges_hit ranges_find(const struct ranges *r, const struct addr *a);
 /* The same ranges with every value v replaced by map[v], merged again: turns places into a policy's classes. */
 struct ranges *ranges_map(const struct ranges *r, const uint32_t *map, uint32_t map_len);
+/* Every address gets join(value in a, value in b). Called once per range where either changes. */
+typedef uint32_t ranges_join_fn(void *ctx, uint32_t a, uint32_t b);
+struct ranges *ranges_join(const struct ranges *a, const struct ranges *b, ranges_join_fn *join, void *ctx);
 size_t ranges_count(const struct ranges *r, unsigned family);
 size_t ranges_memory(const struct ranges *r);
 

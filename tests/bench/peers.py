@@ -262,6 +262,7 @@ class Knot(Server):
     udp-workers: {self.threads}
     tcp-workers: 1
     background-workers: 1
+    edns-client-subnet: on
 control:
     listen: {self.directory}/control
 database:

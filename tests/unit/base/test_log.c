@@ -103,10 +103,13 @@ static void test_a_long_value_is_cut_but_one_line(void **state)
     assert_int_equal(count_lines(line), 1);
     assert_in_range(strlen(line), 1000, 2048);
     memset(big, '\n', 99999);
-    log_info("m", "k", big);
-    line = lines();
-    assert_int_equal(count_lines(line), 1);
-    assert_in_range(strlen(line), 1000, 2048);
+    for (size_t start = 0; start < 4; start++) { /* the cut falls on every byte of an escape */
+        log_info("m", start ? "kkk" + start - 1 : "kkkk", big);
+        line = lines();
+        assert_int_equal(count_lines(line), 1);
+        assert_in_range(strlen(line), 1000, 2048);
+        assert_string_equal(line + strlen(line) - 6, "\\x0a\"\n");
+    }
     free(big);
 }
 

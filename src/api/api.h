@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operator's side of the daemon: a control socket (api/control.h) and a metrics page (api/metrics.h), both on the
+ * control thread's loop, both fed from one table of commands and one table of metrics.
+ *
+ * The API reads the model, the monitor and the snapshot directly and changes them only through struct api_host, which
+ * the daemon (main/) fills in: layers beside this one (respond) are reached through it too.
+ *
+ * Thread: control.
+ */
+#ifndef PM_API_API_H
+#define PM_API_API_H
+
+#include <jansson.h>
+#include "base/buf.h"
+#include "base/clock.h"
+#include "model/history.h"
+#include "model/model.h"
+#include "model/overrides.h"
+#include "model/world.h"
+#include "monitor/monitor.h"
+
+/* One number of the daemon, for the metrics page and `status`: labels is "" or `proto="udp",family="4"`. */
+typedef void api_metric_fn(void *ctx, const char *name, const char *labels, const char *type, const char *help, double value);
+
+struct api_host {
+    void *ctx;
+    const struct clock *clock;
+    uint64_t started_wall_ms;
+    /* The current generation; they change at a reload, so ask each time. */
+    struct model *(*model)(void *ctx);
+    const struct snapshot *(*snapshot)(void *ctx);
+    struct monitor *monitor;
+    const struct overrides *overrides;
+    struct history *(*history)(void *ctx);
+    /* Loads the configuration again. On error the running one stays, and report says why (several lines). */
+    int (*reload)(void *ctx, struct buf *report);
+    /* Sets or takes back (OVERRIDE_NONE) an operator's word, publishes, and writes it to disk; until_ms wall, 0 = for good.
+     * PM_EIO: it holds now but could not be written (report says so). */
+    int (*override)(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report);
+    /* The very DNS answer for name, type ("A", "AAAA", any) and client as the answering threads would give it:
+     * {"bytes": hex, "rcode": .., "flags": [..], "answer": [{name,ttl,class,type,data}], "authority": [], "additional": []}.
+     * name may be outside every zone. NULL = the name or type is no name or type. */
+    json_t *(*answer)(void *ctx, const char *name, const char *type, const struct addr *client, unsigned client_len);
+    /* Which service a name belongs to (its own name or an alias), or -1. */
+    int64_t (*service_of)(void *ctx, const char *name);
+    /* The checks of a VIP, in order; false at the end. */
+    bool (*vip_check)(void *ctx, uint32_t vip, unsigned i, const struct monitor_check **c);
+    /* Everything countable outside this layer. */
+    void (*metrics)(void *ctx, api_metric_fn *fn, void *fn_ctx);
+    /* Lists the listening sockets etc.: extra members for `status`. */
+    json_t *(*status)(void *ctx);
+};
+
+#endif

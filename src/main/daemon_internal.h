@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's one struct, for daemon.c and daemon_api.c. Thread: control. */
+#ifndef PM_MAIN_DAEMON_INTERNAL_H
+#define PM_MAIN_DAEMON_INTERNAL_H
+
+#include <uv.h>
+#include "api/api.h"
+#include "main/answer.h"
+#include "main/daemon.h"
+#include "main/wire.h"
+#include "model/world.h"
+#include "respond/service.h"
+
+struct daemon_stats {
+    uint64_t published;       /* services compiled and swapped since the start */
+    uint64_t publish_ns;      /* time that took, compile to end of grace period */
+    uint64_t publish_last_ns; /* of the last round */
+    uint64_t reloads, reload_failures;
+};
+
+struct daemon {
+    const struct daemon_options *options;
+    const struct clock *clock;
+    uint64_t started_wall_ms;
+    uv_loop_t loop;
+    uv_timer_t publish_timer, second_timer, save_timer, geo_timer;
+    uv_signal_t signals[3];
+    struct world world;
+    struct generation *gen;
+    struct wiring *wiring;
+    struct monitor *monitor;
+    struct overrides overrides;
+    struct history *history;
+    uint64_t geo_stamp;
+    bool state_dirty, held;
+    struct answer_context answer;
+    struct respond_options respond_options;
+    struct listen_set sockets; /* until the serving threads own them */
+    struct respond_service *respond;
+    struct api_host host;
+    struct control *control;
+    struct metrics *metrics;
+    struct daemon_stats stats;
+};
+
+int daemon_reload(struct daemon *d, struct buf *report) PM_MUST_CHECK;
+void daemon_apply_overrides(struct daemon *d);
+int daemon_save_overrides(struct daemon *d) PM_MUST_CHECK;
+/* daemon_api.c: what the operator's side may ask of the daemon. */
+int daemon_api_start(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
+void daemon_api_stop(struct daemon *d);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "main/priv.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/log.h"
+
+static int state_dir_prepare(const char *dir, const struct passwd *pw)
+{
+    if (!*dir)
+        return PM_OK;
+    if (mkdir(dir, 0750) != 0 && errno != EEXIST) {
+        log_error("cannot make the state directory", "path", dir, "why", strerror(errno));
+        return err_from_errno(errno);
+    }
+    if (pw && chown(dir, pw->pw_uid, pw->pw_gid) != 0) {
+        log_error("cannot hand over the state directory", "path", dir, "why", strerror(errno));
+        return err_from_errno(errno);
+    }
+    return PM_OK;
+}
+
+int priv_drop(const char *user, const char *state_dir)
+{
+    struct passwd *pw = NULL;
+    if (geteuid() != 0)
+        return state_dir_prepare(state_dir, NULL);
+    if (*user) {
+        pw = getpwnam(user);
+        if (!pw) {
+            log_warn("account does not exist, staying root", "user", user);
+            return state_dir_prepare(state_dir, NULL);
+        }
+    }
+    int err = state_dir_prepare(state_dir, pw);
+    if (err || !pw)
+        return err;
+    capng_clear(CAPNG_SELECT_BOTH);
+    capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
+    int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+    if (rc != 0) {
+        log_error("cannot give up root", "user", user, "step", LOG_U((unsigned)-rc));
+        return PM_EPERM;
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        log_warn("no_new_privs is not available", "why", strerror(errno));
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    log_info("gave up root", "user", user, "kept", "net_bind_service net_raw");
+    return PM_OK;
+}
+
+int priv_filter(void)
+{
+    /* A list of what is refused, not of what is allowed: libraries and exec checks change what they call with every
+     * release, but none of these has any business here. */
+    static const char *const refused[] = {
+        "ptrace",       "process_vm_readv", "process_vm_writev", "kexec_load",    "kexec_file_load", "init_module",
+        "finit_module", "delete_module",    "mount",             "umount2",       "pivot_root",      "chroot",
+        "swapon",       "swapoff",          "reboot",            "settimeofday",  "clock_settime",   "adjtimex",
+        "clock_adjtime", "sethostname",     "setdomainname",     "iopl",          "ioperm",          "acct",
+        "quotactl",     "bpf",              "perf_event_open",   "userfaultfd",   "add_key",         "request_key",
+        "keyctl",       "unshare",          "setns",             "open_by_handle_at", "name_to_handle_at", "syslog",
+        "vhangup",      "personality",      "fsopen",            "fsmount",       "move_mount",      "open_tree",
+        "io_uring_setup",
+    };
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    int err = ctx ? PM_OK : PM_EUNSUPPORTED;
+    for (size_t i = 0; !err && i < PM_ARRAY_LEN(refused); i++) {
+        int nr = seccomp_syscall_resolve_name(refused[i]);
+        if (nr != __NR_SCMP_ERROR && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0) != 0)
+            err = PM_EUNSUPPORTED;
+    }
+    if (!err)
+        seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (!err && seccomp_load(ctx) != 0)
+        err = PM_EUNSUPPORTED;
+    if (ctx)
+        seccomp_release(ctx);
+    return err;
+}

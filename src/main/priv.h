@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Least privilege: sockets are opened as root, then root is given up. Kept are CAP_NET_BIND_SERVICE (a reload may add a
+ * listen address) and CAP_NET_RAW (icmp and hops checks); nothing can be regained (no_new_privs), and system calls no
+ * part of this program needs are refused (seccomp), for checks run by `exec` too.
+ */
+#ifndef PM_MAIN_PRIV_H
+#define PM_MAIN_PRIV_H
+
+#include "base/err.h"
+
+/* Becomes `user`, if we are root; the account must exist unless it is "". Makes dir (0750) and hands it to the user
+ * first when it is not "". Says in the log what it did, and what the system did not let it do. */
+int priv_drop(const char *user, const char *state_dir) PM_MUST_CHECK;
+/* Refuses system calls that nothing here needs. PM_EUNSUPPORTED: the kernel cannot; the caller says so and goes on. */
+int priv_filter(void) PM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wires monitors to the model. The configuration says which checks each VIP has; VIPs that want the very same check
+ * (module, parameters, timing, address, and name where the module uses one) share it, so a thousand services on one
+ * address are one check. What a check says is combined per VIP: down when any of its checks is down, unknown while
+ * any is; the slowest check's time counts.
+ *
+ * Thread: control. Memory: a wiring belongs to one configuration generation and one model; the monitor outlives it.
+ */
+#ifndef PM_MAIN_WIRE_H
+#define PM_MAIN_WIRE_H
+
+#include "model/history.h"
+#include "model/model.h"
+#include "monitor/monitor.h"
+
+struct wiring;
+
+/* Applies the model's checks to the monitor and feeds what is known already into the model. */
+int wiring_new(struct model *m, struct monitor *mon, struct history *h, struct wiring **out) PM_MUST_CHECK;
+void wiring_free(struct wiring *w);
+/* The monitor's observe callback gives its check here. */
+void wiring_observe(struct wiring *w, struct monitor_check *c, const struct check_view *v, bool changed);
+/* The checks of a VIP, in the configuration's order; false at the end. */
+bool wiring_vip_check(const struct wiring *w, uint32_t vip, unsigned i, const struct monitor_check **c);
+size_t wiring_check_count(const struct wiring *w);
+
+#endif

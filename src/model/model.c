@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/map.h"
+
+/* Another vantage's view of a VIP; a short list hangs from the VIP. */
+struct sight {
+    struct sight *next;
+    uint16_t vantage;
+    uint8_t health;
+};
+
+struct model {
+    const struct config *config;
+    const struct clock *clock;
+    uint32_t vip_count, service_count;
+    struct model_vip *vips;
+    uint8_t *own_health;      /* what VANTAGE_SELF measured, before combining */
+    struct sight **sights;    /* NULL until a second vantage speaks */
+    uint32_t *first_vip;      /* [service_count + 1] */
+    uint8_t *metric_mask;     /* by service: what its policy reads */
+    bool *dirty;
+    uint32_t *dirty_list;
+    size_t dirty_head, dirty_count;
+    unsigned quorum;
+    char **vantages; /* [1..] names; 0 is ourselves */
+    uint16_t vantage_count;
+};
+
+static void metrics_clear(float m[METRIC_COUNT])
+{
+    for (unsigned i = 0; i < METRIC_COUNT; i++)
+        m[i] = NAN;
+}
+
+static uint32_t count_vips(const struct cfg_service *svc)
+{
+    uint32_t n = 0;
+    CONFIG_EACH(struct cfg_service_site, at, svc->sites)
+        n += at->vips.count;
+    return n;
+}
+
+const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip)
+{
+    const struct model_vip *v = &m->vips[vip];
+    return v->config->checks ? v->config->checks : ((const struct cfg_service *)m->config->services.items)[v->service].checks;
+}
+
+static void vips_init(struct model *m, uint32_t service, const struct cfg_service *svc)
+{
+    uint32_t v = m->first_vip[service];
+    CONFIG_EACH(struct cfg_service_site, at, svc->sites) {
+        CONFIG_EACH(struct cfg_vip, vip, at->vips) {
+            m->vips[v] = (struct model_vip){.config = vip, .at = at, .service = service, .site = (uint16_t)at->site->index,
+                                            .stable_ms = UINT64_MAX};
+            m->vips[v].override = at->disabled || at->site->disabled ? OVERRIDE_DISABLE : OVERRIDE_NONE;
+            m->vips[v].health = model_vip_checks(m, v)->count ? HEALTH_UNKNOWN : HEALTH_UNCHECKED;
+            m->own_health[v] = m->vips[v].health;
+            metrics_clear(m->vips[v].metric);
+            v++;
+        }
+    }
+}
+
+struct model *model_new(const struct config *config, const struct clock *clock)
+{
+    struct model *m = mem_alloc(sizeof *m);
+    const struct cfg_service *services = config->services.items;
+    m->config = config;
+    m->clock = clock;
+    m->service_count = config->services.count;
+    m->first_vip = mem_alloc((m->service_count + 1) * sizeof *m->first_vip);
+    for (uint32_t s = 0; s < m->service_count; s++)
+        m->first_vip[s + 1] = m->first_vip[s] + count_vips(&services[s]);
+    m->vip_count = m->first_vip[m->service_count];
+    m->vips = mem_alloc(m->vip_count * sizeof *m->vips);
+    m->own_health = mem_alloc(m->vip_count);
+    m->metric_mask = mem_alloc(m->service_count);
+    m->dirty = mem_alloc(m->service_count);
+    m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
+    m->vantage_count = 1;
+    for (uint32_t s = 0; s < m->service_count; s++)
+        vips_init(m, s, &services[s]);
+    return m;
+}
+
+static void sights_free(struct model *m)
+{
+    for (uint32_t v = 0; m->sights && v < m->vip_count; v++) {
+        for (struct sight *s = m->sights[v], *next; s; s = next) {
+            next = s->next;
+            free(s);
+        }
+    }
+    free(m->sights);
+}
+
+void model_free(struct model *m)
+{
+    if (!m)
+        return;
+    sights_free(m);
+    for (uint32_t v = 0; v < m->vip_count; v++)
+        free(m->vips[v].why);
+    for (uint16_t i = 1; i < m->vantage_count; i++)
+        free(m->vantages[i]);
+    free(m->vantages);
+    free(m->vips);
+    free(m->own_health);
+    free(m->first_vip);
+    free(m->metric_mask);
+    free(m->dirty);
+    free(m->dirty_list);
+    free(m);
+}
+
+const struct config *model_config(const struct model *m)
+{
+    return m->config;
+}
+
+const struct clock *model_clock(const struct model *m)
+{
+    return m->clock;
+}
+
+uint32_t model_vip_count(const struct model *m)
+{
+    return m->vip_count;
+}
+
+const struct model_vip *model_vip(const struct model *m, uint32_t vip)
+{
+    return &m->vips[vip];
+}
+
+uint32_t model_service_first_vip(const struct model *m, uint32_t service, uint32_t *count)
+{
+    *count = m->first_vip[service + 1] - m->first_vip[service];
+    return m->first_vip[service];
+}
+
+/* ---- state carried into the next generation ---- */
+
+static void adopt_service(struct model *m, uint32_t s, const struct model *old, uint32_t os)
+{
+    const struct cfg_site *sites = m->config->sites.items, *old_sites = old->config->sites.items;
+    for (uint32_t v = m->first_vip[s]; v < m->first_vip[s + 1]; v++) {
+        struct model_vip *now = &m->vips[v];
+        for (uint32_t o = old->first_vip[os]; o < old->first_vip[os + 1]; o++) {
+            const struct model_vip *was = &old->vips[o];
+            if (!addr_eq(&now->config->addr, &was->config->addr) ||
+                strcmp(sites[now->site].name, old_sites[was->site].name) != 0)
+                continue;
+            struct model_vip fresh = *now;
+            *now = *was;
+            now->config = fresh.config;
+            now->at = fresh.at;
+            now->service = fresh.service;
+            now->site = fresh.site;
+            now->why = was->why ? mem_strdup(was->why) : NULL;
+            m->own_health[v] = old->own_health[o];
+            /* Whether there is a check at all is the new configuration's to say. */
+            if ((fresh.health == HEALTH_UNCHECKED) != (was->health == HEALTH_UNCHECKED))
+                now->health = m->own_health[v] = fresh.health;
+            break;
+        }
+    }
+}
+
+void model_adopt(struct model *m, const struct model *old)
+{
+    const struct cfg_service *services = m->config->services.items, *old_services = old->config->services.items;
+    struct map by_name = MAP_INIT;
+    for (uint32_t s = 0; s < old->service_count; s++)
+        map_put_str(&by_name, old_services[s].name, (void *)((uintptr_t)s + 1));
+    for (uint32_t s = 0; s < m->service_count; s++) {
+        uintptr_t os = (uintptr_t)map_get_str(&by_name, services[s].name);
+        if (os)
+            adopt_service(m, s, old, (uint32_t)os - 1);
+    }
+    map_fini(&by_name);
+    m->quorum = old->quorum;
+    for (uint16_t i = 1; i < old->vantage_count; i++)
+        model_vantage(m, old->vantages[i]);
+}
+
+/* ---- dirty services ---- */
+
+static void mark_dirty(struct model *m, uint32_t service)
+{
+    if (m->dirty[service])
+        return;
+    m->dirty[service] = true;
+    m->dirty_list[(m->dirty_head + m->dirty_count++) % (m->service_count + 1)] = service;
+}
+
+void model_set_override(struct model *m, uint32_t vip, enum override what)
+{
+    struct model_vip *v = &m->vips[vip];
+    if (v->at->disabled || v->at->site->disabled)
+        what = OVERRIDE_DISABLE; /* the configuration's own word is the strongest */
+    if (v->override == what)
+        return;
+    v->override = (uint8_t)what;
+    mark_dirty(m, v->service);
+}
+
+bool model_dirty_pop(struct model *m, uint32_t *service)
+{
+    if (!m->dirty_count)
+        return false;
+    *service = m->dirty_list[m->dirty_head];
+    m->dirty_head = (m->dirty_head + 1) % (m->service_count + 1);
+    m->dirty_count--;
+    m->dirty[*service] = false;
+    return true;
+}
+
+void model_dirty_clear(struct model *m)
+{
+    uint32_t s;
+    while (model_dirty_pop(m, &s))
+        ;
+}
+
+size_t model_dirty_count(const struct model *m)
+{
+    return m->dirty_count;
+}
+
+void model_set_metric_mask(struct model *m, uint32_t service, unsigned metrics)
+{
+    m->metric_mask[service] = (uint8_t)metrics;
+}
+
+void model_note_compiled(struct model *m, uint32_t service)
+{
+    bool any = false;
+    for (uint32_t v = m->first_vip[service]; v < m->first_vip[service + 1]; v++)
+        any |= m->vips[v].health != HEALTH_DOWN;
+    for (uint32_t v = m->first_vip[service]; any && v < m->first_vip[service + 1]; v++)
+        m->vips[v].last_good = m->vips[v].health != HEALTH_DOWN;
+}
+
+/* ---- observations ---- */
+
+uint16_t model_vantage(struct model *m, const char *name)
+{
+    for (uint16_t i = 1; i < m->vantage_count; i++)
+        if (strcmp(m->vantages[i], name) == 0)
+            return i;
+    if (m->vantage_count >= VANTAGE_MAX)
+        return VANTAGE_MAX - 1;
+    m->vantages = mem_realloc(m->vantages, (m->vantage_count + 1u) * sizeof *m->vantages);
+    m->vantages[m->vantage_count] = mem_strdup(name);
+    return m->vantage_count++;
+}
+
+const char *model_vantage_name(const struct model *m, uint16_t vantage)
+{
+    return vantage && vantage < m->vantage_count ? m->vantages[vantage] : "self";
+}
+
+void model_set_quorum(struct model *m, unsigned quorum)
+{
+    m->quorum = quorum;
+}
+
+static void sight_set(struct model *m, uint32_t vip, uint16_t vantage, uint8_t health)
+{
+    if (!m->sights)
+        m->sights = mem_alloc(m->vip_count * sizeof(struct sight *));
+    struct sight *s = m->sights[vip];
+    while (s && s->vantage != vantage)
+        s = s->next;
+    if (!s) {
+        s = mem_alloc(sizeof *s);
+        *s = (struct sight){m->sights[vip], vantage, health};
+        m->sights[vip] = s;
+    }
+    s->health = health;
+}
+
+static uint8_t combined_health(const struct model *m, uint32_t vip)
+{
+    unsigned down = 0;
+    if (m->own_health[vip] == HEALTH_DOWN || !m->quorum || !m->sights)
+        return m->own_health[vip];
+    for (const struct sight *s = m->sights[vip]; s; s = s->next)
+        down += s->health == HEALTH_DOWN;
+    return down >= m->quorum ? HEALTH_DOWN : m->own_health[vip];
+}
+
+/* Small movements of an average are not worth a new snapshot: 5 %, and more than half a unit. */
+static bool moved(float before, float now)
+{
+    if (isnan(before) || isnan(now))
+        return isnan(before) != isnan(now);
+    float d = fabsf(now - before);
+    return d > 0.5f && d > 0.05f * fabsf(before);
+}
+
+static bool take_metrics(struct model *m, struct model_vip *v, const struct observation *o)
+{
+    bool dirty = false;
+    for (unsigned i = 0; i < METRIC_COUNT; i++) {
+        /* A metric that this observation does not speak of keeps its last value. */
+        if (isnan(o->metric[i]))
+            continue;
+        bool read = m->metric_mask[v->service] & (1u << i);
+        if (read && !moved(v->metric[i], o->metric[i]))
+            continue;
+        dirty |= read;
+        v->metric[i] = o->metric[i];
+    }
+    return dirty;
+}
+
+static bool take_health(struct model *m, uint32_t vip)
+{
+    struct model_vip *v = &m->vips[vip];
+    uint8_t health = combined_health(m, vip);
+    if (health == v->health)
+        return false;
+    v->health = health;
+    v->changed_ms = clock_mono_ms(m->clock);
+    mark_dirty(m, v->service);
+    return true;
+}
+
+bool model_observe(struct model *m, const struct observation *o)
+{
+    struct model_vip *v = &m->vips[o->vip];
+    if (o->vantage != VANTAGE_SELF) {
+        sight_set(m, o->vip, o->vantage, o->health);
+        return take_health(m, o->vip);
+    }
+    m->own_health[o->vip] = o->health;
+    v->observed_ms = o->when_ms;
+    v->restored = o->restored;
+    if (o->why && (!v->why || strcmp(v->why, o->why) != 0)) {
+        free(v->why);
+        v->why = *o->why ? mem_strdup(o->why) : NULL;
+    }
+    bool dirty = take_metrics(m, v, o);
+    dirty |= v->flapping != o->flapping || v->stable_ms / 1000 != o->stable_ms / 1000;
+    v->flapping = o->flapping;
+    v->stable_ms = o->stable_ms;
+    if (dirty)
+        mark_dirty(m, v->service);
+    return take_health(m, o->vip);
+}
+
+void model_forget(struct model *m, uint32_t vip, uint16_t vantage)
+{
+    if (!m->sights)
+        return;
+    for (struct sight **at = &m->sights[vip]; *at; at = &(*at)->next) {
+        if ((*at)->vantage == vantage) {
+            struct sight *gone = *at;
+            *at = gone->next;
+            free(gone);
+            take_health(m, vip);
+            return;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/policy.h"
+
+const struct config_preset policy_presets[] = {
+    {"alteon", "JP2000315200A: near sites unless down or overloaded, shared by spare capacity (A7-A9).",
+     "[up, not-full, match, geo, capacity, weighted]"},
+    {"sun-least-loaded", "WO 00/14634: the least loaded, by response time and reported load (S1).",
+     "[up, response-time, {within: 5}, load, first]"},
+    {"sun-closest", "WO 00/14634: the fewest hops away (S1).",
+     "[up, hops, first]"},
+    {"client-centric", "EP 1207668: lowest latency; among about equal ones the nearest, then the cheapest (M10).",
+     "[up, response-time, {within: 10}, near, cost, first]"},
+    {"round-robin", "Each in turn.",
+     "[up, round-robin]"},
+    {"weighted", "At random, by configured weight.",
+     "[up, weighted]"},
+    {"failover", "The first that is up, in the service's order.",
+     "[up, order, first]"},
+    {"geo", "The client's region, country, continent; inside it the nearest; weights among about equally near ones.",
+     "[up, match, geo, near, {within: 20}, weighted]"},
+    {"nearest", "The shortest distance.",
+     "[up, near, first]"},
+    {"asn", "Sites that serve the client's AS first.",
+     "[up, {match: asn}, weighted]"},
+    {"consistent-hash", "The same client prefix keeps the same VIP.",
+     "[up, hash]"},
+    {"cheapest", "The lowest cost first.",
+     "[up, not-full, cost, weighted]"},
+    {.name = NULL},
+};

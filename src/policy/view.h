@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Views: how a policy sees clients. A view belongs to a set of sites and to what a policy reads of a client; it puts
+ * two places into one class when every stage must treat them alike:
+ *
+ *   order of distances    equal ranks of the sites, however far
+ *   distances by value    equal distances to each site, in steps of 5 % (so "within 20 %" has finitely many cases)
+ *   geo level, match      equal for each site
+ *
+ * Services with the same sites and equal needs share a view. The view's ranges are the geography's with places replaced
+ * by classes, so their scope is the widest true one (RFC 7871 section 7.2.1).
+ *
+ * Thread: built on the control thread, then immutable.
+ */
+#ifndef PM_POLICY_VIEW_H
+#define PM_POLICY_VIEW_H
+
+#include "model/config.h"
+#include "model/snapshot.h"
+
+/* reads: enum stage_reads of the policy. sites: ascending. The result is freed with view_free. */
+struct snap_view *view_new(const struct config *config, const struct geo_db *geo, unsigned reads, const uint16_t *sites,
+                           uint16_t site_count, bool by_place);
+void view_free(struct snap_view *v);
+/* The client-dependent part of enum stage_reads. */
+unsigned view_needs(unsigned reads);
+/* What a client in that place looks like to each of the view's sites, as decisions see it. */
+void view_features(const struct snap_view *v, const struct config *config, const struct geo_place *place, unsigned reads,
+                   struct snap_feature *out);
+
+struct view_hit {
+    uint32_t class;
+    uint32_t place; /* valid when by_place */
+    uint8_t scope;
+};
+/* Class and true scope of a client. Answering path. */
+struct view_hit view_find(const struct snap_view *v, const struct geo_db *geo, const struct addr *client);
+
+#endif
