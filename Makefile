@@ -7,7 +7,7 @@ help:
 	@echo 'make demo      build, then run a demonstration on loopback addresses'
 	@echo 'make check     all checks and tests; ends with "N passed, N failed"'
 	@echo 'make fuzz      run every fuzz harness FUZZ_SECONDS=$(FUZZ_SECONDS) each'
-	@echo 'make bench     measure answering speed beside other servers'
+	@echo 'make bench     measure beside gdnsd, Knot and NSD; BENCH="--rounds 3" goes to tests/bench/run.py'
 	@echo 'make install   install under /usr/local (DESTDIR= is honoured)'
 	@echo 'make format    clang-format all sources'
 	@echo 'make clean     remove build directories'
@@ -32,16 +32,18 @@ fuzz:
 
 bench:
 	@tools/deps build check bench
-	@tools/bench
+	@[ -e build-bench/build.ninja ] || meson setup build-bench --buildtype=release
+	ninja -C build-bench
+	@tests/bench/run.py --build build-bench $(BENCH)
 
 install: build
 	meson install --no-rebuild -C build
 
 format:
-	@command -v clang-format >/dev/null || { echo 'clang-format is missing: apt-get install clang-format'; exit 1; }
+	@tools/deps format
 	find src tests -name '*.[ch]' -exec clang-format -i {} +
 
 clean:
-	rm -rf build build-check build-sanitize build-fuzz
+	rm -rf build build-check build-sanitize build-fuzz build-bench
 
 .PHONY: help build demo check fuzz bench install format clean

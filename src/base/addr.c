@@ -70,7 +70,7 @@ static int port_parse(const char *text, uint16_t *out)
 int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *out)
 {
     char host[64];
-    const char *port = NULL;
+    const char *port = NULL, *start = text;
     size_t n = strlen(text);
     memset(out, 0, sizeof *out);
     if (text[0] == '[') {
@@ -91,7 +91,8 @@ int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *out
         return PM_EPARSE;
     memcpy(host, text, n);
     host[n] = 0;
-    if (addr_parse(host, &out->addr) != PM_OK)
+    /* Brackets are for IPv6 only (RFC 3986 3.2.2). */
+    if (addr_parse(host, &out->addr) != PM_OK || (text > start && !strchr(host, ':')))
         return PM_EPARSE;
     if (port)
         return port_parse(port, &out->port);
@@ -146,6 +147,8 @@ int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *out)
 
 void prefix_make(struct prefix *out, const struct addr *a, unsigned len)
 {
+    if (len > addr_bits(a))
+        len = addr_bits(a);
     out->addr = *a;
     out->len = (uint8_t)len;
     unsigned bytes = addr_len(a), full = len / 8;

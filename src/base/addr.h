@@ -57,7 +57,7 @@ int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *out) PM_M
 /* "192.0.2.0/24", "2001:db8::/32", or an address alone (full length). Host bits set are an error: PM_EINVAL. */
 int prefix_parse(const char *text, struct prefix *out) PM_MUST_CHECK;
 const char *prefix_format(const struct prefix *p, char out[PREFIX_TEXT]);
-/* Clears the bits beyond len. */
+/* Clears the bits beyond len; a len beyond the family's is the full length. */
 void prefix_make(struct prefix *out, const struct addr *a, unsigned len);
 bool prefix_contains(const struct prefix *p, const struct addr *a);
 bool prefix_eq(const struct prefix *a, const struct prefix *b);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ static void buf_room(struct buf *b, size_t more)
     if (b->cap - b->len > more)
         return;
     size_t cap = b->cap ? b->cap : 128;
+    if (more > SIZE_MAX / 4 - b->len)
+        mem_alloc(SIZE_MAX); /* says so and stops; doubling would wrap around */
     while (cap - b->len <= more)
         cap *= 2;
     b->data = mem_realloc(b->data, cap);

@@ -35,13 +35,16 @@ int err_from_errno(int errnum)
     case 0:
         return PM_OK;
     case ENOMEM:
+    case ENOBUFS:
         return PM_ENOMEM;
     case ENOENT:
+    case ENOTDIR:
         return PM_ENOTFOUND;
     case EEXIST:
         return PM_EEXISTS;
     case EACCES:
     case EPERM:
+    case EROFS:
         return PM_EPERM;
     case EADDRINUSE:
         return PM_EINUSE;
@@ -50,18 +53,33 @@ int err_from_errno(int errnum)
     case ECONNREFUSED:
         return PM_EREFUSED;
     case ECONNRESET:
+    case ECONNABORTED:
     case EPIPE:
         return PM_ERESET;
     case ENETUNREACH:
     case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
     case EADDRNOTAVAIL:
         return PM_EUNREACH;
+    case EPROTO:
+        return PM_EPROTO;
+    case EMSGSIZE:
+    case ENAMETOOLONG:
+        return PM_ETOOBIG;
+    case EBUSY:
+        return PM_EBUSY;
+    case ECANCELED:
+        return PM_ECANCELED;
+    case EOPNOTSUPP:
+    case EAFNOSUPPORT: /* a kernel without IPv6 */
+    case EPROTONOSUPPORT:
+    case ENOSYS:
+        return PM_EUNSUPPORTED;
     case EAGAIN:
         return PM_EAGAIN;
     case EINVAL:
         return PM_EINVAL;
-    case ENOSPC:
-        return PM_EIO;
     default:
         return PM_EIO;
     }

@@ -11,7 +11,7 @@
 int file_read(const char *path, size_t max, struct buf *out)
 {
     char chunk[65536];
-    size_t total = 0;
+    size_t total = 0, before = out->len;
     int fd = open(path, O_RDONLY | O_CLOEXEC), err = PM_OK;
     if (fd < 0)
         return err_from_errno(errno);
@@ -31,6 +31,10 @@ int file_read(const char *path, size_t max, struct buf *out)
         buf_add(out, chunk, (size_t)n);
     }
     close(fd);
+    if (err && out->data) {
+        out->len = before;
+        out->data[before] = 0;
+    }
     return err;
 }
 
@@ -53,7 +57,7 @@ int file_replace(const char *path, const void *data, size_t len, unsigned mode)
     char tmp[PATH_MAX];
     if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp)
         return PM_ETOOBIG;
-    /* What a crash left there, or somebody planted, may have another mode or be a link: always a new file. */
+    /* Created by us, with our mode and owner: never through a link that somebody left there. */
     if (unlink(tmp) != 0 && errno != ENOENT)
         return err_from_errno(errno);
     int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);

@@ -114,7 +114,8 @@ static bool site_may_print(struct log_site *s, unsigned *dropped)
     uint64_t now = clock_mono_ns(&clock_system);
     uint64_t start = __atomic_load_n(&s->window_ns, __ATOMIC_RELAXED);
     *dropped = 0;
-    if (now - start >= 1000000000u &&
+    /* Another thread may have opened a window after our now. */
+    if (now > start && now - start >= 1000000000u &&
         __atomic_compare_exchange_n(&s->window_ns, &start, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         __atomic_store_n(&s->printed, 0, __ATOMIC_RELAXED);
         *dropped = __atomic_exchange_n(&s->dropped, 0, __ATOMIC_RELAXED);
@@ -154,12 +155,10 @@ void log_write(struct log_site *site, enum log_level level, const char *msg, ...
     va_start(ap, msg);
     for (const char *key, *value; (key = va_arg(ap, const char *)) != NULL;) {
         value = va_arg(ap, const char *);
-        if (!value)
-            break;
         line_put(&l, " ", 1);
         line_put(&l, key, strlen(key));
         line_put(&l, "=", 1);
-        line_value(&l, value);
+        line_value(&l, value ? value : "");
     }
     va_end(ap);
     if (dropped) {

@@ -4,9 +4,10 @@
  *
  *     site down  site=paris service=www.example.com why="connection refused" ...
  *
- * Under systemd each line starts with its priority ("<4>", sd-daemon(3)) so that journald files it; on a terminal it
- * starts with the time. Values with spaces, quotes or control bytes are quoted and escaped, so a line is always one
- * line. Every call site may print 10 lines a second; what is dropped is counted and said with the next line.
+ * When the lines go to journald (JOURNAL_STREAM names this very stream) each starts with its priority ("<4>",
+ * sd-daemon(3)); else it starts with the time. Values with spaces, quotes or control bytes are quoted and escaped, so
+ * a line is always one line. Every call site may print 10 lines a second; what is dropped is counted and said with the
+ * next line.
  *
  * Thread: any; a line is one write(2). Nothing on the answering path logs. Never log a secret.
  */
@@ -33,13 +34,14 @@ void log_write(struct log_site *site, enum log_level level, const char *msg, ...
 
 /*
  * log_info("site down", "site", name, "why", text) - keys and values alternate, all strings; LOG_AT ends the list.
+ * A NULL value prints as "".
  * Numbers: LOG_U(n), LOG_F(x) format into a buffer that lives to the end of the statement's block.
  */
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \
         static struct log_site log_site_;                                                          \
         if (log_enabled(level))                                                                    \
-            log_write(&log_site_, (level), __VA_ARGS__, (const char *)0);                          \
+            log_write(&log_site_, (level), __VA_ARGS__, (const char *)0, (const char *)0);      \
     } while (0)
 #define log_error(...)  LOG_AT(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)   LOG_AT(LOG_WARN, __VA_ARGS__)

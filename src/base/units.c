@@ -33,14 +33,14 @@ int duration_parse(const char *text, uint64_t *ms)
 {
     uint64_t sum = 0;
     const char *p = text;
+    bool first = true;
     do {
-        bool bare = p == text; /* a number without a unit is seconds only when it is all there is */
         uint64_t v, factor = 0;
         int err = number_parse(&p, &v);
         if (err)
             return err;
         size_t n = strspn(p, "dhms");
-        if (n == 0 && *p == 0 && bare)
+        if (n == 0 && *p == 0 && first)
             factor = 1000;
         for (size_t i = 0; i < PM_ARRAY_LEN(durations); i++)
             if (strlen(durations[i].name) == n && memcmp(p, durations[i].name, n) == 0)
@@ -48,6 +48,7 @@ int duration_parse(const char *text, uint64_t *ms)
         if (!factor)
             return PM_EPARSE;
         p += n;
+        first = false;
         if (__builtin_mul_overflow(v, factor, &v) || __builtin_add_overflow(sum, v, &sum))
             return PM_ERANGE;
     } while (*p);
