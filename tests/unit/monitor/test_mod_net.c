@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sched.h>
 #include "one_probe.h"
 #include "base/log.h"
 
@@ -387,13 +389,80 @@ static void test_hops(void **state)
     }
 }
 
+/* here - r1 - r2 - far, in namespaces of their own: two routers between. */
+static bool make_chain(const char *tag)
+{
+    char cmd[4096];
+    snprintf(cmd, sizeof cmd,
+             "set -e; T=%s; for n in a b c d; do ip netns add $T$n; ip -n $T$n link set lo up; "
+             "ip netns exec $T$n sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 "
+             "net.ipv6.conf.default.accept_dad=0; done; "
+             "link() { ip link add v$3 netns $T$1 type veth peer name w$3 netns $T$2; "
+             "ip -n $T$1 addr add 10.9.$3.1/24 dev v$3; ip -n $T$2 addr add 10.9.$3.2/24 dev w$3; "
+             "ip -n $T$1 addr add fd09:$3::1/64 dev v$3 nodad; ip -n $T$2 addr add fd09:$3::2/64 "
+             "dev w$3 nodad; "
+             "ip -n $T$1 link set v$3 up; ip -n $T$2 link set w$3 up; }; "
+             "link a b 1; link b c 2; link c d 3; "
+             "ip -n ${T}a route add default via 10.9.1.2; ip -n ${T}a -6 route add default via "
+             "fd09:1::2; "
+             "ip -n ${T}b route add default via 10.9.2.2; ip -n ${T}b -6 route add default via "
+             "fd09:2::2; "
+             "ip -n ${T}c route add 10.9.1.0/24 via 10.9.2.1; ip -n ${T}c -6 route add fd09:1::/64 "
+             "via fd09:2::1; "
+             "ip -n ${T}d route add default via 10.9.3.1; ip -n ${T}d -6 route add default via "
+             "fd09:3::1; ",
+             tag);
+    char quiet[4200];
+    snprintf(quiet, sizeof quiet, "{ %s } >/dev/null 2>&1", cmd);
+    return system(quiet) == 0;
+}
+
+static void test_hops_chain(void **state)
+{
+    char tag[32], cmd[256], path[64];
+    snprintf(tag, sizeof tag, "pm%d", (int)getpid());
+    bool made = geteuid() == 0 && make_chain(tag);
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "/var/run/netns/%sa", tag);
+    int there = made ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool inside = there >= 0 && setns(there, CLONE_NEWNET) == 0;
+    struct probe_result r4 = {0}, r6 = {0}, none = {0}, ping = {0};
+    if (inside) {
+        struct hops_params p = {.max = 12, .port = 33434, .batch_wait_ms = 200};
+        struct icmp_params size = {56};
+        struct endpoint e = {0};
+        assert_int_equal(addr_parse("10.9.3.2", &e.addr), 0);
+        usleep(1500000); /* until the links are up */
+        r4 = run_one(&monitor_hops, &p, e, "h", 3000);
+        ping = run_one(&monitor_icmp, &size, e, "h", 1000);
+        assert_int_equal(addr_parse("fd09:3::2", &e.addr), 0);
+        r6 = run_one(&monitor_hops, &p, e, "h", 3000);
+        assert_int_equal(addr_parse("10.99.0.1", &e.addr), 0); /* the third has no route there */
+        none = run_one(&monitor_hops, &p, e, "h", 3000);
+        assert_int_equal(setns(home, CLONE_NEWNET), 0);
+        close(there);
+    }
+    close(home);
+    snprintf(cmd, sizeof cmd, "for n in a b c d; do ip netns del %s$n; done >/dev/null 2>&1", tag);
+    (void)!system(cmd);
+    if (!inside)
+        skip(); /* not root, or no ip(8) */
+    assert_string_equal(r4.why, "");
+    assert_int_equal(r4.hops, 2);
+    assert_int_equal(ping.status, PROBE_OK);
+    assert_string_equal(r6.why, "");
+    assert_int_equal(r6.hops, 2);
+    assert_int_equal(none.status, PROBE_UNREACH);
+}
+
 int main(void)
 {
     log_init(LOG_ERROR - 1, -1);
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tcp), cmocka_unit_test(test_nntp), cmocka_unit_test(test_exec),
-        cmocka_unit_test(test_dns), cmocka_unit_test(test_icmp), cmocka_unit_test(test_hops),
+        cmocka_unit_test(test_tcp),        cmocka_unit_test(test_nntp), cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_dns),        cmocka_unit_test(test_icmp), cmocka_unit_test(test_hops),
+        cmocka_unit_test(test_hops_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
