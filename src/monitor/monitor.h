@@ -17,6 +17,8 @@
  * short window, the monitor holds all states ("my own network"), says so, and lets go when checks are answered again
  * or after `hold_max_ms`. hold.c has the exact rule.
  *
+ * The process must ignore SIGPIPE: TLS writes to connections the other side has reset.
+ *
  * Thread: control. Memory: the monitor copies what it keeps of a spec, except params and strings, which belong to the
  * configuration generation and must outlive it (until the next monitor_apply).
  */

@@ -544,6 +544,13 @@ static void test_scale(void **state)
     assert_int_equal(monitor_load(w.m, path), 0);
     print_message("# save %.0f ms, load %.0f ms\n", save * 1e3, (seconds() - t) * 1e3);
     unlink(path);
+    /* Everybody in the line at once, then all dropped: one walk, not one per check. */
+    all_answer(TARGETS, true, PROBE_OK);
+    clock_manual_advance_ms(&w.clock, 60000);
+    monitor_tick(w.m);
+    t = seconds();
+    assert_int_equal(monitor_apply(w.m, specs, 1), 0);
+    assert_true(seconds() - t < 2);
     world_fini(&w);
     free(specs);
 }
