@@ -143,8 +143,11 @@ bool monitor_tick(struct monitor *m);
 uint64_t monitor_next_due(const struct monitor *m);
 void schedule_new(struct monitor *m, struct monitor_check *c, uint64_t spread_ms);
 void schedule_now(struct monitor *m, struct monitor_check *c);
-void schedule_forget(struct monitor *m,
-                     struct monitor_check *c); /* out of every queue; a running one is cancelled */
+/* Takes all checks that are not marked `keep` out of the line in one walk; before they are
+ * forgotten one by one. */
+void schedule_drop_waiting(struct monitor *m);
+/* Out of the queue of moments; a running one is cancelled. */
+void schedule_forget(struct monitor *m, struct monitor_check *c);
 void schedule_arm(struct monitor *m);
 struct module_state *schedule_module(struct monitor *m, const struct monitor_module *module);
 static inline uint64_t monitor_now_ms(const struct monitor *m)

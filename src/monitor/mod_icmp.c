@@ -1,234 +1,274 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * icmp: echo request and reply, both families. One socket per family serves all checks: a raw one where that is allowed
- * (CAP_NET_RAW, kept after root is given up), else the kernel's unprivileged ping socket. Replies are matched by sequence
- * number and a random cookie in the payload.
+ * icmp: one echo, one reply. All probes of a family share a socket: a raw one where that is
+ * allowed, else the kernel's ping socket (net.ipv4.ping_group_range), else every probe says so. A
+ * reply is ours when identifier, sequence, source address and a random number in the payload agree.
+ * Duplicates and late replies find nobody waiting.
  */
 #include <errno.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/ip_icmp.h>
+#include <linux/icmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include "base/arena.h"
-#include "base/map.h"
+#include "monitor/icmp_wire.h"
 #include "monitor/probe.h"
 
-enum { SLOTS = 65536, HEADER = 8, COOKIE = 8, PACKET_MAX = 2048 };
+enum { PAYLOAD_MAX = 8192, SEQUENCES = 65536 };
 
 struct icmp_params {
-    uint32_t size;
+    uint64_t size;
 };
 
 static const struct conf_key keys[] = {
-    {"size", CONF_UINT, offsetof(struct icmp_params, size), .def = "56", .min = COOKIE, .max = 1400, .unit = "bytes",
-     .doc = "Payload of the echo request."},
+    {"size", CONF_SIZE, offsetof(struct icmp_params, size), .def = "56", .min = 8,
+     .max = PAYLOAD_MAX, .unit = "bytes", .doc = "Payload of the echo request."},
 };
 
-struct family {
+const struct conf_object monitor_icmp_object = {
+    .name = "icmp",
+    .doc = "ICMP echo (ping), IPv4 and IPv6.",
+    .size = sizeof(struct icmp_params),
+    CONF_KEYS(keys),
+};
+
+struct ping {
+    struct probe *probe;
+    struct channel *channel;
+    uint16_t seq;
+    uint64_t nonce, sent_ns;
+};
+
+struct shared;
+
+struct channel {
     uv_poll_t poll;
-    int fd;
+    struct shared *shared;
+    unsigned family;
+    int fd; /* -1 = none; error says why */
+    int error;
     bool raw;
-    struct echoes *owner;
-};
-
-struct echoes {
-    struct family v4, v6;
     uint16_t id, next;
-    uint8_t open_handles;
-    struct probe *slots[SLOTS]; /* by sequence number; both families share the numbers */
-    uint8_t cookies[SLOTS][COOKIE];
+    struct ping **waiting; /* by sequence number */
 };
 
-/* What a probe keeps: its slot + 1. */
-static void slot_free(struct echoes *s, struct probe *p)
+struct shared {
+    struct channel v4, v6;
+    unsigned open;
+};
+
+static void end_ping(struct ping *t, struct probe_result r)
 {
-    s->slots[(uintptr_t)p->state - 1] = NULL;
+    struct probe *p = t->probe;
+    t->channel->waiting[t->seq] = NULL;
     p->state = NULL;
+    free(t);
+    probe_done(p, &r);
 }
 
-static void finish(struct echoes *s, struct probe *p, struct probe_result *r)
+static struct ping *find(const struct channel *ch, uint16_t id, uint16_t seq)
 {
-    slot_free(s, p);
-    probe_done(p, r);
+    /* A ping socket's identifier is the kernel's, and it has compared it. */
+    return ch->raw && id != ch->id ? NULL : ch->waiting[seq];
 }
 
-static uint16_t checksum(const uint8_t *data, size_t len)
+static void on_packet(struct channel *ch, const uint8_t *bytes, size_t n, const struct addr *from)
 {
-    uint32_t sum = 0;
-    for (size_t i = 0; i + 1 < len; i += 2)
-        sum += (uint32_t)(data[i] << 8 | data[i + 1]);
-    if (len % 2)
-        sum += (uint32_t)(data[len - 1] << 8);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
-/* The probe that a header and payload belong to, or NULL. A quoted request may be cut after its header (RFC 792). */
-static struct probe *match(struct echoes *s, const uint8_t *echo, size_t len, bool raw, bool quoted)
-{
-    if (len < HEADER || (raw && (echo[4] << 8 | echo[5]) != s->id))
-        return NULL;
-    uint16_t seq = (uint16_t)(echo[6] << 8 | echo[7]);
-    if (!s->slots[seq] || (!quoted && (len < HEADER + COOKIE || memcmp(echo + HEADER, s->cookies[seq], COOKIE) != 0)))
-        return NULL;
-    return s->slots[seq];
-}
-
-static void take_packet(struct family *f, const uint8_t *data, size_t len, bool v6)
-{
-    struct echoes *s = f->owner;
-    struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
-    struct probe *p = NULL;
-    if (f->raw && !v6) { /* IPv4 raw sockets give the IP header, too */
-        size_t ip = len ? (data[0] & 15u) * 4u : 0;
-        if (ip < 20 || len < ip + HEADER)
-            return;
-        data += ip;
-        len -= ip;
-    }
-    if (len < HEADER)
+    struct icmp_seen seen;
+    icmp_read(bytes, n, ch->family, ch->raw && ch->family == ADDR_V4, &seen);
+    struct ping *t = seen.kind == ICMP_OTHER ? NULL : find(ch, seen.id, seen.seq);
+    if (!t)
         return;
-    if (data[0] == (v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY)) {
-        p = match(s, data, len, f->raw, false);
-        r.bytes = len - HEADER;
-    } else if (data[0] == (v6 ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH)) {
-        size_t ip = v6 ? 40 : len > HEADER ? (data[HEADER] & 15u) * 4u : 0;
-        if (len >= HEADER + ip + HEADER && ip >= 20)
-            p = match(s, data + HEADER + ip, len - HEADER - ip, f->raw, true);
-        r = probe_result_make(PROBE_UNREACH, "unreachable (code %u)", data[1]);
+    const struct addr *target = &t->probe->target.addr;
+    if (seen.kind == ICMP_ERROR) {
+        if (addr_eq(&seen.to, target))
+            end_ping(t, probe_result_make(PROBE_UNREACH, "%s",
+                                          icmp_error_text(ch->family, seen.type, seen.code)));
+        return;
     }
-    if (p)
-        finish(s, p, &r);
+    if (!addr_eq(from, target) || seen.payload_len < sizeof t->nonce ||
+        memcmp(seen.payload, &t->nonce, sizeof t->nonce) != 0)
+        return;
+    struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
+    r.bytes = seen.payload_len;
+    r.duration_ns = uv_hrtime() - t->sent_ns;
+    end_ping(t, r);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_error(struct channel *ch)
 {
-    struct family *f = poll->data;
-    uint8_t packet[PACKET_MAX];
-    for (unsigned i = 0; i < 256; i++) {
-        ssize_t n = recv(f->fd, packet, sizeof packet, 0);
+    struct icmp_queued q;
+    for (int i = 0; i < 64 && icmp_errqueue(ch->fd, &q); i++) {
+        if (q.len < ICMP_HEADER)
+            continue;
+        struct ping *t = find(ch, (uint16_t)(q.bytes[4] << 8 | q.bytes[5]),
+                              (uint16_t)(q.bytes[6] << 8 | q.bytes[7]));
+        if (t && addr_eq(&q.target.addr, &t->probe->target.addr))
+            end_ping(t, probe_result_make(q.from_network ? PROBE_UNREACH
+                                                         : probe_status_from_errno(q.error),
+                                          "%s", strerror(q.error)));
+    }
+}
+
+static void on_ready(uv_poll_t *h, int status, int events)
+{
+    struct channel *ch = h->data;
+    uint8_t bytes[PAYLOAD_MAX + 256];
+    for (int i = 0; i < 64; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        struct endpoint from;
+        ssize_t n =
+            recvfrom(ch->fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&sa, &len);
         if (n < 0)
             break;
-        take_packet(f, packet, (size_t)n, f == &f->owner->v6);
+        if (endpoint_from_sockaddr((const struct sockaddr *)&sa, &from) == 0)
+            on_packet(ch, bytes, (size_t)n, &from.addr);
     }
+    on_error(ch);
+    /* libuv stops a poll whose socket has something in its error queue. */
     if (status < 0)
-        uv_poll_start(&f->poll, UV_READABLE, on_readable); /* libuv stops after an error */
+        uv_poll_start(&ch->poll, UV_READABLE, on_ready);
 }
 
-static void icmp_start(struct probe *p)
+static void filter(const struct channel *ch)
 {
-    struct echoes *s = p->shared;
-    const struct icmp_params *params = p->params;
-    bool v6 = p->target.addr.family == ADDR_V6;
-    struct family *f = s ? v6 ? &s->v6 : &s->v4 : NULL;
-    struct probe_result r;
-    if (!f || f->fd < 0) {
-        r = probe_result_make(PROBE_LOCAL, "no ICMP socket: needs CAP_NET_RAW, or net.ipv4.ping_group_range");
-        probe_done(p, &r);
+    if (ch->family == ADDR_V4) {
+        struct icmp_filter f = {
+            ~(1u << ICMP_ECHOREPLY | 1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED)};
+        (void)setsockopt(ch->fd, SOL_RAW, ICMP_FILTER, &f, sizeof f);
         return;
     }
-    for (unsigned tries = 0; s->slots[s->next] && tries < SLOTS; tries++)
-        s->next++;
-    uint16_t seq = s->next++;
-    if (s->slots[seq]) {
-        r = probe_result_make(PROBE_LOCAL, "too many echo requests are out");
-        probe_done(p, &r);
+    struct icmp6_filter f;
+    ICMP6_FILTER_SETBLOCKALL(&f);
+    ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &f);
+    ICMP6_FILTER_SETPASS(ICMP6_DST_UNREACH, &f);
+    ICMP6_FILTER_SETPASS(ICMP6_TIME_EXCEEDED, &f);
+    ICMP6_FILTER_SETPASS(ICMP6_PACKET_TOO_BIG, &f);
+    (void)setsockopt(ch->fd, IPPROTO_ICMPV6, ICMP6_FILTER, &f, sizeof f);
+}
+
+static void open_channel(struct shared *s, struct channel *ch, unsigned family, uv_loop_t *loop)
+{
+    int domain = family == ADDR_V4 ? AF_INET : AF_INET6,
+        proto = family == ADDR_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    ch->family = family;
+    ch->shared = s;
+    ch->raw = true;
+    ch->fd = socket(domain, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, proto);
+    if (ch->fd < 0) {
+        ch->raw = false;
+        ch->fd = socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, proto);
+    }
+    if (ch->fd < 0) {
+        ch->error = errno;
         return;
     }
-    s->slots[seq] = p;
-    p->state = (void *)((uintptr_t)seq + 1);
-    if (getrandom(s->cookies[seq], COOKIE, GRND_NONBLOCK) != COOKIE)
-        memcpy(s->cookies[seq], &p->started_ns, COOKIE);
-    uint8_t packet[PACKET_MAX] = {v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO, 0, 0, 0, (uint8_t)(s->id >> 8), (uint8_t)s->id,
-                                  (uint8_t)(seq >> 8), (uint8_t)seq};
-    memcpy(packet + HEADER, s->cookies[seq], COOKIE);
-    size_t len = HEADER + params->size;
-    if (!v6) { /* the kernel fills in ICMPv6's, which covers addresses */
-        uint16_t sum = checksum(packet, len);
-        packet[2] = (uint8_t)(sum >> 8);
-        packet[3] = (uint8_t)sum;
-    }
-    struct sockaddr_storage sa;
-    struct endpoint to = {p->target.addr, 0};
-    socklen_t sa_len = endpoint_to_sockaddr(&to, &sa);
-    if (sendto(f->fd, packet, len, 0, (struct sockaddr *)&sa, sa_len) < 0) {
-        r = probe_result_make(probe_status_from_errno(errno), "%s", strerror(errno));
-        finish(s, p, &r);
-    }
-}
-
-static void icmp_cancel(struct probe *p)
-{
-    if (p->state)
-        slot_free(p->shared, p);
-}
-
-static int family_open(struct echoes *s, struct family *f, uv_loop_t *loop, int domain, int protocol)
-{
-    f->owner = s;
-    f->raw = true;
-    f->fd = socket(domain, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-    if (f->fd < 0) {
-        f->raw = false;
-        f->fd = socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-    }
-    if (f->fd < 0)
-        return err_from_errno(errno);
-    if (f->raw && domain == AF_INET6) {
-        struct icmp6_filter filter;
-        ICMP6_FILTER_SETBLOCKALL(&filter);
-        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
-        ICMP6_FILTER_SETPASS(ICMP6_DST_UNREACH, &filter);
-        setsockopt(f->fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
-    }
-    uv_poll_init(loop, &f->poll, f->fd);
-    f->poll.data = f;
-    uv_poll_start(&f->poll, UV_READABLE, on_readable);
-    s->open_handles++;
-    return PM_OK;
+    int on = 1;
+    if (ch->raw)
+        filter(ch);
+    else if (family == ADDR_V4)
+        (void)setsockopt(ch->fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
+    else
+        (void)setsockopt(ch->fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
+    if (getrandom(&ch->id, sizeof ch->id, 0) != sizeof ch->id)
+        ch->id = (uint16_t)getpid();
+    ch->waiting = mem_alloc(SEQUENCES * sizeof(struct ping *));
+    uv_poll_init(loop, &ch->poll, ch->fd);
+    ch->poll.data = ch;
+    uv_poll_start(&ch->poll, UV_READABLE, on_ready);
+    s->open++;
 }
 
 static int icmp_open(uv_loop_t *loop, void **shared)
 {
-    struct echoes *s = mem_alloc(sizeof *s);
-    s->id = (uint16_t)(hash_seed() ^ (uint64_t)getpid());
-    int e4 = family_open(s, &s->v4, loop, AF_INET, IPPROTO_ICMP);
-    int e6 = family_open(s, &s->v6, loop, AF_INET6, IPPROTO_ICMPV6);
+    struct shared *s = mem_alloc(sizeof *s);
+    open_channel(s, &s->v4, ADDR_V4, loop);
+    open_channel(s, &s->v6, ADDR_V6, loop);
+    if (!s->open) {
+        int err = err_from_errno(s->v4.error);
+        free(s);
+        return err;
+    }
     *shared = s;
-    return e4 && e6 ? e4 : PM_OK;
+    return 0;
 }
 
 static void on_closed(uv_handle_t *h)
 {
-    struct echoes *s = ((struct family *)h->data)->owner;
-    if (--s->open_handles == 0)
+    struct channel *ch = h->data;
+    struct shared *s = ch->shared;
+    close(ch->fd);
+    free(ch->waiting);
+    if (--s->open == 0)
         free(s);
 }
 
 static void icmp_close(void *shared)
 {
-    struct echoes *s = shared;
-    struct family *families[] = {&s->v4, &s->v6};
-    if (!s->open_handles) {
-        free(s);
-        return;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        if (families[i]->fd < 0)
-            continue;
-        uv_close((uv_handle_t *)&families[i]->poll, on_closed);
-        close(families[i]->fd);
-    }
+    struct shared *s = shared;
+    struct channel *all[] = {&s->v4, &s->v6};
+    bool have[] = {s->v4.fd >= 0, s->v6.fd >= 0};
+    for (int i = 0; i < 2; i++)
+        if (have[i])
+            uv_close((uv_handle_t *)&all[i]->poll, on_closed);
 }
 
-const struct conf_object monitor_icmp_object = {.name = "icmp",
-                                                .doc = "ICMP echo (ping), IPv4 and IPv6.",
-                                                .size = sizeof(struct icmp_params),
-                                                CONF_KEYS(keys)};
-const struct monitor_module monitor_icmp = {.object = &monitor_icmp_object, .start = icmp_start, .cancel = icmp_cancel,
-                                            .open = icmp_open, .close = icmp_close};
+static void local(struct probe *p, const char *what, int err)
+{
+    struct probe_result r = probe_result_make(PROBE_LOCAL, "%s: %s", what, strerror(err));
+    probe_done(p, &r);
+}
+
+static void icmp_start(struct probe *p)
+{
+    const struct icmp_params *params = p->params;
+    struct shared *s = p->shared;
+    struct channel *ch = p->target.addr.family == ADDR_V4 ? &s->v4 : &s->v6;
+    if (ch->fd < 0) {
+        local(p, "no socket for ICMP (needs CAP_NET_RAW or ping_group_range)", ch->error);
+        return;
+    }
+    uint16_t seq = ch->next;
+    for (unsigned i = 0; ch->waiting[seq] && i < SEQUENCES; i++)
+        seq++;
+    if (ch->waiting[seq]) {
+        local(p, "too many pings at once", EAGAIN);
+        return;
+    }
+    ch->next = (uint16_t)(seq + 1);
+    struct ping *t = mem_alloc(sizeof *t);
+    *t = (struct ping){.probe = p, .channel = ch, .seq = seq};
+    if (getrandom(&t->nonce, sizeof t->nonce, 0) != sizeof t->nonce)
+        t->nonce = uv_hrtime();
+    uint8_t payload[PAYLOAD_MAX] = {0}, packet[PAYLOAD_MAX + ICMP_HEADER];
+    memcpy(payload, &t->nonce, sizeof t->nonce);
+    size_t size = params->size < sizeof t->nonce ? sizeof t->nonce : params->size;
+    size_t n = icmp_echo_make(packet, ch->family, ch->id, seq, payload, size);
+    struct sockaddr_storage sa;
+    struct endpoint to = {
+        .addr = p->target.addr}; /* a port means nothing here, and raw IPv6 refuses one */
+    socklen_t len = endpoint_to_sockaddr(&to, &sa);
+    p->state = t;
+    ch->waiting[seq] = t;
+    t->sent_ns = uv_hrtime();
+    if (sendto(ch->fd, packet, n, MSG_DONTWAIT, (const struct sockaddr *)&sa, len) < 0)
+        end_ping(t, probe_result_make(probe_status_from_errno(errno), "send: %s", strerror(errno)));
+}
+
+static void icmp_cancel(struct probe *p)
+{
+    struct ping *t = p->state;
+    t->channel->waiting[t->seq] = NULL;
+    p->state = NULL;
+    free(t);
+}
+
+const struct monitor_module monitor_icmp = {.object = &monitor_icmp_object,
+                                            .start = icmp_start,
+                                            .cancel = icmp_cancel,
+                                            .open = icmp_open,
+                                            .close = icmp_close};

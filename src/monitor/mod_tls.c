@@ -255,7 +255,11 @@ static bool set_up(struct tls *t)
         if (params->verify)
             X509_VERIFY_PARAM_set1_ip(SSL_get0_param(t->ssl), literal.bytes, addr_len(&literal));
     } else if (*name) {
-        SSL_set_tlsext_host_name(t->ssl, name);
+        char copy[256]; /* OpenSSL's macro wants it writable */
+        if (strlen(name) >= sizeof copy)
+            return false;
+        strcpy(copy, name);
+        SSL_set_tlsext_host_name(t->ssl, copy);
         if (params->verify && !SSL_set1_host(t->ssl, name))
             return false;
     }

@@ -9,6 +9,8 @@
 #define MODULES(X)                                                                                 \
     X(tcp)                                                                                         \
     X(tls)                                                                                         \
+    X(icmp)                                                                                        \
+    X(hops)                                                                                        \
     X(exec)                                                                                        \
     X(dns)                                                                                         \
     X(nntp)                                                                                        \

@@ -55,6 +55,7 @@ void monitor_free(struct monitor *m)
         return;
     size_t at = 0;
     struct map_slot s;
+    schedule_drop_waiting(m);
     while (map_next(&m->checks, &at, &s)) {
         schedule_forget(m, s.value);
         free_check(s.value);
@@ -156,6 +157,7 @@ static void drop_gone(struct monitor *m)
 {
     size_t at = 0;
     struct map_slot s;
+    schedule_drop_waiting(m);
     while (map_next(&m->checks, &at, &s)) {
         struct monitor_check *c = s.value;
         if (c->keep)

@@ -17,6 +17,8 @@
  * short window, the monitor holds all states ("my own network"), says so, and lets go when checks are answered again
  * or after `hold_max_ms`. hold.c has the exact rule.
  *
+ * The process must ignore SIGPIPE: TLS writes to connections the other side has reset.
+ *
  * Thread: control. Memory: the monitor copies what it keeps of a spec, except params and strings, which belong to the
  * configuration generation and must outlive it (until the next monitor_apply).
  */
@@ -77,7 +79,7 @@ struct check_view {
 struct monitor;
 struct monitor_check; /* handle; valid until the next monitor_apply that drops its key */
 
-/* Called on the control thread after every finished check, and when a hold moves a state (changed = another than before). */
+/* Called on the control thread after every finished check, and when a hold moves a state; changed = another than before. */
 typedef void monitor_observe_fn(void *ctx, struct monitor_check *c, const struct check_view *v, bool changed);
 /* Called when the own-network hold begins and ends. */
 typedef void monitor_hold_fn(void *ctx, bool held, const char *why);
@@ -96,8 +98,8 @@ struct monitor_options {
 struct monitor *monitor_new(uv_loop_t *loop, const struct clock *clock, const struct monitor_options *opt);
 void monitor_free(struct monitor *m); /* cancels everything; loop must still run once for closing handles */
 /*
- * Replaces the set of checks. Specs with a key used before keep their state. PM_EEXISTS: a key is there twice; PM_EBUSY:
- * called from within an observe or hold callback; in both cases nothing has changed.
+ * Replaces the set of checks. Specs with a key used before keep their state. PM_EEXISTS: a key is there twice;
+ * PM_EBUSY: called from within an observe or hold callback; in both cases nothing has changed.
  */
 int monitor_apply(struct monitor *m, const struct monitor_spec *specs, size_t n) PM_MUST_CHECK;
 size_t monitor_count(const struct monitor *m);

@@ -291,15 +291,19 @@ bool monitor_tick(struct monitor *m)
     return monitor_next_due(m) <= now;
 }
 
-static void forget_waiting(struct monitor *m, struct monitor_check *c)
+void schedule_drop_waiting(struct monitor *m)
 {
     struct monitor_check **at = &m->waiting;
-    while (*at != c)
-        at = &(*at)->next_waiting;
-    *at = c->next_waiting;
-    if (!*at)
-        m->waiting_end = at;
-    c->queued = false;
+    while (*at) {
+        struct monitor_check *c = *at;
+        if (c->keep) {
+            at = &c->next_waiting;
+        } else {
+            *at = c->next_waiting;
+            c->queued = false;
+        }
+    }
+    m->waiting_end = at;
 }
 
 static void forget_done(struct monitor *m, struct run *run)
@@ -315,8 +319,6 @@ static void forget_done(struct monitor *m, struct run *run)
 void schedule_forget(struct monitor *m, struct monitor_check *c)
 {
     timers_del(&m->starts, &c->timer);
-    if (c->queued)
-        forget_waiting(m, c);
     struct run *run = c->run;
     if (!run)
         return;

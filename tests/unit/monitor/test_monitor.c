@@ -315,6 +315,54 @@ static void test_no_hold(void **state)
     world_fini(&w);
 }
 
+/* Two thirds are dead and looked at ten times as often: that is no reason to hold, now or again and
+ * again. */
+static void test_no_hold_quick_rechecks(void **state)
+{
+    struct world w;
+    world_init(&w);
+    monitor_free(w.m);
+    w.opt.hold_share = 0.9;
+    w.m = monitor_new(&w.loop, &w.clock.clock, &w.opt);
+    static char keys[30][8];
+    struct monitor_spec specs[30];
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%u", i);
+        specs[i] = spec_of(keys[i], i, i % 5);
+        specs[i].timing.down_interval_ms = 1000;
+    }
+    assert_int_equal(monitor_apply(w.m, specs, 30), 0);
+    advance(&w, 60000);
+    all_answer(20, false, PROBE_TIMEOUT);
+    advance(&w, 120000);
+    assert_int_equal(w.holds, 0);
+    assert_int_equal(count_state(&w, 30, CHECK_DOWN), 20);
+    world_fini(&w);
+}
+
+static int open_fails(uv_loop_t *loop, void **shared)
+{
+    return PM_EPERM;
+}
+
+static void test_module_cannot_open(void **state)
+{
+    struct world w;
+    world_init(&w);
+    struct monitor_module no = fake;
+    no.open = open_fails;
+    struct monitor_spec s = spec_of("a", 1, 1);
+    s.module = &no;
+    one(&w, s);
+    advance(&w, 60000);
+    struct check_view v = view(&w, "a");
+    assert_int_equal(v.state, CHECK_UNKNOWN);
+    assert_int_equal(v.last_status, PROBE_LOCAL);
+    assert_string_equal(v.why, "fake checks cannot run here: permission denied");
+    assert_int_equal(started, 0);
+    world_fini(&w);
+}
+
 static void test_reload(void **state)
 {
     struct world w;
@@ -496,6 +544,13 @@ static void test_scale(void **state)
     assert_int_equal(monitor_load(w.m, path), 0);
     print_message("# save %.0f ms, load %.0f ms\n", save * 1e3, (seconds() - t) * 1e3);
     unlink(path);
+    /* Everybody in the line at once, then all dropped: one walk, not one per check. */
+    all_answer(TARGETS, true, PROBE_OK);
+    clock_manual_advance_ms(&w.clock, 60000);
+    monitor_tick(w.m);
+    t = seconds();
+    assert_int_equal(monitor_apply(w.m, specs, 1), 0);
+    assert_true(seconds() - t < 2);
     world_fini(&w);
     free(specs);
 }
@@ -514,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_hold_ends_in_truth),
         cmocka_unit_test(test_no_hold),
+        cmocka_unit_test(test_no_hold_quick_rechecks),
+        cmocka_unit_test(test_module_cannot_open),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_max_running),
         cmocka_unit_test(test_save),
