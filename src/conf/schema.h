@@ -41,7 +41,7 @@ enum conf_type {
     CONF_ENDPOINT, /* struct endpoint; .min is the default port (0: port required) */
     CONF_NAME,     /* const char *: domain name, lower case, no final dot ("." for the root) */
     CONF_PATH,     /* const char *: relative paths are taken from the folder of the file that says them */
-    CONF_ENUM,     /* int: index into .sub, a NULL-ended array of const char * */
+    CONF_ENUM,     /* int: index into .sub, a NULL-ended array of const char *; upper or lower case */
     CONF_OBJECT,   /* the struct itself, in place; .sub is its struct conf_object */
     CONF_MAP,      /* struct conf_list of objects; YAML map name -> object; .sub is the conf_object; each item's
                       .name_offset field receives the key */

@@ -117,7 +117,7 @@ static bool read_enum(struct conf_ctx *ctx, const struct conf_node *node, const 
     const char *const *words = key->sub;
     struct buf all = BUF_INIT;
     for (int i = 0; words[i]; i++) {
-        if (strcmp(words[i], node->text) == 0) {
+        if (strcasecmp(words[i], node->text) == 0) {
             *out = i;
             buf_fini(&all);
             return true;

@@ -158,6 +158,10 @@ static void combine(const struct wiring *w, uint32_t vip, struct observation *o,
         const struct monitor_check *c = w->checks[w->of_vip[i]].check;
         struct check_view v;
         monitor_check_view(w->monitor, c, &v);
+        if (v.hops >= 0)
+            o->metric[METRIC_HOPS] = (float)v.hops;
+        if (monitor_check_spec(c)->module->measures_only)
+            continue;
         down |= v.state == CHECK_DOWN;
         unknown |= v.state == CHECK_UNKNOWN;
         o->flapping |= v.flapping;
@@ -166,8 +170,6 @@ static void combine(const struct wiring *w, uint32_t vip, struct observation *o,
             o->metric[METRIC_RESPONSE] = fmaxf(isnan(o->metric[METRIC_RESPONSE]) ? 0 : o->metric[METRIC_RESPONSE], (float)v.response_ms);
         if (!isnan(v.throughput_bps))
             o->metric[METRIC_THROUGHPUT] = (float)v.throughput_bps;
-        if (v.hops >= 0)
-            o->metric[METRIC_HOPS] = (float)v.hops;
         if (*v.why && (v.state != CHECK_UP || !*why))
             snprintf(why, 128, "%s: %s", monitor_check_spec(c)->module->object->name, v.why);
         /* From the last check on, nothing can change before this; the phase until the next one is not counted on. */

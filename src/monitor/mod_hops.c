@@ -244,4 +244,4 @@ static void hops_cancel(struct probe *p)
 }
 
 const struct monitor_module monitor_hops = {
-    .object = &monitor_hops_object, .start = hops_start, .cancel = hops_cancel};
+    .object = &monitor_hops_object, .measures_only = true, .start = hops_start, .cancel = hops_cancel};

@@ -51,6 +51,7 @@ struct monitor_module {
     /* name, params and their doc: what a configuration can write under `check:` */
     const struct conf_object *object;
     uint16_t default_port; /* 0 = the module has no port (icmp, hops, exec) */
+    bool measures_only;    /* its ends say nothing about health: a target that stays silent to it is not down */
     bool uses_host;        /* p->host matters: checks of different names are different checks */
     /*
      * Starts one iteration against p->target with p->params. When it could not even start it calls probe_done with

@@ -19,9 +19,7 @@
     X(ftp)                                                                                         \
     X(smtp)                                                                                        \
     X(pop3)                                                                                        \
-    X(imap)                                                                                        \
-    X(icmp)                                                                                        \
-    X(hops)
+    X(imap)
 
 /* clang-format on */
 

@@ -368,4 +368,35 @@ class Echo(Server):
         raise PeerError(f"{self.name} does not answer:\n{self.log()[-2000:]}")
 
 
+class Pointsman(Server):
+    """This project: nearest site by a prefix map (geo), then weights (app), every VIP with a health check of its own."""
+    name = "pointsman"
+    binary = "pointsman"
+
+    def program(self):
+        return self.binary
+
+    def configure(self):
+        self.write("bench.zone", self.world.zone())
+        place = dict(zip(SITES, ("48.85, 2.35", "35.68, 139.69", "-12.05, -77.04")))
+        self.write("nets.csv", "prefix,lat,lon\n" + "".join("%s,%s\n" % (net, place[site]) for net, site in self.world.nets))
+        sites = "".join("  %s: {location: [%s]}\n" % (site, place[site]) for site in SITES)
+        app = ", ".join("%s: {vips: [%s]}" % (site, ", ".join("{addr: %s, weight: %d}" % v for v in APP[site])) for site in SITES)
+        geo = ", ".join("%s: %s" % (site, GEO[site]) for site in SITES)
+        self.write("pointsman.yaml", f"""
+node: {{state: '', user: '', log-level: error}}
+dns: {{listen: ['{ADDRESS}:{self.port}'], threads: {self.threads}}}
+api: {{socket: '{self.directory}/control.sock', metrics: off}}
+geo: {{sources: [{{csv: {{path: nets.csv}}}}]}}
+zones: {{{ZONE}: {{file: bench.zone}}}}
+sites:
+{sites}checks: {{alive: {{exec: {{command: /bin/true}}, interval: 60s}}}}
+defaults: {{check: alive, ttl: 60s, addresses: 1}}
+services:
+  geo.{ZONE}: {{policy: nearest, sites: {{{geo}}}}}
+  app.{ZONE}: {{policy: [up, near, {{within: 10}}, weighted], sites: {{{app}}}}}
+""")
+        return [self.binary, "run", "-c", f"{self.directory}/pointsman.yaml"]
+
+
 PEERS = (Gdnsd, Knot, KnotGeo, Nsd)

@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peers  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SERVERS = [peers.Echo, *peers.PEERS]
+SERVERS = [peers.Echo, peers.Pointsman, *peers.PEERS]
 COLUMNS = [("qps", "q/s", 0), ("cpu_us", "CPU us/query", 2), ("p50_us", "p50 us", 0), ("p99_us", "p99 us", 0),
            ("p999_us", "p99.9 us", 0)]
 
@@ -115,6 +115,7 @@ def machine():
 
 def choose(args, world):
     by_name = {cls.name: cls for cls in SERVERS}
+    peers.Pointsman.binary = os.path.abspath(f"{args.build}/src/main/pointsman")
     chosen = []
     for name in args.servers.split(",") if args.servers else by_name:
         if name not in by_name:

@@ -41,7 +41,7 @@ static void fuzz_lines(const uint8_t *data, size_t size)
     struct buf b = BUF_INIT;
     char line[512];
     buf_add(&b, data, size);
-    while (text_line(&b, 512, line, sizeof line) == 1) {
+    while (monitor_text_line(&b, 512, line, sizeof line) == 1) {
         must(strlen(line) < sizeof line && !strchr(line, '\n'));
         int code = text_reply_code(line);
         must(code >= -1 && code <= 999);
@@ -55,7 +55,7 @@ static void fuzz_escapes(const uint8_t *data, size_t size)
     struct buf b = BUF_INIT;
     memcpy(s, data, size);
     s[size] = '\0';
-    if (text_unescape(s, &b))
+    if (monitor_text_unescape(s, &b))
         must(b.len <= size);
     buf_fini(&b);
     free(s);

@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each status module against the real server it is for: good while it runs, down when stopped, good again.
 
-Usage: daemons.py PROBE_ONCE [POINTSMAN]; the cache for unpacked packages is beside PROBE_ONCE, or $PM_CACHE.
+First by one module alone (the program probe_once, built beside the daemon), then by the whole daemon: every server is a
+service, seen down in the configured time, up again, its DNS answers following, nothing flapping.
+
+Usage: daemons.py [POINTSMAN] (or $POINTSMAN); packages are unpacked in $PM_CACHE, or beside probe_once.
 """
+import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import Scenario, wait_until  # noqa: E402
+from lib import Scenario, free_port, wait_until  # noqa: E402
 import real_daemons  # noqa: E402
 
 HOST = "www.example.test"
@@ -76,12 +81,76 @@ def details(s, seen, made):
                     seen.look(module, port, "{user: joe, password: wrong}")["status"], "fail")
 
 
+class ByDaemon:
+    """All servers at once as services of one `pointsman run`: site `real` first, `spare` (unchecked) behind it."""
+    INTERVAL, TIMEOUT, FALL = 1.0, 2.0, 2
+
+    def __init__(self, s, binary, made):
+        self.s, self.binary, self.dns, self.socket = s, binary, free_port(), s.path("daemon.sock")
+        self.names = {}
+        services = ""
+        for daemon in made.values():
+            for i, (module, port, params) in enumerate(daemon.checks):
+                name = "%s-%s-%d.gslb.test" % (daemon.name, module, i)
+                self.names.setdefault(daemon.name, []).append(name)
+                services += ("  %s:\n    aliases: []\n    check: {%s: %s, port: %d, host: %s, interval: 1s, timeout: 2s, rise: 2, fall: 2}\n"
+                             "    sites: {real: 127.0.0.1, spare: {vips: [{addr: 192.0.2.1, check: []}]}}\n"
+                             % (name, module, params, port, HOST))
+        s.write("daemon.yaml", "node: {name: t, state: '', user: ''}\ndns: {listen: ['127.0.0.1:%d']}\n"
+                "api: {socket: '%s', metrics: off}\nzones: {gslb.test: {ns: [ns.gslb.test]}}\nsites: {real: {}, spare: {}}\n"
+                "defaults: {policy: failover, ttl: 1s}\nservices:\n%s" % (self.dns, self.socket, services))
+        self.process = s.start("pointsman", [binary, "run", "-c", s.path("daemon.yaml")])
+
+    def vips(self):
+        got = subprocess.run([self.binary, "vips", "--json", "--socket", self.socket], capture_output=True, text=True, timeout=20)
+        try:
+            return {v["service"]: v for v in json.loads(got.stdout)["vips"] if v["site"] == "real"}
+        except (ValueError, KeyError):
+            return {}
+
+    def health(self, daemon):
+        vips = self.vips()
+        return {vips.get(name, {}).get("health") for name in self.names[daemon.name]}
+
+    def answers(self, daemon):
+        return {a for name in self.names[daemon.name] for a in subprocess.run(
+            ["dig", "@127.0.0.1", "-p", str(self.dns), name, "+short", "+tries=1"], capture_output=True, text=True).stdout.split()}
+
+
+def by_daemon(s, binary, made):
+    d = ByDaemon(s, binary, made)
+    for daemon in made.values():
+        daemon.start()
+    for daemon in made.values():
+        s.check("%s is up for the daemon" % daemon.name, wait_until(lambda: d.health(daemon) == {"up"}, 15), d.health(daemon))
+    allowed = d.FALL * (d.INTERVAL * 1.1 + d.TIMEOUT) + 0.5
+    for daemon in made.values():
+        daemon.stop()
+        start = time.time()
+        s.check("%s stopped is down" % daemon.name, wait_until(lambda: d.health(daemon) == {"down"}, 15), d.health(daemon))
+        s.check("%s within the configured time" % daemon.name, time.time() - start <= allowed, "%.1f s" % (time.time() - start))
+        s.equal("%s: answers follow" % daemon.name, d.answers(daemon), {"192.0.2.1"})
+    for daemon in made.values():
+        daemon.start()
+    for daemon in made.values():
+        s.check("%s started is up again" % daemon.name, wait_until(lambda: d.health(daemon) == {"up"}, 15), d.health(daemon))
+        s.equal("%s: answers come back" % daemon.name, d.answers(daemon), {"127.0.0.1"})
+    time.sleep(3)
+    got = subprocess.run([binary, "history", "--json", "--limit", "1000", "--socket", d.socket], capture_output=True, text=True)
+    changes = {}
+    for h in json.loads(got.stdout)["changes"]:
+        if h["what"] == "health":
+            changes[h["service"]] = changes.get(h["service"], 0) + 1
+    most = max(changes.values(), default=0)
+    s.check("nothing flapped", 0 < most <= 3, {k: v for k, v in changes.items() if v > 3})
+
+
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+    binary = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
+    probe_once = os.path.join(os.path.dirname(binary), "../../tests/scenario/probe_once")
     s = Scenario("daemons")
-    seen = ByModule(os.path.abspath(sys.argv[1]))
-    cache = os.environ.get("PM_CACHE") or os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "inn2")
+    seen = ByModule(probe_once)
+    cache = os.environ.get("PM_CACHE") or os.path.join(os.path.dirname(probe_once), "inn2")
     if os.getuid() != 0:
         s.skip("all", "these servers are started as root")
         s.cleanup()
@@ -100,6 +169,9 @@ def main():
         except RuntimeError as e:
             s.check("%s runs" % kind.__name__.lower(), False, e)
     details(s, seen, made)
+    for daemon in made.values():
+        daemon.stop()
+    by_daemon(s, binary, made)
     s.finish()
 
 
