@@ -38,7 +38,7 @@ static const char *check_text(struct wiring *w, const char **texts, const struct
     if (texts[c->index])
         return texts[c->index];
     json_t *choice = conf_choice_json(&c->module);
-    char *canonical = json_dumps(choice, JSON_COMPACT | JSON_SORT_KEYS);
+    char *canonical = json_dumps(choice, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     buf_puts(&b, canonical);
     free(canonical);
     json_decref(choice);

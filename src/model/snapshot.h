@@ -74,6 +74,8 @@ struct snap_decision {
     } choice[];
 };
 
+enum { DECISION_WEIGHTS = 1 << 29 }; /* sum of the weights of a tier, within rounding */
+
 enum snap_fallback { FALLBACK_NONE, FALLBACK_DRAINED, FALLBACK_ALL, FALLBACK_LAST_GOOD, FALLBACK_ADDRESSES, FALLBACK_SERVFAIL };
 const char *snap_fallback_name(enum snap_fallback f);
 

@@ -189,7 +189,7 @@ uint64_t state_can_change_in_ms(const struct monitor *m, const struct monitor_ch
 void state_observe(struct monitor *m, struct monitor_check *c, bool changed)
 {
     if (changed)
-        log_notice("check changed", "check", c->spec.key, "state", check_state_name(c->state),
+        log_debug("check changed", "check", c->spec.key, "state", check_state_name(c->state),
                    "why", c->why ? c->why : "");
     if (!m->opt.observe)
         return;

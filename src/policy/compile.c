@@ -49,13 +49,15 @@ static uint16_t service_sites(const struct cfg_service *svc, uint16_t *out)
 static size_t view_of(struct view_set *set, const struct config *config, const struct geo_db *geo,
                       const struct cfg_service *svc, unsigned reads)
 {
-    uint16_t key[3 + 2 * SNAP_CANDS_MAX];
+    uint16_t key[5 + 2 * SNAP_CANDS_MAX];
     unsigned needs = view_needs(reads);
-    uint16_t n = service_sites(svc, key + 3);
+    float percent = needs & READS_DISTANCE_WITHIN ? policy_within_percent(svc->policy) : 0;
+    uint16_t n = service_sites(svc, key + 5);
     key[0] = (uint16_t)needs;
     key[1] = (uint16_t)(needs >> 16);
     key[2] = n;
-    size_t len = (3u + n) * sizeof key[0];
+    memcpy(key + 3, &percent, sizeof percent);
+    size_t len = (5u + n) * sizeof key[0];
     uintptr_t at = (uintptr_t)map_get(&set->by_key, key, len);
     if (at) {
         set->items[at - 1].users++;
@@ -65,7 +67,7 @@ static size_t view_of(struct view_set *set, const struct config *config, const s
         set->cap = set->cap ? set->cap * 2 : 16;
         set->items = mem_realloc(set->items, set->cap * sizeof *set->items);
     }
-    struct snap_view *v = view_new(config, geo, needs, key + 3, n, set->count >= OWN_RANGES_MAX);
+    struct snap_view *v = view_new(config, geo, needs, percent, key + 5, n, set->count >= OWN_RANGES_MAX);
     set->items[set->count] = (struct view_entry){v, reads, 1};
     map_put(&set->by_key, memcpy(arena_bytes(set->keys, len), key, len), len, (void *)(++set->count));
     return set->count - 1;

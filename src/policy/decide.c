@@ -32,13 +32,13 @@ static size_t decision_write(const struct policy_run *r, enum snap_fallback as, 
     *out = (struct snap_decision){.count = (uint8_t)r->count, .pick = (uint8_t)r->pick, .fallen_back = (uint8_t)as,
                                   .hash_v4 = r->hash_v4, .hash_v6 = r->hash_v6};
     for (unsigned i = 0, end; i < r->count; i = end) {
-        /* Integer weights for one multiplication per draw; a tier's sum stays below 2^30. */
+        /* Integer weights for one multiplication per draw; a tier's sum is DECISION_WEIGHTS. */
         double sum = 0;
         for (end = i; end < r->count && r->list[end].tier == r->list[i].tier; end++)
             sum += (double)r->list[end].weight;
         for (unsigned j = i; j < end; j++) {
             double share = sum > 0 ? (double)r->list[j].weight / sum : 1.0 / (end - i);
-            out->choice[j] = (struct snap_choice){r->list[j].cand, r->list[j].tier, 0, (uint32_t)(share * (1 << 29) + 0.5)};
+            out->choice[j] = (struct snap_choice){r->list[j].cand, r->list[j].tier, 0, (uint32_t)(share * DECISION_WEIGHTS + 0.5)};
         }
         if (i == 0)
             out->first_tier = (uint8_t)end;

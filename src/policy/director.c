@@ -76,9 +76,28 @@ static uint64_t client_hash(const struct snap_decision *d, const struct addr *cl
     return hash_bytes(p.addr.bytes, 16, client->family); /* a fixed seed: every balancer hashes alike */
 }
 
+/* The usual case, one address of a weighted tier. Its weights add up to DECISION_WEIGHTS, but for rounding. */
+static uint8_t draw_one(const struct snap_choice *c, unsigned n, struct director_thread *t)
+{
+    uint32_t at = (uint32_t)(((random_next(t) >> 32) * DECISION_WEIGHTS) >> 32);
+    for (unsigned i = 0; i < n; i++) {
+        if (at < c[i].weight)
+            return (uint8_t)i;
+        at -= c[i].weight;
+    }
+    unsigned first = 0;
+    while (first + 1 < n && !c[first].weight)
+        first++;
+    return (uint8_t)first;
+}
+
 unsigned director_pick(const struct snap_decision *d, struct director_thread *t, uint32_t turn_key, const struct addr *client,
                        const struct snap_cand *cands, unsigned want, uint8_t *out)
 {
+    if (want == 1 && d->pick == PICK_WEIGHTED) {
+        out[0] = draw_one(d->choice, d->first_tier, t);
+        return 1;
+    }
     if (want > d->count)
         want = d->count;
     for (unsigned i = 0, end; i < want; i = end) {

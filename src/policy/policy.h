@@ -21,6 +21,7 @@
 #ifndef PM_POLICY_POLICY_H
 #define PM_POLICY_POLICY_H
 
+#include <math.h>
 #include "conf/schema.h"
 #include "model/config.h"
 #include "model/snapshot.h"
@@ -37,6 +38,7 @@ enum stage_reads {
     READS_GEO_LEVEL = 32,
     READS_MATCH = 64,
     READS_REQUEST = 128, /* the query itself: hash */
+    READS_DISTANCE_WITHIN = 256, /* which distances are within some percent of which */
     READS_MATCH_SHIFT = 16, /* from here on: which MATCH_* bits */
 };
 
@@ -47,6 +49,7 @@ struct stage {
     enum stage_kind kind;
     unsigned (*reads)(const void *params);   /* enum stage_reads */
     unsigned (*metrics)(const void *params); /* bit set of enum metric; NULL = none */
+    float (*percent)(const void *params);    /* STAGE_GROUP: how far from the best; else NULL */
     void (*run)(const void *params, struct policy_run *r);
 };
 
@@ -101,6 +104,8 @@ extern const struct config_preset policy_presets[]; /* ended by a NULL name */
 /* What all stages of a policy read together. */
 unsigned policy_reads(const struct cfg_policy *p);
 unsigned policy_metrics(const struct cfg_policy *p);
+/* The percent that READS_DISTANCE_WITHIN is about; 0 without. */
+float policy_within_percent(const struct cfg_policy *p);
 
 /* Puts every candidate into the first tier, with its configured weight. */
 void policy_run_init(struct policy_run *r);
@@ -117,6 +122,11 @@ void run_filter(struct policy_run *r, const void *params, run_keep_fn *keep, boo
 typedef float run_value_fn(const void *params, const struct policy_run *r, const struct run_cand *c);
 void run_score(struct policy_run *r, const void *params, run_value_fn *value, const char *unit);
 /* Merges tiers: a tier's members may be up to percent above (or below, for negative scores) its best score. */
+/* Whether a score belongs to a group with that best one. */
+static inline bool run_joins(float best, float score, float percent)
+{
+    return isnan(score) ? isnan(best) : score - best <= fabsf(best) * percent / 100.0f;
+}
 void run_group_within(struct policy_run *r, float percent);
 void run_weigh(struct policy_run *r, const void *params, run_value_fn *value);
 /* Writes a filter's reason; why is NULL unless somebody traces. */

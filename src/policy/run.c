@@ -127,7 +127,7 @@ void run_group_within(struct policy_run *r, float percent)
     for (unsigned i = 0; i < r->count; i++) {
         struct run_cand *c = &r->list[i];
         bool joins = i > 0 && c->outer == r->list[i - 1].outer &&
-                     (isnan(c->score) ? isnan(best) : c->score - best <= fabsf(best) * percent / 100.0f);
+                     run_joins(best, c->score, percent);
         if (!joins) {
             best = c->score;
             tier = (uint8_t)(tier + (i > 0));
@@ -155,14 +155,24 @@ unsigned policy_reads(const struct cfg_policy *p)
     for (uint32_t i = 0; i < p->stages.count; i++) {
         const struct stage *s = policy_stage_for(&choice[i]);
         unsigned own = s->reads(choice[i].value);
-        /* Order alone tells near from far; grouping needs how far. */
+        /* Order alone tells near from far; a group needs to know who is within its percent of whom. Two different
+         * percents would need two such tables: then distances count by value. */
         if (s->kind == STAGE_GROUP && last_score & READS_DISTANCE)
-            own |= READS_DISTANCE_VALUE;
+            own |= s->percent(choice[i].value) == policy_within_percent(p) ? READS_DISTANCE_WITHIN : READS_DISTANCE_VALUE;
         if (s->kind == STAGE_SCORE)
             last_score = own;
         reads |= own;
     }
     return reads;
+}
+
+float policy_within_percent(const struct cfg_policy *p)
+{
+    const struct conf_choice *choice = p->stages.items;
+    for (uint32_t i = 0; i < p->stages.count; i++)
+        if (policy_stage_for(&choice[i])->kind == STAGE_GROUP)
+            return policy_stage_for(&choice[i])->percent(choice[i].value);
+    return 0;
 }
 
 unsigned policy_metrics(const struct cfg_policy *p)

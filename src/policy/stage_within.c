@@ -15,9 +15,14 @@ static void within_run(const void *params, struct policy_run *r)
     run_group_within(r, (float)((const struct within *)params)->percent);
 }
 
+static float within_percent(const void *params)
+{
+    return (float)((const struct within *)params)->percent;
+}
+
 static unsigned within_reads(const void *params)
 {
-    return 0; /* but it makes the score before it matter by value: policy_reads() */
+    return 0; /* but what it makes of the score before it is worked out in: policy_reads() */
 }
 
 const struct stage stage_within = {
@@ -27,5 +32,6 @@ const struct stage stage_within = {
                .size = sizeof(struct within), CONF_KEYS(within_keys), .shorthand = "percent"},
     .kind = STAGE_GROUP,
     .reads = within_reads,
+    .percent = within_percent,
     .run = within_run,
 };

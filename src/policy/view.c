@@ -7,11 +7,12 @@
 #include "base/map.h"
 #include "policy/policy.h"
 
-enum { SIGNATURE_MAX = 4 }; /* bytes of a signature per site */
+enum { SIGNATURE_MAX = 5 }; /* bytes of a signature per site */
 
 unsigned view_needs(unsigned reads)
 {
-    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_GEO_LEVEL | READS_MATCH | 0xffu << READS_MATCH_SHIFT);
+    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_DISTANCE_WITHIN | READS_GEO_LEVEL | READS_MATCH |
+                    0xffu << READS_MATCH_SHIFT);
 }
 
 /* Steps of 5 % from 10 km on; nearer is all the same to an address database. */
@@ -74,10 +75,10 @@ void view_features(const struct snap_view *v, const struct config *config, const
 }
 
 /* Equal bytes = same class. */
-static void signature(const struct snap_feature *f, unsigned n, unsigned reads, uint8_t *out)
+static void signature(const struct snap_feature *f, unsigned n, unsigned reads, float percent, uint8_t *out)
 {
     for (unsigned i = 0; i < n; i++, out += SIGNATURE_MAX) {
-        unsigned distance = 0;
+        unsigned distance = 0, near = 0;
         if (!(reads & (READS_DISTANCE | READS_DISTANCE_VALUE)))
             distance = 0;
         else if (isnan(f[i].distance_km))
@@ -87,6 +88,10 @@ static void signature(const struct snap_feature *f, unsigned n, unsigned reads, 
         else
             for (unsigned j = 0; j < n; j++)
                 distance += f[j].distance_km < f[i].distance_km;
+        /* With the ranks, how many follow within the percent says which: they come next in order. */
+        for (unsigned j = 0; reads & READS_DISTANCE_WITHIN && j < n; j++)
+            near += f[j].distance_km >= f[i].distance_km && run_joins(f[i].distance_km, f[j].distance_km, percent);
+        out[4] = (uint8_t)near;
         out[0] = (uint8_t)(distance >> 8);
         out[1] = (uint8_t)distance;
         out[2] = reads & READS_GEO_LEVEL ? f[i].geo_level : 0;
@@ -94,7 +99,8 @@ static void signature(const struct snap_feature *f, unsigned n, unsigned reads, 
     }
 }
 
-static void view_classes(struct snap_view *v, const struct config *config, const struct geo_db *geo, unsigned reads)
+static void view_classes(struct snap_view *v, const struct config *config, const struct geo_db *geo, unsigned reads,
+                         float percent)
 {
     uint32_t places = geo_place_count(geo);
     uint32_t *class_of = mem_alloc(places * sizeof *class_of);
@@ -105,7 +111,7 @@ static void view_classes(struct snap_view *v, const struct config *config, const
     uint8_t *sig = mem_alloc(len);
     for (uint32_t p = 0; p < places; p++) {
         view_features(v, config, geo_place_at(geo, p), reads, now);
-        signature(now, v->site_count, reads, sig);
+        signature(now, v->site_count, reads, percent, sig);
         uintptr_t class = (uintptr_t)map_get(&seen, sig, len); /* class + 1 */
         if (!class) {
             class = ++v->class_count;
@@ -127,8 +133,8 @@ static void view_classes(struct snap_view *v, const struct config *config, const
     free(class_of);
 }
 
-struct snap_view *view_new(const struct config *config, const struct geo_db *geo, unsigned reads, const uint16_t *sites,
-                           uint16_t site_count, bool by_place)
+struct snap_view *view_new(const struct config *config, const struct geo_db *geo, unsigned reads, float percent,
+                           const uint16_t *sites, uint16_t site_count, bool by_place)
 {
     struct snap_view *v = mem_alloc(sizeof *v);
     uint16_t *own = mem_alloc(site_count * sizeof *own);
@@ -139,7 +145,7 @@ struct snap_view *view_new(const struct config *config, const struct geo_db *geo
     else if (by_place)
         v->by_place = true;
     else
-        view_classes(v, config, geo, reads);
+        view_classes(v, config, geo, reads, percent);
     return v;
 }
 

@@ -4,7 +4,8 @@
  * two places into one class when every stage must treat them alike:
  *
  *   order of distances    equal ranks of the sites, however far
- *   distances by value    equal distances to each site, in steps of 5 % (so "within 20 %" has finitely many cases)
+ *   within some percent   for each site equally many others that are within so much of its distance
+ *   distances by value    equal distances to each site, in steps of 5 %
  *   geo level, match      equal for each site
  *
  * Services with the same sites and equal needs share a view. The view's ranges are the geography's with places replaced
@@ -18,9 +19,9 @@
 #include "model/config.h"
 #include "model/snapshot.h"
 
-/* reads: enum stage_reads of the policy. sites: ascending. The result is freed with view_free. */
-struct snap_view *view_new(const struct config *config, const struct geo_db *geo, unsigned reads, const uint16_t *sites,
-                           uint16_t site_count, bool by_place);
+/* reads: enum stage_reads of the policy; percent: policy_within_percent. sites: ascending. The result is freed with view_free. */
+struct snap_view *view_new(const struct config *config, const struct geo_db *geo, unsigned reads, float percent,
+                           const uint16_t *sites, uint16_t site_count, bool by_place);
 void view_free(struct snap_view *v);
 /* The client-dependent part of enum stage_reads. */
 unsigned view_needs(unsigned reads);

@@ -381,7 +381,7 @@ class Pointsman(Server):
         place = dict(zip(SITES, ("48.85, 2.35", "35.68, 139.69", "-12.05, -77.04")))
         self.write("nets.csv", "prefix,lat,lon\n" + "".join("%s,%s\n" % (net, place[site]) for net, site in self.world.nets))
         sites = "".join("  %s: {location: [%s]}\n" % (site, place[site]) for site in SITES)
-        app = ", ".join("%s: {vips: [%s]}" % (site, ", ".join("{addr: %s, weight: %d}" % v for v in APP[site])) for site in SITES)
+        app = ", ".join("%s: {vips: [%s]}" % (site, ", ".join("{address: %s, weight: %d}" % v for v in APP[site])) for site in SITES)
         geo = ", ".join("%s: %s" % (site, GEO[site]) for site in SITES)
         self.write("pointsman.yaml", f"""
 node: {{state: '', user: '', log-level: error}}
