@@ -35,6 +35,8 @@ bench:
 	@[ -e build-bench/build.ninja ] || meson setup build-bench --buildtype=release
 	ninja -C build-bench
 	@tests/bench/run.py --build build-bench $(BENCH)
+	@build-bench/tests/bench/answer_path
+	@tests/bench/scale.py --build build-bench
 
 install: build
 	meson install --no-rebuild -C build

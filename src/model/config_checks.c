@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "model/config_build.h"
+#include "model/snapshot.h"
 
 void config_node_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
@@ -278,6 +279,19 @@ static void service_inherit(const struct conf_node *node, struct cfg_service *s,
         s->all_down = s->fallback.count ? CFG_ALL_DOWN_FALLBACK : d->all_down;
 }
 
+/* A snapshot numbers the candidates of a family by one byte, and no answer holds more. */
+static void count_addresses(struct conf_ctx *ctx, const struct cfg_service *s)
+{
+    unsigned count[2] = {0, 0};
+    CONFIG_EACH(struct cfg_service_site, at, s->sites)
+        CONFIG_EACH(struct cfg_vip, vip, at->vips)
+            count[vip->addr.family == ADDR_V6]++;
+    for (unsigned f = 0; f < 2; f++)
+        if (count[f] > SNAP_CANDS_MAX)
+            conf_error_mark(ctx, &s->mark, "service '%s' has %u %s addresses, at most %d are possible", s->name, count[f],
+                            f ? "IPv6" : "IPv4", SNAP_CANDS_MAX);
+}
+
 void config_service_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct cfg_service *s = object;
@@ -297,6 +311,7 @@ void config_service_check(struct conf_ctx *ctx, const struct conf_node *node, vo
     /* After an error in `defaults` there is none either, and that has been said. */
     if (!s->policy && !said(node, "policy") && !conf_diag_errors(conf_tree(ctx)->diag))
         conf_error_mark(ctx, &s->mark, "service '%s' has no policy, and there is no default", s->name);
+    count_addresses(ctx, s);
     if (s->all_down == CFG_ALL_DOWN_FALLBACK && !s->fallback.count)
         conf_error(ctx, spot(node, "all-down"), "all-down is 'fallback', but 'fallback' has no address");
 }

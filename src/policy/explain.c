@@ -135,7 +135,7 @@ static json_t *tell_client(const struct snapshot *s, const struct explain_query 
     char address[ADDR_TEXT];
     json_t *o = json_pack("{s:s, s:b, s:i}", "address", addr_format(&q->client, address), "located", q->located,
                           "place-scope", (int)g->scope);
-    json_object_set_new(o, "priority", explain_place(geo_place_at(s->geo, g->place)));
+    json_object_set_new(o, "place", explain_place(geo_place_at(s->geo, g->place)));
     return o;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The smallest HTTP server that answers: one thread, epoll, a fixed page, one request per connection. For measuring
- * checks, so that the server is not what is measured. Usage: httpstub PORT [SECONDS]; prints its CPU time at the end.
+ * checks, so that the server is not what is measured. Usage: httpstub PORT [SECONDS [flip]]; with flip it answers 503 in every odd second.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 
 static const char page[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n"
                            "Connection: close\r\n\r\nHello, check\n";
+static const char broken[] = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+static bool flipping; /* good in even seconds, bad in odd ones: every check changes its mind each second */
 
 static int listen_on(unsigned short port)
 {
@@ -38,8 +41,9 @@ static void answer(int ep, int fd)
     ssize_t n = recv(fd, in, sizeof(in), 0);
     if (n < 0 && errno == EAGAIN)
         return;
+    bool good = !flipping || time(NULL) % 2 == 0;
     if (n > 0 && memmem(in, (size_t)n, "\r\n\r\n", 4))
-        (void)!send(fd, page, sizeof(page) - 1, MSG_NOSIGNAL);
+        (void)!send(fd, good ? page : broken, good ? sizeof(page) - 1 : sizeof(broken) - 1, MSG_NOSIGNAL);
     close(fd);
 }
 
@@ -57,6 +61,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 2;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    flipping = argc > 3 && strcmp(argv[3], "flip") == 0;
     int listener = listen_on((unsigned short)atoi(argv[1])), ep = epoll_create1(0);
     time_t end = time(NULL) + (argc > 2 ? atoi(argv[2]) : 60);
     struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};

@@ -43,7 +43,7 @@ static void fuzz_lines(const uint8_t *data, size_t size)
     buf_add(&b, data, size);
     while (monitor_text_line(&b, 512, line, sizeof line) == 1) {
         must(strlen(line) < sizeof line && !strchr(line, '\n'));
-        int code = text_reply_code(line);
+        int code = monitor_text_reply_code(line);
         must(code >= -1 && code <= 999);
     }
     buf_fini(&b);
