@@ -4,8 +4,10 @@
 
   resolvers.py build/src/main/pointsman      or the binary in $POINTSMAN; needs root, for a network of its own
 """
+import json
 import os
 import re
+import subprocess
 import sys
 import time
 import urllib.request
@@ -132,20 +134,40 @@ def one_node_less(s, nodes):
     s.check("and that one is still there", nodes["newyork"].running(), nodes["newyork"].output())
 
 
+def ups(s, binary, node):
+    """How many of a balancer's addresses with a check are up."""
+    told = subprocess.run([binary, "vips", "--json", "--socket", s.path(node + ".sock")], capture_output=True, text=True)
+    vips = json.loads(told.stdout)["vips"] if told.returncode == 0 else []
+    return sum(vip["health"] == "up" for vip in vips if vip["checks"])
+
+
+def answering(s, servers):
+    for address in servers:
+        if not s.check("a server at " + address, wait_until(lambda: listens(53, address), 15)):
+            logs(s)
+            s.finish()
+
+
+def logs(s):
+    for process in s.processes:
+        print("--- %s\n%s" % (process.name, process.output()))
+
+
 def start_all(s, binary):
     web = {site: net.start_web(s, site) for site in net.SITES}
-    servers = [net.start_root(s), net.start_parent(s)]
+    for address in [a for pair in net.SITES.values() for a in pair]:
+        s.check("a web server at " + address, wait_until(lambda: listens(80, address), 10))
+    net.start_root(s)
+    net.start_parent(s)
     nodes = {node: net.start_node(s, binary, node) for node in net.NODES}
-    servers += list(nodes.values()) + [net.start_resolver(s, name) for name in net.RESOLVERS]
-    ports = [a for group in [net.ROOT, net.PARENT] + list(net.NODES.values()) for a in group] + list(net.RESOLVERS.values())
-    for address in ports:
-        if not wait_until(lambda: listens(53, address), 15):
-            for server in servers:
-                print("--- %s\n%s" % (server.name, server.output()))
-            sys.exit("nobody listens on %s port 53" % address)
-    for pair in net.NODES.values():  # before that, answers are those of services nobody has looked at
-        s.check("%s has measured both sites" % pair[0],
-                wait_until(lambda: addresses(ask(pair[0], "web." + ZONE, "A")) == wants("paris", "A"), 10))
+    authorities = [net.ROOT, net.PARENT] + list(net.NODES.values())
+    answering(s, [a for pair in authorities for a in pair])
+    for name in net.RESOLVERS:  # not sooner: what they find silent at start they avoid for a while
+        net.start_resolver(s, name)
+    answering(s, list(net.RESOLVERS.values()) + [net.RESOLVER6])
+    for node in net.NODES:  # before that, answers are those of services that are not all known
+        s.check("%s has found all 6 addresses with a check up" % node,
+                wait_until(lambda: ups(s, binary, node) == 6, 10), nodes[node].output())
     return web, nodes
 
 
@@ -169,6 +191,8 @@ def main():
     scoped(s)
     health(s, web)
     one_node_less(s, nodes)
+    if s.failed:
+        logs(s)
     s.finish()
 
 
