@@ -119,6 +119,12 @@ def start_web(s, site):
                                    *SITES[site]])
 
 
+def write_shared(s):
+    """Files that several servers read, written before the first of them starts: none may see one half written."""
+    s.write("gslb.zone", CHILD_ZONE)
+    s.write("hints", ". 3600 NS a.root.\na.root. 3600 A %s\na.root. 3600 AAAA %s\n" % ROOT)
+
+
 def start_root(s):
     s.write("root.zone", ROOT_ZONE)
     s.mkdir("knot")
@@ -165,15 +171,13 @@ zone:
 
 
 def start_node(s, binary, node):
-    s.write("gslb.zone", CHILD_ZONE)
     config = s.write(node + ".yaml", daemon_config(s, node))
     return s.start("node-" + node, [binary, "run", "-c", config])
 
 
 def start_resolver(s, name):
     """Every one iterates from our root, asks with a small EDNS buffer and does not ask for signatures we do not have."""
-    hints = s.write("hints", ". 3600 NS a.root.\na.root. 3600 A %s\na.root. 3600 AAAA %s\n" % ROOT)
-    address = RESOLVERS[name]
+    hints, address = s.path("hints"), RESOLVERS[name]
     if name.startswith("unbound"):
         subnet = "".join("    send-client-subnet: %s\n" % a for group in NODES.values() for a in group)
         config = s.write(name + ".conf", """server:

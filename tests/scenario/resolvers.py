@@ -157,12 +157,13 @@ def start_all(s, binary):
     web = {site: net.start_web(s, site) for site in net.SITES}
     for address in [a for pair in net.SITES.values() for a in pair]:
         s.check("a web server at " + address, wait_until(lambda: listens(80, address), 10))
+    net.write_shared(s)
     net.start_root(s)
     net.start_parent(s)
     nodes = {node: net.start_node(s, binary, node) for node in net.NODES}
     authorities = [net.ROOT, net.PARENT] + list(net.NODES.values())
     answering(s, [a for pair in authorities for a in pair])
-    for name in net.RESOLVERS:  # not sooner: what they find silent at start they avoid for a while
+    for name in net.RESOLVERS:
         net.start_resolver(s, name)
     answering(s, list(net.RESOLVERS.values()) + [net.RESOLVER6])
     for node in net.NODES:  # before that, answers are those of services that are not all known
