@@ -190,12 +190,23 @@ static uint64_t geo_stamp(const struct config *c)
     return sum;
 }
 
+/* What happened before a reload is still asked for after it. */
+static void carry_history(struct history *h, const struct history *old, const struct model *m, const struct model *before)
+{
+    uint32_t *to_new = mem_alloc((model_vip_count(before) + 1) * sizeof *to_new);
+    model_renumber(m, before, to_new);
+    history_carry(h, old, to_new);
+    free(to_new);
+}
+
 /* Puts a complete generation in place of the running one (if any). */
 static int install(struct daemon *d, struct generation *g)
 {
     struct wiring *wiring, *old_wiring = d->wiring;
     struct generation *old = d->gen;
     struct history *history = history_new(HISTORY_SIZE, clock_wall_ms(d->clock));
+    if (old)
+        carry_history(history, d->history, g->model, old->model);
     d->wiring = NULL;
     int err = wiring_new(g->model, d->monitor, history, &wiring);
     if (err) {

@@ -33,6 +33,17 @@ void history_add(struct history *h, const struct history_change *c)
     h->next = (h->next + 1) % h->capacity;
 }
 
+void history_carry(struct history *h, const struct history *old, const uint32_t *to_new)
+{
+    h->since_ms = old->since_ms;
+    for (size_t i = old->count; i > 0; i--) {
+        struct history_change c = old->ring[(old->next + old->capacity - i) % old->capacity];
+        c.vip = to_new[c.vip];
+        if (c.vip != UINT32_MAX)
+            history_add(h, &c);
+    }
+}
+
 uint64_t history_since(const struct history *h)
 {
     return h->since_ms;

@@ -3,7 +3,8 @@
  * History: the last changes of what was believed, so that "why did that client go there at 14:03?" has an answer. A ring
  * in memory of a fixed number of changes; the oldest are forgotten.
  *
- * Thread: control. Changes name VIPs by number, so a history belongs to one configuration generation.
+ * Thread: control. Changes name VIPs by number, so a history belongs to one configuration generation; history_carry
+ * takes what still has a VIP into the next.
  */
 #ifndef PM_MODEL_HISTORY_H
 #define PM_MODEL_HISTORY_H
@@ -25,6 +26,8 @@ struct history;
 
 struct history *history_new(size_t capacity, uint64_t now_wall_ms);
 void history_free(struct history *h);
+/* Copies what `old` remembers, oldest first, with VIP numbers translated by to_new[]; UINT32_MAX = the VIP is gone. */
+void history_carry(struct history *h, const struct history *old, const uint32_t *to_new);
 void history_add(struct history *h, const struct history_change *c);
 /* Since when everything is remembered (wall ms). */
 uint64_t history_since(const struct history *h);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
-#include "base/map.h"
 
 /* Another vantage's view of a VIP; a short list hangs from the VIP. */
 struct sight {
@@ -147,44 +146,51 @@ uint32_t model_service_first_vip(const struct model *m, uint32_t service, uint32
 
 /* ---- state carried into the next generation ---- */
 
-static void adopt_service(struct model *m, uint32_t s, const struct model *old, uint32_t os)
+static bool same_vip(const struct model *m, const struct model_vip *a, const struct model *n, const struct model_vip *b)
 {
-    const struct cfg_site *sites = m->config->sites.items, *old_sites = old->config->sites.items;
-    for (uint32_t v = m->first_vip[s]; v < m->first_vip[s + 1]; v++) {
-        struct model_vip *now = &m->vips[v];
+    const struct cfg_site *sa = m->config->sites.items, *sb = n->config->sites.items;
+    return addr_eq(&a->config->addr, &b->config->addr) && strcmp(sa[a->site].name, sb[b->site].name) == 0;
+}
+
+void model_renumber(const struct model *m, const struct model *old, uint32_t *to_new)
+{
+    const struct cfg_service *old_services = old->config->services.items;
+    for (uint32_t os = 0; os < old->service_count; os++) {
+        const struct cfg_service *svc = config_service(m->config, old_services[os].name);
         for (uint32_t o = old->first_vip[os]; o < old->first_vip[os + 1]; o++) {
-            const struct model_vip *was = &old->vips[o];
-            if (!addr_eq(&now->config->addr, &was->config->addr) ||
-                strcmp(sites[now->site].name, old_sites[was->site].name) != 0)
-                continue;
-            struct model_vip fresh = *now;
-            *now = *was;
-            now->config = fresh.config;
-            now->at = fresh.at;
-            now->service = fresh.service;
-            now->site = fresh.site;
-            now->why = was->why ? mem_strdup(was->why) : NULL;
-            m->own_health[v] = old->own_health[o];
-            /* Whether there is a check at all is the new configuration's to say. */
-            if ((fresh.health == HEALTH_UNCHECKED) != (was->health == HEALTH_UNCHECKED))
-                now->health = m->own_health[v] = fresh.health;
-            break;
+            to_new[o] = UINT32_MAX;
+            for (uint32_t v = svc ? m->first_vip[svc->index] : 0; svc && v < m->first_vip[svc->index + 1]; v++)
+                if (same_vip(m, &m->vips[v], old, &old->vips[o]))
+                    to_new[o] = v;
         }
     }
 }
 
+/* Identity and configuration stay the new VIP's, everything believed comes from the old. */
+static void adopt_vip(struct model *m, uint32_t v, const struct model *old, uint32_t o)
+{
+    struct model_vip *now = &m->vips[v], fresh = *now;
+    const struct model_vip *was = &old->vips[o];
+    *now = *was;
+    now->config = fresh.config;
+    now->at = fresh.at;
+    now->service = fresh.service;
+    now->site = fresh.site;
+    now->why = was->why ? mem_strdup(was->why) : NULL;
+    m->own_health[v] = old->own_health[o];
+    /* Whether there is a check at all is the new configuration's to say. */
+    if ((fresh.health == HEALTH_UNCHECKED) != (was->health == HEALTH_UNCHECKED))
+        now->health = m->own_health[v] = fresh.health;
+}
+
 void model_adopt(struct model *m, const struct model *old)
 {
-    const struct cfg_service *services = m->config->services.items, *old_services = old->config->services.items;
-    struct map by_name = MAP_INIT;
-    for (uint32_t s = 0; s < old->service_count; s++)
-        map_put_str(&by_name, old_services[s].name, (void *)((uintptr_t)s + 1));
-    for (uint32_t s = 0; s < m->service_count; s++) {
-        uintptr_t os = (uintptr_t)map_get_str(&by_name, services[s].name);
-        if (os)
-            adopt_service(m, s, old, (uint32_t)os - 1);
-    }
-    map_fini(&by_name);
+    uint32_t *to_new = mem_alloc((old->vip_count + 1) * sizeof *to_new);
+    model_renumber(m, old, to_new);
+    for (uint32_t o = 0; o < old->vip_count; o++)
+        if (to_new[o] != UINT32_MAX)
+            adopt_vip(m, to_new[o], old, o);
+    free(to_new);
     m->quorum = old->quorum;
     for (uint16_t i = 1; i < old->vantage_count; i++)
         model_vantage(m, old->vantages[i]);

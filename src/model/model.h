@@ -58,6 +58,8 @@ struct model *model_new(const struct config *config, const struct clock *clock);
 void model_free(struct model *m);
 /* Takes over state, overrides and vantages of an earlier generation, VIP by VIP (service, site, address). */
 void model_adopt(struct model *m, const struct model *old);
+/* The number here of each of old's VIPs (UINT32_MAX = gone): to_new has model_vip_count(old) places. */
+void model_renumber(const struct model *m, const struct model *old, uint32_t *to_new);
 const struct config *model_config(const struct model *m);
 const struct clock *model_clock(const struct model *m);
 

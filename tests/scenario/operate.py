@@ -140,6 +140,9 @@ def bad_input(w):
     s.check("a good one is taken", "failed" not in w.ctl("reload"))
     s.equal("with what is new", w.ask("new.gslb.test"), [SITES["newyork"]])
     s.check("and known health", w.health().get("paris") == "up")
+    s.check("what happened before a reload is remembered", any(h["what"] == "override" for h in w.ctl("history").get("changes", [])))
+    then = w.ctl("explain", "www.gslb.test", "--client", "192.0.2.1", "--at", "-1s")
+    s.check("explain for a moment before it", "failed" not in then and (then.get("explain") or {}).get("order"), str(then)[:300])
     second = w.run("run", "-c", s.path("pointsman.yaml"))
     s.check("a second daemon says what is in use", second.returncode == 1 and "in use" in second.stderr and str(w.dns) in second.stderr,
             second.stderr[-300:])
