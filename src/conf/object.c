@@ -255,10 +255,26 @@ static bool match_keys(struct conf_ctx *ctx, const struct conf_node *node, const
     return ok;
 }
 
-static bool choice_inline(struct conf_ctx *ctx, const struct conf_node *node, const struct found *f, char *out)
+/* What the chosen kind wants to stand beside it. */
+static bool choice_complete(struct conf_ctx *ctx, const struct found *f, const struct conf_object *o)
+{
+    const struct conf_object *kind = conf_registry_find(conf_registry_of(ctx, f->choice_key), f->choice->text);
+    if (!kind->wants)
+        return true;
+    for (size_t i = 0; i < o->key_count; i++)
+        if (strcmp(o->keys[i].name, kind->wants) == 0 && f->value[i] && !conf_is_null(f->value[i]))
+            return true;
+    conf_error(ctx, f->choice, "'%s' wants the key '%s' beside it", kind->name, kind->wants);
+    return false;
+}
+
+static bool choice_inline(struct conf_ctx *ctx, const struct conf_node *node, const struct conf_object *o,
+                          const struct found *f, char *out)
 {
     const struct conf_key *k = f->choice_key;
     const struct conf_registry *r = conf_registry_of(ctx, k);
+    if (f->choice && !choice_complete(ctx, f, o))
+        return false;
     if (f->choice)
         return choice_fill(ctx, f->choice, f->choice->next, r, (struct conf_choice *)(void *)(out + k->offset));
     if (!(k->flags & CONF_REQUIRED) || f->unknown)
@@ -303,7 +319,7 @@ static bool keys_read(struct conf_ctx *ctx, const struct conf_node *node, const 
         const struct conf_key *k = &o->keys[i];
         const struct conf_node *value = f->value[i];
         if (k->flags & CONF_INLINE)
-            ok &= choice_inline(ctx, node, f, out);
+            ok &= choice_inline(ctx, node, o, f, out);
         else if (value && !conf_is_null(value))
             ok &= key_read(ctx, value, k, out + k->offset);
         else

@@ -91,6 +91,7 @@ struct conf_object {
     const char *shorthand;  /* a scalar or list in place of the map sets this key; NULL: not allowed */
     size_t name_offset;     /* for CONF_MAP: where the key's name (const char *) goes */
     size_t mark_offset;     /* where to put a struct conf_mark; 0 = none */
+    const char *wants; /* chosen beside other keys (CONF_INLINE): the one of them it cannot do without; NULL = none */
     enum conf_type name_type; /* how the name of a CONF_MAP entry is read: CONF_STRING (default 0 = CONF_STRING) or CONF_NAME */
     /* Called when the object's keys are read, to check keys against each other; report with conf_error. */
     void (*check)(struct conf_ctx *ctx, const struct conf_node *node, void *object);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/arena.h"
+#include "monitor/text.h"
 
 enum { POOL_MAX = 512, EVENTS_MAX = 64, HEAD_MAX = 128 * 1024, RECEIVE_BUFFER = 16 * 1024 };
 
@@ -332,7 +333,7 @@ struct curlm_job *curlm_job_new(struct probe *p, const char *scheme, const char 
     p->state = job;
     job->easy = easy_get(job->multi);
     /* host may come from a name the peer of another protocol chose: it must not become another URL */
-    if (job->easy && curlm_text_ok(host, false) && !strpbrk(host, "/?#@\\%") && job_common(job, scheme) &&
+    if (job->easy && monitor_text_ok(host, false) && !strpbrk(host, "/?#@\\%") && job_common(job, scheme) &&
         job_url(job, scheme, host, path)) {
         if (tls)
             job_tls(job);
@@ -503,14 +504,4 @@ enum probe_status curlm_status(CURLcode code, long os_errno)
             return s;
     }
     return status_of_code(code);
-}
-
-bool curlm_text_ok(const char *text, bool spaces)
-{
-    if (!*text)
-        return false;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f || (*c == ' ' && !spaces))
-            return false;
-    return true;
 }

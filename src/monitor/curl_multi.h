@@ -81,7 +81,5 @@ void curlm_cancel(struct probe *p);
 
 /* What a failed transfer says about the target; os_errno as of CURLINFO_OS_ERRNO. */
 enum probe_status curlm_status(CURLcode code, long os_errno);
-/* True when text can stand in a request line or command: not empty, no controls; spaces only if allowed. */
-bool curlm_text_ok(const char *text, bool spaces);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include "conf/load.h"
+#include "monitor/text.h"
 
 /* RFC 9110 5.6.2 */
 static bool is_token(const char *s, size_t n)
@@ -115,11 +116,11 @@ void http_params_check(struct conf_ctx *ctx, const struct conf_node *node, void 
     struct http_params *w = object;
     if (w->method && (!is_token(w->method, strlen(w->method)) || strcmp(w->method, "CONNECT") == 0))
         conf_error(ctx, node, "'%.40s' is no HTTP method a check can use", w->method);
-    if (w->path && (w->path[0] != '/' || !curlm_text_ok(w->path, false) || strchr(w->path, '#')))
+    if (w->path && (w->path[0] != '/' || !monitor_text_ok(w->path, false) || strchr(w->path, '#')))
         conf_error(ctx, node, "path must start with '/' and have no spaces, control characters or '#'");
     if (w->path && strlen(w->path) > 1500)
         conf_error(ctx, node, "path is longer than 1500 characters");
-    if (w->host && (!curlm_text_ok(w->host, false) || strpbrk(w->host, "/?#@\\%") || strlen(w->host) > 255))
+    if (w->host && (!monitor_text_ok(w->host, false) || strpbrk(w->host, "/?#@\\%") || strlen(w->host) > 255))
         conf_error(ctx, node, "host must be a name or an address, with a port or without");
     check_status(ctx, node, w);
     check_headers(ctx, node, w);

@@ -3,19 +3,20 @@
 
 #include <string.h>
 #include "conf/load.h"
+#include "monitor/text.h"
 
 enum { ARGUMENT_MAX = 500 };
 
 void line_params_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     const struct line_params *l = object;
-    if (l->user && !curlm_text_ok(l->user, true))
+    if (l->user && !monitor_text_ok(l->user, true))
         conf_error(ctx, node, "user must not be empty or have control characters");
-    if (l->password && *l->password && !curlm_text_ok(l->password, true))
+    if (l->password && *l->password && !monitor_text_ok(l->password, true))
         conf_error(ctx, node, "password must not have control characters");
     if (l->password && !l->user)
         conf_error(ctx, node, "password without user");
-    if (l->argument && (!curlm_text_ok(l->argument, true) || strlen(l->argument) > ARGUMENT_MAX))
+    if (l->argument && (!monitor_text_ok(l->argument, true) || strlen(l->argument) > ARGUMENT_MAX))
         conf_error(ctx, node, "'%.40s' must be one line of at most %d characters", l->argument, ARGUMENT_MAX);
 }
 

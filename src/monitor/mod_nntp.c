@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
+#include "conf/load.h"
 #include "monitor/conn.h"
 #include "monitor/text.h"
 
-enum { LINE_MAX_OCTETS = 512 };
+enum { LINE_MAX_OCTETS = 512, GROUP_MAX = 497 /* RFC 3977 3.1: arguments */ };
 
 struct nntp_params {
     const char *group;
@@ -21,12 +22,21 @@ static const struct conf_key keys[] = {
      .doc = "Newsgroup that must exist on the server; without it the greeting is enough."},
 };
 
+/* A line break in it would be a command of its own. */
+static void nntp_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
+{
+    const struct nntp_params *n = object;
+    if (n->group && (!monitor_text_ok(n->group, false) || strlen(n->group) > GROUP_MAX))
+        conf_error(ctx, node, "group '%.40s' is not the name of a newsgroup", n->group);
+}
+
 const struct conf_object monitor_nntp_object = {
     .name = "nntp",
     .doc = "Greeting of a news server (RFC 3977), optionally a group it must carry.",
     .size = sizeof(struct nntp_params),
     .shorthand = "group",
     CONF_KEYS(keys),
+    .check = nntp_check,
 };
 
 enum step { GREETING, GROUP, QUIT };
@@ -138,15 +148,9 @@ static const struct conn_calls calls = {on_connected, on_data, on_failed};
 
 static void nntp_start(struct probe *p)
 {
-    const struct nntp_params *params = p->params;
     struct nntp *t = mem_alloc(sizeof *t);
     t->probe = p;
     p->state = t;
-    /* A line break in it would be a command of its own. */
-    if (params->group && strpbrk(params->group, "\r\n \t")) {
-        finish(t, probe_result_make(PROBE_LOCAL, "group is not a name"));
-        return;
-    }
     int err;
     t->begin_ns = uv_hrtime();
     t->conn = conn_open(p->loop, &p->target, &calls, t, &err);

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tcp: opens a connection and closes it, timed to the end of the handshake; optionally says
- * something and waits for an expected answer. `send` and text patterns may have the escapes \r \n
+ * something and waits for an expected answer. `send` and `expect` may have the escapes \r \n
  * \t \0 \\ and \xHH.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
+#include "conf/load.h"
+#include "monitor/body_match.h"
 #include "monitor/conn.h"
 #include "monitor/text.h"
 
 struct tcp_params {
     const char *send, *expect, *expect_regex;
     uint64_t read_max;
+    struct buf send_bytes, expect_bytes; /* unescaped, in the configuration's arena */
+    struct body_regex *regex;
 };
 
 static const struct conf_key keys[] = {
@@ -30,18 +32,46 @@ static const struct conf_key keys[] = {
      .doc = "How much of the answer is looked at before giving up."},
 };
 
+static void check_bytes(struct conf_ctx *ctx, const struct conf_node *node, const char *key, const char *text,
+                        struct buf *out)
+{
+    struct buf b = BUF_INIT;
+    if (text && !monitor_text_unescape(text, &b))
+        conf_error(ctx, node, "%s '%.40s' has a broken escape, expected \\r \\n \\t \\0 \\\\ or \\xHH", key, text);
+    if (b.len) {
+        out->data = arena_alloc(conf_arena(ctx), b.len);
+        out->len = b.len;
+        memcpy(out->data, b.data, b.len);
+    }
+    buf_fini(&b);
+}
+
+static void tcp_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
+{
+    struct tcp_params *t = object;
+    char why[BODY_MATCH_ERROR];
+    size_t offset = 0;
+    check_bytes(ctx, node, "send", t->send, &t->send_bytes);
+    check_bytes(ctx, node, "expect", t->expect, &t->expect_bytes);
+    if (t->expect && t->expect_regex)
+        conf_error(ctx, node, "expect and expect-regex exclude each other");
+    if (t->expect_regex && !(t->regex = body_regex_new(conf_arena(ctx), t->expect_regex, why, &offset)))
+        conf_error(ctx, node, "expect-regex, at character %zu: %s", offset + 1, why);
+}
+
 const struct conf_object monitor_tcp_object = {
     .name = "tcp",
     .doc = "Opens and closes a TCP connection; may send bytes and wait for an answer.",
     .size = sizeof(struct tcp_params),
     CONF_KEYS(keys),
+    .check = tcp_check,
+    .wants = "port",
 };
 
 struct tcp {
     struct probe *probe;
     struct conn *conn;
-    struct buf got, expect;
-    pcre2_code *regex;
+    struct buf got;
     uint64_t begin_ns, connect_ns;
 };
 
@@ -49,9 +79,7 @@ static void release(struct tcp *t)
 {
     t->probe->state = NULL;
     conn_close(t->conn);
-    pcre2_code_free(t->regex);
     buf_fini(&t->got);
-    buf_fini(&t->expect);
     free(t);
 }
 
@@ -64,41 +92,21 @@ static void finish(struct tcp *t, struct probe_result r)
     probe_done(p, &r);
 }
 
-/* PROBE_OK: there. PROBE_FAIL: not yet. PROBE_LOCAL: the pattern is too expensive. */
-static enum probe_status look(const struct tcp *t)
+static enum body_match look(const struct tcp_params *w, const struct buf *got)
 {
-    if (t->expect.len)
-        return memmem(t->got.data, t->got.len, t->expect.data, t->expect.len) ? PROBE_OK
-                                                                              : PROBE_FAIL;
-    /* The answer is the other side's: a pattern that backtracks must not stop the loop. */
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
-    pcre2_match_data *md = pcre2_match_data_create(1, NULL);
-    pcre2_set_match_limit(limits, 100000);
-    int rc = pcre2_match(t->regex, (PCRE2_SPTR)buf_str(&t->got), t->got.len, 0, 0, md, limits);
-    pcre2_match_data_free(md);
-    pcre2_match_context_free(limits);
-    if (rc == PCRE2_ERROR_MATCHLIMIT)
-        return PROBE_LOCAL;
-    return rc >= 0 ? PROBE_OK : PROBE_FAIL;
+    if (w->regex)
+        return body_regex_match(w->regex, got->data, got->len);
+    return memmem(got->data, got->len, w->expect_bytes.data, w->expect_bytes.len) ? BODY_MATCHES : BODY_DIFFERS;
 }
 
 static void on_connected(void *owner)
 {
     struct tcp *t = owner;
-    const struct tcp_params *params = t->probe->params;
+    const struct tcp_params *w = t->probe->params;
     t->connect_ns = uv_hrtime() - t->begin_ns;
-    bool waits = t->expect.len || t->regex;
-    if (!waits && !params->send) {
-        finish(t, probe_result_make(PROBE_OK, "%s", ""));
-        return;
-    }
-    if (params->send) {
-        struct buf out = BUF_INIT;
-        monitor_text_unescape(params->send, &out);
-        conn_write(t->conn, buf_str(&out), out.len);
-        buf_fini(&out);
-    }
-    if (waits)
+    if (w->send_bytes.len)
+        conn_write(t->conn, w->send_bytes.data, w->send_bytes.len);
+    if (w->expect_bytes.len || w->regex)
         conn_read(t->conn);
     else
         finish(t, probe_result_make(PROBE_OK, "%s", ""));
@@ -107,15 +115,15 @@ static void on_connected(void *owner)
 static void on_data(void *owner, const char *bytes, size_t n)
 {
     struct tcp *t = owner;
-    const struct tcp_params *params = t->probe->params;
-    size_t room = params->read_max - t->got.len;
+    const struct tcp_params *w = t->probe->params;
+    size_t room = w->read_max - t->got.len;
     buf_add(&t->got, bytes, n < room ? n : room);
-    enum probe_status s = look(t);
-    if (s == PROBE_OK)
+    enum body_match m = look(w, &t->got);
+    if (m == BODY_MATCHES)
         finish(t, probe_result_make(PROBE_OK, "%s", ""));
-    else if (s == PROBE_LOCAL)
-        finish(t, probe_result_make(PROBE_LOCAL, "expect-regex takes too long on this answer"));
-    else if (t->got.len >= params->read_max)
+    else if (m == BODY_TOO_COSTLY)
+        finish(t, probe_result_make(PROBE_FAIL, "expect-regex takes too long on this answer"));
+    else if (t->got.len >= w->read_max)
         finish(t, probe_result_make(PROBE_FAIL, "expected text is not in the first %zu bytes",
                                     t->got.len));
 }
@@ -134,38 +142,16 @@ static void on_failed(void *owner, int err, const char *what)
 
 static const struct conn_calls calls = {on_connected, on_data, on_failed};
 
-static bool compile(struct tcp *t, const char *pattern)
-{
-    int code;
-    PCRE2_SIZE at;
-    t->regex = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
-    if (t->regex)
-        return true;
-    PCRE2_UCHAR text[64];
-    pcre2_get_error_message(code, text, sizeof text);
-    finish(t, probe_result_make(PROBE_LOCAL, "expect-regex: %s at %zu", (char *)text, (size_t)at));
-    return false;
-}
-
 static void tcp_start(struct probe *p)
 {
-    const struct tcp_params *params = p->params;
     struct tcp *t = mem_alloc(sizeof *t);
     t->probe = p;
     p->state = t;
-    if (params->expect && !monitor_text_unescape(params->expect, &t->expect)) {
-        finish(t, probe_result_make(PROBE_LOCAL, "expect has a broken escape"));
-        return;
-    }
-    if (params->expect_regex && !t->expect.len && !compile(t, params->expect_regex))
-        return;
     int err;
     t->begin_ns = uv_hrtime();
     t->conn = conn_open(p->loop, &p->target, &calls, t, &err);
-    if (!t->conn) {
+    if (!t->conn)
         on_failed(t, err, "connect");
-        return;
-    }
 }
 
 static void tcp_cancel(struct probe *p)

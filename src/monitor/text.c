@@ -75,3 +75,13 @@ int monitor_text_reply_code(const char *line)
     }
     return line[3] == ' ' || line[3] == '\0' ? code : -1;
 }
+
+bool monitor_text_ok(const char *text, bool spaces)
+{
+    if (!*text)
+        return false;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || (*c == ' ' && !spaces))
+            return false;
+    return true;
+}

@@ -21,4 +21,7 @@ int monitor_text_line(struct buf *b, size_t max, char *line, size_t cap);
 /* The three digits a reply of NNTP (RFC 3977 3.2) begins with; -1 = no such thing. */
 int monitor_text_reply_code(const char *line);
 
+/* True when text can stand in a request line or command: not empty, no controls; spaces only if allowed. */
+bool monitor_text_ok(const char *text, bool spaces);
+
 #endif

@@ -247,11 +247,12 @@ class Innd(Daemon):
         if os.path.exists(os.path.join(cls.home, "bin/innd")):
             return None
         os.makedirs(cache, exist_ok=True)
-        got = subprocess.run(["apt-get", "download", "inn2"], cwd=cache, capture_output=True, text=True)
-        debs = glob.glob(os.path.join(cache, "inn2_*.deb"))
-        if got.returncode != 0 or not debs:
+        packages = ("inn2-inews", "inn2")  # the first has the shared library
+        got = subprocess.run(["apt-get", "download", *packages], cwd=cache, capture_output=True, text=True)
+        if got.returncode != 0:
             return "inn2 is neither installed nor to be had: " + got.stderr.strip()[-200:]
-        subprocess.run(["dpkg-deb", "-x", debs[0], cache], check=True)
+        for package in packages:
+            subprocess.run(["dpkg-deb", "-x", glob.glob(os.path.join(cache, package + "_*.deb"))[0], cache], check=True)
         return None
 
     @classmethod

@@ -18,7 +18,8 @@ static const struct conf_key fake_http_keys[] = {
 static const struct conf_object fake_http = {
     .name = "http", .doc = "A page.", .size = sizeof(struct fake_http), CONF_KEYS(fake_http_keys), .shorthand = "path"};
 static const struct conf_object fake_tcp = {.name = "tcp", .doc = "A connection.", .size = 1};
-static const struct conf_object *const fake_check_kinds[] = {&fake_http, &fake_tcp, NULL};
+static const struct conf_object fake_raw = {.name = "raw", .doc = "Needs a port.", .size = 1, .wants = "port"};
+static const struct conf_object *const fake_check_kinds[] = {&fake_http, &fake_tcp, &fake_raw, NULL};
 static const struct conf_registry fake_checks = {"check", fake_check_kinds};
 
 struct fake_near {

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <sched.h>
+#include "../../scenario/probe_run.h"
 #include "one_probe.h"
 #include "base/log.h"
 
 /* As the modules' files define them. */
-struct tcp_params {
-    const char *send, *expect, *expect_regex;
-    uint64_t read_max;
-};
-struct nntp_params {
-    const char *group;
-};
 struct exec_params {
     struct conf_list command;
 };
@@ -69,56 +63,67 @@ static void serve_flood(int fd)
         ;
 }
 
-static struct probe_result tcp(serve_fn *serve, bool v6, struct tcp_params params)
+/* One iteration against v6 or v4 loopback, parameters as a configuration has them. */
+static struct probe_result ask(const struct monitor_module *module, serve_fn *serve, bool v6, const char *yaml)
 {
     struct server s;
+    struct buf errors = BUF_INIT;
+    struct arena *arena = arena_new();
+    void *params = probe_run_params(module, yaml, arena, &errors);
+    assert_string_equal(buf_str(&errors), "");
     server_start(&s, v6, serve);
-    if (!params.read_max)
-        params.read_max = 16384;
-    struct probe_result r = run_one(&monitor_tcp, &params, loopback(v6, s.port), "h", 300);
+    struct probe_result r = run_one(module, params, loopback(v6, s.port), "h", 300);
     server_stop(&s);
+    arena_free(arena);
+    buf_fini(&errors);
     return r;
+}
+
+static void refused_text(const struct monitor_module *module, const char *yaml, const char *expected)
+{
+    struct buf errors = BUF_INIT;
+    struct arena *arena = arena_new();
+    assert_null(probe_run_params(module, yaml, arena, &errors));
+    if (!strstr(buf_str(&errors), expected))
+        fail_msg("'%s' is not in: %s", expected, buf_str(&errors));
+    arena_free(arena);
+    buf_fini(&errors);
 }
 
 static void test_tcp(void **state)
 {
     for (int v6 = 0; v6 < 2; v6++) {
-        struct probe_result r = tcp(serve_silent, v6, (struct tcp_params){0});
+        struct probe_result r = ask(&monitor_tcp, serve_silent, v6, "{}");
         assert_int_equal(r.status, PROBE_OK);
         assert_in_range(r.connect_ns, 1, 300000000);
-        r = tcp(serve_echo, v6,
-                (struct tcp_params){.send = "A\\r\\n\\x42", .expect = "said A\\r\\nB"});
+        r = ask(&monitor_tcp, serve_echo, v6, "{send: 'A\\r\\n\\x42', expect: 'said A\\r\\nB'}");
         assert_int_equal(r.status, PROBE_OK);
         assert_int_equal(r.bytes, 13);
-        assert_int_equal(
-            tcp(serve_echo, v6, (struct tcp_params){.send = "AAAB", .expect_regex = "d A+B$"})
-                .status,
-            PROBE_OK);
-        assert_int_equal(tcp(serve_silent, v6, (struct tcp_params){.expect = "x"}).status,
-                         PROBE_TIMEOUT);
-        assert_int_equal(
-            tcp(serve_reset, v6, (struct tcp_params){.send = "x", .expect = "x"}).status,
-            PROBE_RESET);
-        r = tcp(serve_close, v6, (struct tcp_params){.expect = "hello"});
-        assert_int_equal(r.status, PROBE_CLOSED);
-        r = tcp(serve_flood, v6, (struct tcp_params){.expect = "b", .read_max = 5000});
+        r = ask(&monitor_tcp, serve_echo, v6, "{send: AAAB, expect-regex: 'd A+B$'}");
+        assert_int_equal(r.status, PROBE_OK);
+        assert_int_equal(ask(&monitor_tcp, serve_silent, v6, "{expect: x}").status, PROBE_TIMEOUT);
+        assert_int_equal(ask(&monitor_tcp, serve_reset, v6, "{send: x, expect: x}").status, PROBE_RESET);
+        assert_int_equal(ask(&monitor_tcp, serve_close, v6, "{expect: hello}").status, PROBE_CLOSED);
+        r = ask(&monitor_tcp, serve_flood, v6, "{expect: b, read-max: 5000}");
         assert_int_equal(r.status, PROBE_FAIL);
         assert_string_equal(r.why, "expected text is not in the first 5000 bytes");
-        /* A pattern that would backtrack for ever. */
-        r = tcp(serve_flood, v6,
-                (struct tcp_params){.expect_regex = "^(a+)+[bc]", .read_max = 1 << 20});
-        assert_int_equal(r.status, PROBE_LOCAL);
+        r = ask(&monitor_tcp, serve_flood, v6, "{expect-regex: '^(a+)+[bc]', read-max: 1M}");
+        assert_int_equal(r.status, PROBE_FAIL);
+        assert_string_equal(r.why, "expect-regex takes too long on this answer");
         uint16_t port;
         close(bound_socket(v6, SOCK_STREAM, &port));
-        struct tcp_params none = {0};
-        r = run_one(&monitor_tcp, &none, loopback(v6, port), "h", 300);
+        struct arena *arena = arena_new();
+        struct buf errors = BUF_INIT;
+        r = run_one(&monitor_tcp, probe_run_params(&monitor_tcp, "{}", arena, &errors), loopback(v6, port), "h", 300);
         assert_int_equal(r.status, PROBE_REFUSED);
         assert_int_equal(r.connect_ns, 0);
+        arena_free(arena);
+        buf_fini(&errors);
     }
-    assert_int_equal(tcp(serve_silent, false, (struct tcp_params){.expect = "\\q"}).status,
-                     PROBE_LOCAL);
-    assert_int_equal(tcp(serve_silent, false, (struct tcp_params){.expect_regex = "("}).status,
-                     PROBE_LOCAL);
+    refused_text(&monitor_tcp, "{expect: '\\q'}", "expect '\\q' has a broken escape");
+    refused_text(&monitor_tcp, "{send: '\\x4'}", "send '\\x4' has a broken escape");
+    refused_text(&monitor_tcp, "{expect-regex: 'a('}", "expect-regex, at character 3: missing closing parenthesis");
+    refused_text(&monitor_tcp, "{expect: a, expect-regex: b}", "exclude each other");
 }
 
 static void serve_news(int fd)
@@ -162,12 +167,9 @@ static void serve_garbage(int fd)
 
 static struct probe_result nntp(serve_fn *serve, const char *group)
 {
-    struct server s;
-    struct nntp_params params = {group};
-    server_start(&s, false, serve);
-    struct probe_result r = run_one(&monitor_nntp, &params, loopback(false, s.port), "h", 300);
-    server_stop(&s);
-    return r;
+    char yaml[64];
+    snprintf(yaml, sizeof yaml, "{group: %s}", group ? group : "");
+    return ask(&monitor_nntp, serve, false, group ? yaml : "{}");
 }
 
 static void test_nntp(void **state)
@@ -188,7 +190,8 @@ static void test_nntp(void **state)
     assert_int_equal(nntp(serve_close, NULL).status, PROBE_CLOSED);
     assert_int_equal(nntp(serve_flood, NULL).status, PROBE_FAIL);
     assert_int_equal(nntp(serve_silent, NULL).status, PROBE_TIMEOUT);
-    assert_int_equal(nntp(serve_news, "a\r\nPOST").status, PROBE_LOCAL);
+    refused_text(&monitor_nntp, "{group: \"a\\r\\nPOST\"}", "is not the name of a newsgroup");
+    refused_text(&monitor_nntp, "{group: 'a b'}", "group 'a b' is not the name of a newsgroup");
 }
 
 static struct probe_result run_exec(const char *script, uint64_t timeout_ms)

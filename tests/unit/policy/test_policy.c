@@ -110,7 +110,7 @@ static void test_cases(void **state)
     for (size_t i = 0; i < PM_ARRAY_LEN(cases); i++) {
         char yaml[1024];
         snprintf(yaml, sizeof yaml,
-                 "  www.example.com:\n    addresses: all\n    check: tcp\n    %s\n    " ALL_SITES "\n", cases[i].service);
+                 "  www.example.com:\n    addresses: all\n    check: http\n    %s\n    " ALL_SITES "\n", cases[i].service);
         struct pw *w = pw_new(yaml);
         for (unsigned k = 0; k < 4 && cases[i].seen[k].vip; k++)
             pw_observe(w, 0, cases[i].seen[k].vip, cases[i].seen[k].health, cases[i].seen[k].metric, cases[i].seen[k].value);
@@ -124,7 +124,7 @@ static void test_cases(void **state)
 
 static void test_overrides(void **state)
 {
-    struct pw *w = pw_new("  www.example.com:\n    addresses: all\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  www.example.com:\n    addresses: all\n    check: http\n    policy: failover\n    " ALL_SITES "\n");
     struct overrides o;
     overrides_init(&o);
     assert_int_equal(overrides_set(&o, "paris", OVERRIDE_DISABLE, 1, 0), 0);
@@ -180,7 +180,7 @@ static void test_round_robin(void **state)
 /* When a VIP goes, only its own clients move, and shares stay fair. */
 static void test_consistent_hash(void **state)
 {
-    struct pw *w = pw_new("  www.example.com:\n    addresses: 1\n    check: tcp\n    policy: consistent-hash\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  www.example.com:\n    addresses: 1\n    check: http\n    policy: consistent-hash\n    " ALL_SITES "\n");
     enum { CLIENTS = 20000 };
     uint8_t *before = mem_alloc(CLIENTS);
     unsigned moved = 0, n[5] = {0};
@@ -242,8 +242,8 @@ static void test_scopes(void **state)
 /* Configured, derived and bounded TTLs. */
 static void test_ttl(void **state)
 {
-    struct pw *w = pw_new("  a.example.com:\n    check: tcp\n    ttl: 90s\n    policy: failover\n    " ALL_SITES "\n"
-                          "  b.example.com:\n    check: tcp\n    min-ttl: 5s\n    max-ttl: 60s\n    policy: failover\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  a.example.com:\n    check: http\n    ttl: 90s\n    policy: failover\n    " ALL_SITES "\n"
+                          "  b.example.com:\n    check: http\n    min-ttl: 5s\n    max-ttl: 60s\n    policy: failover\n    " ALL_SITES "\n");
     assert_int_equal(pw_ask(w, 0, 0, LYON).ttl_s, 90);
     assert_int_equal(pw_ask(w, 1, 0, LYON).ttl_s, 60); /* nothing is checked yet: the upper bound */
     pw_observe(w, 1, P, HEALTH_UP, METRIC_COUNT, 0);   /* stable for 20 s */
@@ -254,8 +254,8 @@ static void test_ttl(void **state)
 /* A change of one VIP compiles its services only. */
 static void test_incremental(void **state)
 {
-    struct pw *w = pw_new("  a.example.com:\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n"
-                          "  b.example.com:\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  a.example.com:\n    check: http\n    policy: failover\n    " ALL_SITES "\n"
+                          "  b.example.com:\n    check: http\n    policy: failover\n    " ALL_SITES "\n");
     const struct snap_service *a = w->snap->services[0], *b = w->snap->services[1];
     struct observation o = {.vip = pw_vip(w, 0, P), .health = HEALTH_UP, .stable_ms = 20000};
     for (unsigned i = 0; i < METRIC_COUNT; i++)
@@ -273,7 +273,7 @@ static void test_incremental(void **state)
 
 static void test_quorum(void **state)
 {
-    struct pw *w = pw_new("  a.example.com:\n    addresses: 1\n    check: tcp\n    policy: failover\n    " ALL_SITES "\n");
+    struct pw *w = pw_new("  a.example.com:\n    addresses: 1\n    check: http\n    policy: failover\n    " ALL_SITES "\n");
     struct observation o = {.vip = pw_vip(w, 0, P), .health = HEALTH_UP, .stable_ms = 20000};
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         o.metric[i] = NAN;
@@ -300,7 +300,7 @@ static void test_explain_agrees(void **state)
     struct history *h = history_new(16, 0);
     for (size_t p = 0; p < PM_ARRAY_LEN(policies); p++) {
         char yaml[512];
-        snprintf(yaml, sizeof yaml, "  www.example.com:\n    addresses: all\n    check: tcp\n    policy: %s\n    " ALL_SITES "\n",
+        snprintf(yaml, sizeof yaml, "  www.example.com:\n    addresses: all\n    check: http\n    policy: %s\n    " ALL_SITES "\n",
                  policies[p]);
         struct pw *w = pw_new(yaml);
         pw_observe(w, 0, P, HEALTH_UP, METRIC_RESPONSE, 80);
