@@ -50,6 +50,7 @@ struct config_registries {
 
 struct cfg_node {
     const char *name;  /* default: host name */
+    const char *site;  /* the site it stands at; NULL = at none */
     const char *state; /* folder for what survives a restart; NULL = keep nothing */
     const char *user;  /* account to become after the ports are open; NULL = stay. A missing one is no config error. */
     int log_level;     /* 0 error .. 4 debug; LOG_ERROR + log_level is the enum log_level */
@@ -243,6 +244,31 @@ struct cfg_monitor {
     uint64_t save_interval_ms; /* 0 = only at exit */
 };
 
+/* ---- mesh ---- */
+
+enum { CFG_MESH_PORT = 7946, CFG_NODE_NAME_MAX = 63 };
+
+struct cfg_peer {
+    const char *name;           /* of its certificate */
+    struct conf_list addresses; /* struct endpoint; none = it calls us */
+    const char *site, *region;  /* NULL = what it says itself */
+    uint64_t update_ms;         /* 0 = only events */
+    struct conf_mark mark;
+};
+
+struct cfg_nats {
+    struct conf_list servers; /* const char *; none = not used */
+    const char *subject, *credentials, *ca;
+};
+
+struct cfg_mesh {
+    struct conf_list listen; /* struct endpoint */
+    const char *region, *ca, *certificate, *key;
+    struct conf_list peers; /* struct cfg_peer */
+    uint64_t expire_ms;
+    struct cfg_nats nats;
+};
+
 struct cfg_api {
     const char *socket; /* NULL = none */
     uint32_t socket_mode;
@@ -263,6 +289,7 @@ struct config {
     struct cfg_defaults defaults;
     struct cfg_monitor monitor;
     struct cfg_api api;
+    struct cfg_mesh mesh;
     struct conf_list files; /* const char *: all that was read, the main file first */
     struct map by_site, by_zone, by_service; /* name -> item; by_service has the aliases too */
     const struct config_registries *registries;

@@ -10,6 +10,7 @@ static const char *const log_levels[] = {"error", "warn", "notice", "info", "deb
 
 static const struct conf_key node_keys[] = {
     {"name", CONF_STRING, AT(cfg_node, name), .doc = "Name of this balancer; not said: the host name."},
+    {"site", CONF_STRING, AT(cfg_node, site), .doc = "The site this balancer stands at."},
     {"state", CONF_PATH, AT(cfg_node, state), .def = "/var/lib/pointsman", .flags = CONF_OFF,
      .doc = "Folder for what survives a restart: health, averages, overrides."},
     {"user", CONF_STRING, AT(cfg_node, user), .def = "pointsman", .flags = CONF_OFF,
@@ -309,6 +310,7 @@ static const struct conf_key config_keys[] = {
     {"api", CONF_OBJECT, AT(config, api), .sub = &api_object, .doc = "Control socket and metrics."},
     {"zones", CONF_MAP, AT(config, zones), .sub = &zone_object, .doc = "What this server is authoritative for."},
     {"sites", CONF_MAP, AT(config, sites), .sub = &site_object, .doc = "Places with addresses."},
+    {"mesh", CONF_OBJECT, AT(config, mesh), .sub = &config_mesh_object, .doc = "The other balancers."},
     {"checks", CONF_CUSTOM, AT(config, checks), .sub = config_checks_read, .print = config_checks_print,
      .type_name = "map by name of checks", .doc = "Checks to refer to by name."},
     {"policies", CONF_CUSTOM, AT(config, policies), .sub = config_policies_read, .print = config_policies_print,
