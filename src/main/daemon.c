@@ -17,6 +17,7 @@
 #include "main/daemon_internal.h"
 #include "main/notify.h"
 #include "main/priv.h"
+#include "main/state.h"
 #include "main/upgrade.h"
 #include "policy/compile.h"
 
@@ -75,57 +76,6 @@ static void on_hold(void *ctx, bool held, const char *why)
     d->held = held;
 }
 
-/* ---- state on disk ---- */
-
-static const char *state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
-{
-    const char *dir = d->gen->config->node.state;
-    if (!dir)
-        return NULL;
-    snprintf(out, PATH_MAX, "%s/%s", dir, name);
-    return out;
-}
-
-static void save_state(struct daemon *d)
-{
-    char path[PATH_MAX];
-    if (!d->state_dirty || !state_path(d, "health.json", path))
-        return;
-    int err = monitor_save(d->monitor, path);
-    if (err)
-        log_error("cannot keep health on disk, the old file stays", "path", path, "why", err_text(err));
-    else
-        d->state_dirty = false;
-}
-
-static void load_state(struct daemon *d)
-{
-    char path[PATH_MAX];
-    if (!state_path(d, "health.json", path))
-        return;
-    int err = monitor_load(d->monitor, path);
-    if (err && err != PM_ENOTFOUND)
-        log_warn("kept health cannot be read, starting cold", "path", path, "why", err_text(err));
-    state_path(d, "overrides.json", path);
-    err = overrides_load(&d->overrides, path);
-    if (err && err != PM_ENOTFOUND) {
-        /* An operator's word must not be lost by the next save. */
-        char aside[PATH_MAX + 8];
-        snprintf(aside, sizeof aside, "%s.broken", path);
-        if (rename(path, aside) == 0)
-            log_error("overrides cannot be read, the file is set aside", "path", aside, "why", err_text(err));
-        else
-            log_error("overrides cannot be read", "path", path, "why", err_text(err));
-    }
-    overrides_expire(&d->overrides, clock_wall_ms(d->clock));
-}
-
-int daemon_save_overrides(struct daemon *d)
-{
-    char path[PATH_MAX];
-    return state_path(d, "overrides.json", path) ? overrides_save(&d->overrides, path) : PM_OK;
-}
-
 /* ---- overrides ---- */
 
 /* Sets every VIP's override from the list, with history. */
@@ -151,7 +101,7 @@ static void second_cb(uv_timer_t *t)
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));
         daemon_apply_overrides(d);
-        int err = daemon_save_overrides(d);
+        int err = state_save_overrides(d);
         if (err)
             log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
     }
@@ -159,7 +109,7 @@ static void second_cb(uv_timer_t *t)
 
 static void save_cb(uv_timer_t *t)
 {
-    save_state(t->data);
+    state_save(t->data);
 }
 
 /* ---- generations ---- */
@@ -323,8 +273,7 @@ static void begin_upgrade(struct daemon *d)
     if (d->successor)
         return;
     log_notice("starting anew with the same sockets");
-    d->state_dirty = true;
-    save_state(d);
+    state_save_now(d);
     daemon_api_stop(d);
     d->successor = -1; /* until it has a number: handles close in the loop's next round */
     uv_timer_start(&d->upgrade_timer, start_successor, 10, 0);
@@ -466,8 +415,8 @@ static int boot(struct daemon *d, struct buf *report)
     }
     if (priv_filter() != PM_OK)
         log_warn("system calls are not filtered: seccomp is not available here");
-    d->gen = g; /* load_state needs to know where */
-    load_state(d);
+    d->gen = g; /* state_load needs to know where */
+    state_load(d);
     d->gen = NULL;
     err = install(d, g);
     if (err)
@@ -490,10 +439,8 @@ static void shut_down(struct daemon *d)
     else
         respond_listen_fini(&d->sockets);
     daemon_api_stop(d);
-    if (d->gen) {
-        d->state_dirty = true;
-        save_state(d);
-    }
+    if (d->gen)
+        state_save_now(d);
     if (d->monitor)
         monitor_free(d->monitor);
     wiring_free(d->wiring);

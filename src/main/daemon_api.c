@@ -6,6 +6,7 @@
 #include "api/metrics.h"
 #include "main/answer_explain.h"
 #include "main/daemon_internal.h"
+#include "main/state.h"
 
 static struct model *host_model(void *ctx)
 {
@@ -34,7 +35,7 @@ static int host_override(void *ctx, const char *target, enum override what, uint
     if (err)
         return err;
     daemon_apply_overrides(d);
-    err = daemon_save_overrides(d);
+    err = state_save_overrides(d);
     if (err)
         buf_printf(report, "it holds now, but could not be written to disk: %s", err_text(err));
     return err ? PM_EIO : PM_OK;

@@ -33,6 +33,7 @@ struct daemon {
     struct history *history;
     uint64_t geo_stamp;
     bool state_dirty, held;
+    struct state_writing *writing; /* a file on its way to the disk; NULL = none */
     pid_t successor; /* the process that takes over after SIGUSR2; 0 = none */
     struct answer_context answer;
     struct respond_options respond_options;
@@ -46,7 +47,6 @@ struct daemon {
 
 int daemon_reload(struct daemon *d, struct buf *report) PM_MUST_CHECK;
 void daemon_apply_overrides(struct daemon *d);
-int daemon_save_overrides(struct daemon *d) PM_MUST_CHECK;
 /* daemon_api.c: what the operator's side may ask of the daemon. */
 int daemon_api_start(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 void daemon_api_stop(struct daemon *d);
