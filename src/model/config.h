@@ -317,7 +317,7 @@ const struct cfg_service *config_service(const struct config *c, const char *nam
 const struct cfg_zone *config_zone_of(const struct config *c, const char *name);
 
 #define CONFIG_EACH(type, var, list)                                                               \
-    for (const type *var = (list).items, *var##_end = var + (list).count; var < var##_end; var++)
+    for (const type *var = (list).items, *var##_end = var ? var + (list).count : NULL; var < var##_end; var++)
 
 /* ---- showing it ---- */
 
