@@ -56,6 +56,7 @@ static void tunnel_accept(struct thread *t, struct client *c)
     c->table = t->table;
     c->table->uses[t->index].count++;
     c->began_ms = t->now_ms;
+    c->refusal = 503;
     unsigned active = atomic_fetch_add_explicit(&s->state->active, 1, memory_order_relaxed);
     c->counted = true;
     if (s->max_connections && active >= s->max_connections)

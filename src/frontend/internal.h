@@ -122,6 +122,7 @@ struct client {
     bool path_new;   /* path_text stands for the request's path */
     uint8_t tried_count;
     uint8_t address_len;
+    uint16_t refusal; /* status if no server is found */
     const struct front_server *tried[TRIED_MAX];
     uint64_t began_ms; /* request */
     struct http_head head;
@@ -259,7 +260,6 @@ void front_request_dispatch(struct thread *t, struct client *c);
 void front_request_failed(struct thread *t, struct client *c, bool exclude, unsigned status);
 /* No place anywhere: the overload rule. */
 void front_request_overload(struct thread *t, struct client *c);
-bool front_request_busy(struct thread *t, struct client *c, unsigned status);
 
 /* ---- queue.c ---- */
 bool front_queue_enter(struct thread *t, struct client *c);

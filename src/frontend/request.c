@@ -55,6 +55,7 @@ void front_request_begin(struct thread *t, struct client *c)
     c->began_ms = t->now_ms;
     c->keep = c->set_cookie = false;
     c->tried_count = 0;
+    c->refusal = 503;
     body_begin(c);
     const struct front_service *s = c->sock->listener ? route(c) : NULL;
     if (!s) {
@@ -137,10 +138,11 @@ void front_request_dispatch(struct thread *t, struct client *c)
 
 void front_request_failed(struct thread *t, struct client *c, bool exclude, unsigned status)
 {
+    c->refusal = (uint16_t)status;
     if (exclude && c->tried_count < TRIED_MAX)
         c->tried[c->tried_count++] = c->server;
     if (c->tried_count > c->service->retries || c->tried_count == TRIED_MAX) {
-        front_request_busy(t, c, status);
+        front_request_overload(t, c);
         return;
     }
     front_count(t, FRONT_RETRIES);
@@ -148,16 +150,15 @@ void front_request_failed(struct thread *t, struct client *c, bool exclude, unsi
 }
 
 /* Says no, in the way of the service. */
-bool front_request_busy(struct thread *t, struct client *c, unsigned status)
+static void say_no(struct thread *t, struct client *c, unsigned status)
 {
     bool drop = c->service->busy == FRONT_BUSY_DROP && status == 503;
     if (c->service->mode >= FRONT_TCP || drop) {
         front_client_release(t, c);
         front_client_close(t, c);
-        return true;
+        return;
     }
     front_reply_status(t, c, status);
-    return true;
 }
 
 void front_request_overload(struct thread *t, struct client *c)
@@ -165,5 +166,5 @@ void front_request_overload(struct thread *t, struct client *c)
     if (c->service->mode < FRONT_TCP && c->service->away && front_away_try(t, c))
         return;
     front_count(t, FRONT_REFUSED);
-    front_request_busy(t, c, 503);
+    say_no(t, c, c->refusal);
 }
