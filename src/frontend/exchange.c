@@ -243,9 +243,9 @@ static void response_run(struct thread *t, struct client *c)
             exchange_end(t, c);
         return;
     case PUMP_AGAIN:
-        front_client_ready(t, c);
-        /* fall through */
     case PUMP_WAIT:
+        if (p == PUMP_AGAIN)
+            front_client_ready(t, c);
         front_timer_set(t, &c->c.timer, c->service->times.stall);
         return;
     case PUMP_SOURCE:
