@@ -10,6 +10,7 @@
 #include "main/daemon.h"
 #include "main/demo.h"
 #include "main/docs.h"
+#include "main/keys_command.h"
 #include "main/upgrade.h"
 #include "monitor/module.h"
 #include "policy/policy.h"
@@ -104,6 +105,7 @@ const struct cli_external cli_externals[] = {
     {"demo", "", "Three sites on loopback with a configuration of its own, to play with; needs no root.", demo_main},
     {"check", "[-c FILE] [--json]", "Check a configuration: print every error, or the effective configuration.", check_main},
     {"top", "[--socket PATH]", "Live view of sites and VIPs in a terminal.", top_main},
+    {"keys", KEYS_USAGE, "Make and renew the certificates by which balancers know each other.", keys_main},
     {"docs", "DIR | --man", "Write the reference manual from the program's own tables.", docs},
     {"version", "", "Print the version.", version_main},
     {NULL, NULL, NULL, NULL},
