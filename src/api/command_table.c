@@ -126,6 +126,29 @@ static const struct api_field explain_fields[] = {
      "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };
 
+static const struct api_arg handoff_args[] = {
+    {"service", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "The service (its name or an alias)."},
+    {"type", API_TEXT, 0, 0, 0, NULL, "A or AAAA: the VIPs of which family; default A, or AAAA when it has only IPv6."},
+};
+static const struct api_field matrix_fields[] = {
+    {"service", "string", "Service; `family`: IPv4 or IPv6."},
+    {"sites[].site", "string", "The site looked at, in order of the names."},
+    {"sites[].seen[].from", "string", "The site that looks: its balancers."},
+    {"sites[].seen[].state", "string", "up, down, or unknown: nobody there has looked."},
+    {"sites[].seen[].ms", "number", "Best response time of the site's VIPs; null unless it is up and measured."},
+};
+static const struct api_field handoff_fields[] = {
+    {"service", "string", "Service; `family`: IPv4 or IPv6."},
+    {"place-weights[]", "integer", "What the first, second ... place of an order is worth."},
+    {"orders[].site", "string", "A site; `prefers`: the others, best first, as its balancers see them."},
+    {"sites[].site", "string", "A site that clients can be sent to."},
+    {"sites[].weight", "number", "Its total weight over all orders."},
+    {"sites[].share", "number", "Its part of all weight, 0..1."},
+    {"sites[].usable", "boolean", "Whether this balancer would send anybody there."},
+    {"sites[].share-here", "number", "Its part among the usable ones: what this balancer sends there."},
+    {"in-force", "boolean", "false: no times or too few sites, spare capacity decides instead."},
+};
+
 #define TARGET_DOC                                                                                                   \
     "SITE, SERVICE, ADDRESS, SERVICE@SITE or SERVICE@ADDRESS; each part may be a glob: \"www.*@paris\"."
 static const struct api_arg word_args[] = {
@@ -208,6 +231,13 @@ const struct api_command api_commands[] = {
      "policy "
      "did to each candidate. For a name that is no service only the answer is shown.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
+    {"matrix", "Response times between the sites of a service.",
+     "What the balancers of each site measure of the others' VIPs, their own and as the other balancers told.",
+     ARGS(handoff_args), FIELDS(matrix_fields), false, api_matrix},
+    {"handoff", "The hand-off table of a service: orders, weights, shares.",
+     "From the matrix of times: each site's order of the others, the weight of the places, each site's total and its share "
+     "of clients.",
+     ARGS(handoff_args), FIELDS(handoff_fields), false, api_handoff},
     {"drain", "Give a target no new clients while anything else is left.",
      "The operator's word is a layer over what is measured: checks go on, and enable brings back what they say. It "
      "survives "

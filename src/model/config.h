@@ -266,6 +266,7 @@ struct cfg_mesh {
     const char *region, *ca, *certificate, *key;
     struct conf_list peers; /* struct cfg_peer */
     uint64_t expire_ms;
+    uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
     struct cfg_nats nats;
 };
 

@@ -46,6 +46,9 @@ static const struct conf_key mesh_keys[] = {
     {"peers", CONF_MAP, AT(cfg_mesh, peers), .sub = &peer_object, .doc = "The other balancers."},
     {"expire", CONF_DURATION, AT(cfg_mesh, expire_ms), .def = "5m", .min = 1000, .max = DAY_MS,
      .doc = "What a balancer has said counts for so long after it was last heard of."},
+    {"quorum", CONF_UINT, AT(cfg_mesh, quorum), .def = "2", .min = 0, .max = 4096,
+     .doc = "A VIP that so many other balancers cannot reach is down here, too; 0: only this balancer's own view counts. What "
+            "it cannot reach itself is down for its own clients in any case."},
     {"nats", CONF_OBJECT, AT(cfg_mesh, nats), .sub = &nats_object, .doc = "A NATS cluster in place of direct connections."},
 };
 const struct conf_object config_mesh_object = {

@@ -6,28 +6,18 @@
 #include <string.h>
 #include "base/arena.h"
 
-/* Another vantage's view of a VIP; a short list hangs from the VIP. */
-struct sight {
-    struct sight *next;
-    uint16_t vantage;
-    uint8_t health;
-};
-
 struct model {
     const struct config *config;
     const struct clock *clock;
     uint32_t vip_count, service_count;
     struct model_vip *vips;
     uint8_t *own_health;      /* what VANTAGE_SELF measured, before combining */
-    struct sight **sights;    /* NULL until a second vantage speaks */
+    struct sights *sights;
     uint32_t *first_vip;      /* [service_count + 1] */
     uint8_t *metric_mask;     /* by service: what its policy reads */
     bool *dirty;
     uint32_t *dirty_list;
     size_t dirty_head, dirty_count;
-    unsigned quorum;
-    char **vantages; /* [1..] names; 0 is ourselves */
-    uint16_t vantage_count;
 };
 
 static void metrics_clear(float m[METRIC_COUNT])
@@ -82,33 +72,19 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->metric_mask = mem_alloc(m->service_count);
     m->dirty = mem_alloc(m->service_count);
     m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
-    m->vantage_count = 1;
+    m->sights = sights_new(config, m->vip_count);
     for (uint32_t s = 0; s < m->service_count; s++)
         vips_init(m, s, &services[s]);
     return m;
-}
-
-static void sights_free(struct model *m)
-{
-    for (uint32_t v = 0; m->sights && v < m->vip_count; v++) {
-        for (struct sight *s = m->sights[v], *next; s; s = next) {
-            next = s->next;
-            free(s);
-        }
-    }
-    free(m->sights);
 }
 
 void model_free(struct model *m)
 {
     if (!m)
         return;
-    sights_free(m);
+    sights_free(m->sights);
     for (uint32_t v = 0; v < m->vip_count; v++)
         free(m->vips[v].why);
-    for (uint16_t i = 1; i < m->vantage_count; i++)
-        free(m->vantages[i]);
-    free(m->vantages);
     free(m->vips);
     free(m->own_health);
     free(m->first_vip);
@@ -190,10 +166,8 @@ void model_adopt(struct model *m, const struct model *old)
     for (uint32_t o = 0; o < old->vip_count; o++)
         if (to_new[o] != UINT32_MAX)
             adopt_vip(m, to_new[o], old, o);
+    sights_adopt(m->sights, old->sights, to_new);
     free(to_new);
-    m->quorum = old->quorum;
-    for (uint16_t i = 1; i < old->vantage_count; i++)
-        model_vantage(m, old->vantages[i]);
 }
 
 /* ---- dirty services ---- */
@@ -260,51 +234,18 @@ void model_note_compiled(struct model *m, uint32_t service)
 
 /* ---- observations ---- */
 
-uint16_t model_vantage(struct model *m, const char *name)
+struct sights *model_sights(const struct model *m)
 {
-    for (uint16_t i = 1; i < m->vantage_count; i++)
-        if (strcmp(m->vantages[i], name) == 0)
-            return i;
-    if (m->vantage_count >= VANTAGE_MAX)
-        return VANTAGE_MAX - 1;
-    m->vantages = mem_realloc(m->vantages, (m->vantage_count + 1u) * sizeof *m->vantages);
-    m->vantages[m->vantage_count] = mem_strdup(name);
-    return m->vantage_count++;
+    return m->sights;
 }
 
-const char *model_vantage_name(const struct model *m, uint16_t vantage)
-{
-    return vantage && vantage < m->vantage_count ? m->vantages[vantage] : "self";
-}
-
-void model_set_quorum(struct model *m, unsigned quorum)
-{
-    m->quorum = quorum;
-}
-
-static void sight_set(struct model *m, uint32_t vip, uint16_t vantage, uint8_t health)
-{
-    if (!m->sights)
-        m->sights = mem_alloc(m->vip_count * sizeof(struct sight *));
-    struct sight *s = m->sights[vip];
-    while (s && s->vantage != vantage)
-        s = s->next;
-    if (!s) {
-        s = mem_alloc(sizeof *s);
-        *s = (struct sight){m->sights[vip], vantage, health};
-        m->sights[vip] = s;
-    }
-    s->health = health;
-}
-
+/* Own sight decides; so many others who call it down outvote it. */
 static uint8_t combined_health(const struct model *m, uint32_t vip)
 {
-    unsigned down = 0;
-    if (m->own_health[vip] == HEALTH_DOWN || !m->quorum || !m->sights)
+    uint32_t quorum = m->config->mesh.quorum;
+    if (m->own_health[vip] == HEALTH_DOWN || !quorum)
         return m->own_health[vip];
-    for (const struct sight *s = m->sights[vip]; s; s = s->next)
-        down += s->health == HEALTH_DOWN;
-    return down >= m->quorum ? HEALTH_DOWN : m->own_health[vip];
+    return sights_down(m->sights, vip) >= quorum ? HEALTH_DOWN : m->own_health[vip];
 }
 
 /* Small movements of an average are not worth a new snapshot: 5 %, and more than half a unit. */
@@ -344,13 +285,31 @@ static bool take_health(struct model *m, uint32_t vip)
     return true;
 }
 
+static void take_sight(struct model *m, const struct observation *o, uint16_t vantage, float response_ms)
+{
+    struct sight sight = {NULL, vantage, o->health, response_ms, o->when_ms};
+    uint32_t service = m->vips[o->vip].service;
+    if (sights_set(m->sights, o->vip, &sight) && m->metric_mask[service] & MODEL_READS_SIGHTS)
+        mark_dirty(m, service);
+}
+
+/* Told to others, so in the same steps as a metric that is read. */
+static void take_own_sight(struct model *m, const struct observation *o)
+{
+    const struct sight *was = sights_find(m->sights, o->vip, VANTAGE_OWN);
+    float ms = o->metric[METRIC_RESPONSE], told = was ? was->response_ms : NAN;
+    take_sight(m, o, VANTAGE_OWN, isnan(ms) || !moved(told, ms) ? told : ms);
+}
+
 bool model_observe(struct model *m, const struct observation *o)
 {
     struct model_vip *v = &m->vips[o->vip];
     if (o->vantage != VANTAGE_SELF) {
-        sight_set(m, o->vip, o->vantage, o->health);
+        take_sight(m, o, o->vantage, o->metric[METRIC_RESPONSE]);
         return take_health(m, o->vip);
     }
+    if (m->config->node.site)
+        take_own_sight(m, o);
     m->own_health[o->vip] = o->health;
     v->observed_ms = o->when_ms;
     v->restored = o->restored;
@@ -369,15 +328,9 @@ bool model_observe(struct model *m, const struct observation *o)
 
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage)
 {
-    if (!m->sights)
+    if (!sights_forget(m->sights, vip, vantage))
         return;
-    for (struct sight **at = &m->sights[vip]; *at; at = &(*at)->next) {
-        if ((*at)->vantage == vantage) {
-            struct sight *gone = *at;
-            *at = gone->next;
-            free(gone);
-            take_health(m, vip);
-            return;
-        }
-    }
+    if (m->metric_mask[m->vips[vip].service] & MODEL_READS_SIGHTS)
+        mark_dirty(m, m->vips[vip].service);
+    take_health(m, vip);
 }

@@ -156,7 +156,8 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     struct view_hit hit = view_find(v, s->geo, client);
     struct geo_lookup place = geo_find(s->geo, client);
     view_features(v, s->config, geo_place_at(s->geo, place.place), svc->reads, features);
-    struct policy_run run = {.cands = cands, .cand_count = f->cand_count, .features = features, .feature_of = feature_of};
+    struct policy_run run = {.cands = cands, .cand_count = f->cand_count, .features = features, .feature_of = feature_of,
+                             .seen = f->seen};
     for (unsigned i = 0; i < f->cand_count; i++) {
         uint16_t at = 0;
         cands[i] = f->cands[i];
@@ -177,7 +178,7 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     for (unsigned i = 0; i < f->cand_count; i++)
         json_array_append_new(list, tell_cand(&t, &cands[i], view_needs(svc->reads) ? &features[feature_of[i]] : NULL,
                                               model_vip(m, cands[i].vip), now_ms));
-    static const char *const picks[] = {"first", "weighted", "round-robin", "hash"};
+    static const char *const picks[] = {"first", "weighted", "spread", "round-robin", "hash"};
     *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:b}", "service", svc->config->name,
                      "policy", *svc->policy->name ? svc->policy->name : "(inline)", "family", q->family ? "IPv6" : "IPv4", "client", tell_client(s, q, &place),
                      "candidates", list, "passes", t.passes, "order", tell_order(&t, d), "pick", picks[d->pick],

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "policy/explain.h"
 #include "policy/policy.h"
+#include "policy/seen.h"
 
 struct fake_world fake;
 struct model_vip fake_vips[FAKE_VIPS];
@@ -123,6 +124,23 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     *out = json_pack("{s:s, s:s, s:s, s:b}", "service", services[q->service].name, "family",
                      q->family ? "IPv6" : "IPv4", "address", addr_format(&q->client, client), "located", q->located);
     return PM_OK;
+}
+
+bool policy_handoff_places(const struct cfg_policy *p, struct handoff_places *out)
+{
+    *out = (struct handoff_places){.count = 2, .weight = {4, 2}, .few = 1};
+    return fake.handoff;
+}
+
+/* Paris sees Tokyo in 240 ms; nobody in Tokyo has looked at itself, and it finds Paris down. */
+void seen_build(const struct model *m, uint32_t service, unsigned addr_family, const struct handoff_places *places,
+                struct seen_table *out)
+{
+    out->head = (struct snap_seen){.count = 2, .site = out->site, .ms = out->ms, .total = out->total, .sum = 4};
+    out->site[0] = 0;
+    out->site[1] = 1;
+    memcpy(out->ms, (float[]){3, INFINITY, 240, NAN}, 4 * sizeof(float));
+    memcpy(out->total, (uint32_t[]){0, 4}, 2 * sizeof(uint32_t));
 }
 
 /* ---- host ---- */

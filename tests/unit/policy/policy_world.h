@@ -39,7 +39,7 @@ static const char pw_sites[] = "sites:\n"
                                "  tokyo: {location: [35.68, 139.69], country: JP, continent: AS, cost: 4,"
                                " serves: {continents: [OC], regions: [pacific-rim]}}\n"
                                "zones: {example.com: {ns: [ns1.example.com]}}\n"
-                               "node: {state: ''}\n";
+                               "node: {state: '', name: me, site: tokyo}\n";
 
 static const struct {
     const char *prefix, *country, *continent, *region;

@@ -277,12 +277,12 @@ static void test_quorum(void **state)
     struct observation o = {.vip = pw_vip(w, 0, P), .health = HEALTH_UP, .stable_ms = 20000};
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         o.metric[i] = NAN;
-    model_set_quorum(w->model, 2);
+    assert_int_equal(model_config(w->model)->mesh.quorum, 2);
     assert_true(model_observe(w->model, &o));
     o.health = HEALTH_DOWN;
-    o.vantage = model_vantage(w->model, "london");
+    o.vantage = sights_vantage(model_sights(w->model), "london-1", "london");
     assert_false(model_observe(w->model, &o)); /* one of two */
-    o.vantage = model_vantage(w->model, "tokyo");
+    o.vantage = sights_vantage(model_sights(w->model), "tokyo-1", NULL);
     assert_true(model_observe(w->model, &o));
     pw_publish(w);
     assert_string_equal(pw_answer(w, 0, 0, LYON), L);
