@@ -20,6 +20,7 @@
 #include "main/state.h"
 #include "main/upgrade.h"
 #include "policy/compile.h"
+#include "policy/loop.h"
 
 enum {
     PUBLISH_DELAY_MS = 2,
@@ -95,9 +96,20 @@ void daemon_apply_overrides(struct daemon *d)
     publish_soon(d);
 }
 
+static void on_released(void *ctx, uint32_t vip)
+{
+    const struct daemon *d = ctx;
+    char address[ADDR_TEXT];
+    log_notice("a VIP that is down does not keep its clients any longer", "address",
+               addr_format(&model_vip(d->gen->model, vip)->config->addr, address));
+}
+
 static void second_cb(uv_timer_t *t)
 {
     struct daemon *d = t->data;
+    loop_run(d->gen->model, 1);
+    model_guard(d->gen->model, on_released, d);
+    publish_soon(d);
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));
         daemon_apply_overrides(d);

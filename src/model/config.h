@@ -240,6 +240,7 @@ struct cfg_defaults {
 struct cfg_monitor {
     double hold_share; /* 0 = rule off */
     uint64_t hold_window_ms, hold_max_ms;
+    uint32_t move_limit; /* percent of a service's weight that may lose its clients within a minute; 100 = no limit */
     uint32_t max_running;
     uint64_t save_interval_ms; /* 0 = only at exit */
 };

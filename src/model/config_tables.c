@@ -62,6 +62,9 @@ static const struct conf_key monitor_keys[] = {
      .doc = "What counts as at once."},
     {"hold-max", CONF_DURATION, AT(cfg_monitor, hold_max_ms), .def = "10m", .min = 0, .max = 86400000,
      .doc = "States are held no longer than this."},
+    {"move-limit", CONF_UINT, AT(cfg_monitor, move_limit), .def = "100", .min = 1, .max = 100, .unit = "%",
+     .doc = "When several sites of a service fail, no more than this share of its weight loses its clients within a "
+            "minute; sites that fail beyond that keep theirs so long, so that those left are not swept away. 100: no limit."},
     {"max-running", CONF_UINT, AT(cfg_monitor, max_running), .def = "4096", .min = 1, .max = 1000000,
      .doc = "Checks running at once; more wait their turn."},
     {"save-interval", CONF_DURATION, AT(cfg_monitor, save_interval_ms), .def = "30s", .min = 0, .max = 86400000,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
+#include "model/guard.h"
 
 struct model {
     const struct config *config;
@@ -18,6 +19,7 @@ struct model {
     bool *dirty;
     uint32_t *dirty_list;
     size_t dirty_head, dirty_count;
+    uint32_t kept_count;
 };
 
 static void metrics_clear(float m[METRIC_COUNT])
@@ -46,7 +48,7 @@ static void vips_init(struct model *m, uint32_t service, const struct cfg_servic
     CONFIG_EACH(struct cfg_service_site, at, svc->sites) {
         CONFIG_EACH(struct cfg_vip, vip, at->vips) {
             m->vips[v] = (struct model_vip){.config = vip, .at = at, .service = service, .site = (uint16_t)at->site->index,
-                                            .stable_ms = UINT64_MAX};
+                                            .stable_ms = UINT64_MAX, .admit = 1};
             m->vips[v].override = at->disabled || at->site->disabled ? OVERRIDE_DISABLE : OVERRIDE_NONE;
             m->vips[v].health = model_vip_checks(m, v)->count ? HEALTH_UNKNOWN : HEALTH_UNCHECKED;
             m->own_health[v] = m->vips[v].health;
@@ -166,6 +168,8 @@ void model_adopt(struct model *m, const struct model *old)
     for (uint32_t o = 0; o < old->vip_count; o++)
         if (to_new[o] != UINT32_MAX)
             adopt_vip(m, to_new[o], old, o);
+    for (uint32_t v = 0; v < m->vip_count; v++)
+        m->kept_count += m->vips[v].kept;
     sights_adopt(m->sights, old->sights, to_new);
     free(to_new);
 }
@@ -248,13 +252,18 @@ static uint8_t combined_health(const struct model *m, uint32_t vip)
     return sights_down(m->sights, vip) >= quorum ? HEALTH_DOWN : m->own_health[vip];
 }
 
-/* Small movements of an average are not worth a new snapshot: 5 %, and more than half a unit. */
-static bool moved(float before, float now)
+/* Small movements of an average are not worth a new snapshot: 5 %, and more than `least`. */
+static bool moved_by(float before, float now, float least)
 {
     if (isnan(before) || isnan(now))
         return isnan(before) != isnan(now);
     float d = fabsf(now - before);
-    return d > 0.5f && d > 0.05f * fabsf(before);
+    return d > least && d > 0.05f * fabsf(before);
+}
+
+static bool moved(float before, float now)
+{
+    return moved_by(before, now, 0.5f);
 }
 
 static bool take_metrics(struct model *m, struct model_vip *v, const struct observation *o)
@@ -265,7 +274,7 @@ static bool take_metrics(struct model *m, struct model_vip *v, const struct obse
         if (isnan(o->metric[i]))
             continue;
         bool read = m->metric_mask[v->service] & (1u << i);
-        if (read && !moved(v->metric[i], o->metric[i]))
+        if (read && !moved_by(v->metric[i], o->metric[i], i == METRIC_LOAD ? 0.005f : 0.5f))
             continue;
         dirty |= read;
         v->metric[i] = o->metric[i];
@@ -279,8 +288,11 @@ static bool take_health(struct model *m, uint32_t vip)
     uint8_t health = combined_health(m, vip);
     if (health == v->health)
         return false;
+    m->kept_count -= v->kept;
     v->health = health;
-    v->changed_ms = clock_mono_ms(m->clock);
+    v->changed_ms = v->moved_ms = clock_mono_ms(m->clock);
+    v->kept = health == HEALTH_DOWN && !guard_allows(m, vip, v->changed_ms);
+    m->kept_count += v->kept;
     mark_dirty(m, v->service);
     return true;
 }
@@ -324,6 +336,42 @@ bool model_observe(struct model *m, const struct observation *o)
     if (dirty)
         mark_dirty(m, v->service);
     return take_health(m, o->vip);
+}
+
+void model_report(struct model *m, uint32_t vip, enum metric metric, float value)
+{
+    struct model_vip *v = &m->vips[vip];
+    bool read = m->metric_mask[v->service] & (1u << metric);
+    if (read && !moved_by(v->metric[metric], value, metric == METRIC_LOAD ? 0.005f : 0.5f))
+        return;
+    v->metric[metric] = value;
+    if (read)
+        mark_dirty(m, v->service);
+}
+
+void model_set_admit(struct model *m, uint32_t vip, float admit, float integral)
+{
+    struct model_vip *v = &m->vips[vip];
+    v->admit_integral = integral;
+    if (fabsf(admit - v->admit) < 0.01f && (admit < 1) == (v->admit < 1))
+        return;
+    v->admit = admit;
+    mark_dirty(m, v->service);
+}
+
+void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx)
+{
+    uint64_t now = clock_mono_ms(m->clock);
+    for (uint32_t i = 0; m->kept_count && i < m->vip_count; i++) {
+        struct model_vip *v = &m->vips[i];
+        if (!v->kept || !guard_allows(m, i, now))
+            continue;
+        v->kept = false;
+        v->moved_ms = now;
+        m->kept_count--;
+        mark_dirty(m, v->service);
+        released(ctx, i);
+    }
 }
 
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage)

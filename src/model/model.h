@@ -44,9 +44,12 @@ struct model_vip {
     uint16_t site; /* number in the configuration */
     uint8_t health, override;
     bool flapping, restored, last_good;
+    bool kept; /* down, but keeps its clients for now (model/guard.h) */
     float metric[METRIC_COUNT];
+    float admit, admit_integral; /* of the closed loop (policy/control.h): part of those who come that it takes */
     uint64_t changed_ms, observed_ms; /* monotonic; 0 = never */
     uint64_t stable_ms;
+    uint64_t moved_ms; /* down: when its clients were moved away */
     char *why; /* owned; NULL = nothing to say */
 };
 
@@ -76,6 +79,14 @@ struct sights *model_sights(const struct model *m);
 bool model_observe(struct model *m, const struct observation *o);
 /* A sight that is no longer kept up (peer gone). */
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage);
+
+/* A metric from elsewhere than this balancer's checks: a peer, an agent, the front end; NaN = not known any more. */
+void model_report(struct model *m, uint32_t vip, enum metric metric, float value);
+/* What the closed loop says; the service is compiled again when it moved by more than a hundredth. */
+void model_set_admit(struct model *m, uint32_t vip, float admit, float integral);
+
+/* Lets go of what the guard keeps, as far as there is room; calls released for each. */
+void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx);
 
 /* The operator's word for a VIP (model/overrides.h works it out). */
 void model_set_override(struct model *m, uint32_t vip, enum override what);

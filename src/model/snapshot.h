@@ -41,9 +41,11 @@ struct snap_cand {
     uint8_t health;   /* enum health */
     uint8_t override; /* enum override */
     bool flapping;
+    bool kept;      /* down, but keeps its clients for now */
     bool last_good; /* was usable when the service last had a usable VIP */
     float metric[METRIC_COUNT];
     float weight, cost;
+    float admit;      /* part of those who come that it takes, by the closed loop */
     uint8_t seen_row; /* of its site in snap_seen */
     uint32_t max_connections; /* 0 = no limit */
     uint8_t address[16];
@@ -58,7 +60,7 @@ struct snap_feature {
 enum { MATCH_COUNTRY = 1, MATCH_CONTINENT = 2, MATCH_REGION = 4, MATCH_ASN = 8, MATCH_PREFIX = 16 };
 
 /* How the last stage picks inside a tier. */
-enum snap_pick { PICK_FIRST, PICK_WEIGHTED, PICK_SPREAD, PICK_ROUND_ROBIN, PICK_HASH };
+enum snap_pick { PICK_FIRST, PICK_WEIGHTED, PICK_SPREAD, PICK_SPILL, PICK_ROUND_ROBIN, PICK_HASH };
 
 /* An ordered list in tiers: candidate i belongs to tier tier_end says; earlier tiers come first in the answer. */
 struct snap_decision {
@@ -70,7 +72,7 @@ struct snap_decision {
     struct snap_choice {
         uint8_t cand; /* index into snap_family.cands */
         uint8_t tier;
-        uint16_t pad;
+        uint16_t admit; /* of 65535: PICK_SPILL */
         uint32_t weight; /* 0 = never drawn before the others of its tier */
     } choice[];
 };

@@ -154,8 +154,10 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
                                 .health = v->health,
                                 .override = v->override,
                                 .flapping = v->flapping,
+                                .kept = v->kept,
                                 .last_good = v->last_good,
                                 .weight = vip_weight(v, addr_family),
+                                .admit = v->admit,
                                 .seen_row = b->sees ? (uint8_t)seen_row(&b->seen.head, v->site) : 0,
                                 .cost = (float)(v->at->cost + v->config->cost),
                                 .max_connections = v->config->max_connections};

@@ -104,6 +104,24 @@ static uint8_t draw_one(const struct snap_choice *c, unsigned n, uint64_t point)
     return (uint8_t)first;
 }
 
+/* The first that takes this client, or the very first if none does; the others follow in order. */
+static unsigned order_by_spill(const struct snap_decision *d, struct director_thread *t, uint32_t turn_key, unsigned want,
+                               uint8_t *out)
+{
+    unsigned taker = 0;
+    uint64_t point = next_point(PICK_SPREAD, t, turn_key);
+    while (taker < d->count && point >> 48 >= d->choice[taker].admit && d->choice[taker].admit < UINT16_MAX) {
+        taker++;
+        point = random_next(t);
+    }
+    if (taker == d->count)
+        taker = 0;
+    out[0] = (uint8_t)taker;
+    for (unsigned k = 1; k < want; k++)
+        out[k] = (uint8_t)(k <= taker ? k - 1 : k);
+    return want;
+}
+
 unsigned director_pick(const struct snap_decision *d, struct director_thread *t, uint32_t turn_key, const struct addr *client,
                        const struct snap_cand *cands, unsigned want, uint8_t *out)
 {
@@ -114,6 +132,8 @@ unsigned director_pick(const struct snap_decision *d, struct director_thread *t,
     }
     if (want > d->count)
         want = d->count;
+    if (d->pick == PICK_SPILL)
+        return order_by_spill(d, t, turn_key, want, out);
     for (unsigned i = 0, end; i < want; i = end) {
         for (end = i + 1; end < d->count && d->choice[end].tier == d->choice[i].tier; end++)
             ;

@@ -7,7 +7,7 @@
  *   score    splits every tier by a value, best first; equals stay together  near, geo, response-time, hops, cost ...
  *   group    merges tiers again where the last score was nearly equal        within
  *   weight   sets the candidates' weights                                    weight, capacity, handoff
- *   choose   says how a query picks inside a tier (at most one, last)        first, weighted, spread, round-robin, hash
+ *   choose   says how a query picks inside a tier (at most one, last)        first, weighted, spread, spill, hash ...
  *
  * So the first score named matters most, and each later one decides among those still equal; `within` says what
  * "equal" means. An answer of several addresses goes through the tiers in order.
@@ -25,6 +25,7 @@
 #include "conf/schema.h"
 #include "model/config.h"
 #include "model/snapshot.h"
+#include "policy/control.h"
 #include "policy/handoff.h"
 
 enum stage_kind { STAGE_FILTER, STAGE_SCORE, STAGE_GROUP, STAGE_WEIGHT, STAGE_CHOOSE };
@@ -108,6 +109,8 @@ unsigned policy_reads(const struct cfg_policy *p);
 unsigned policy_metrics(const struct cfg_policy *p);
 /* What its hand-off stage says of places; false when it has none. */
 bool policy_handoff_places(const struct cfg_policy *p, struct handoff_places *out);
+/* What its spill stage says, for answers with this TTL; false when it has none. */
+bool policy_spill_rule(const struct cfg_policy *p, uint32_t ttl_s, struct control_rule *out);
 /* The percent that READS_DISTANCE_WITHIN is about; 0 without. */
 float policy_within_percent(const struct cfg_policy *p);
 

@@ -32,6 +32,7 @@
     X(first)                                                                                       \
     X(weighted)                                                                                    \
     X(pick)                                                                                        \
+    X(spill)                                                                                       \
     X(spread)                                                                                      \
     X(round_robin)                                                                                 \
     X(hash)

@@ -19,6 +19,7 @@
 #include "policy/compile.h"
 #include "policy/director.h"
 #include "policy/explain.h"
+#include "policy/loop.h"
 #include "policy/view.h"
 
 struct pw {
