@@ -110,6 +110,8 @@ void monitor_check_view(const struct monitor *m, const struct monitor_check *c, 
 bool monitor_held(const struct monitor *m);
 /* Runs a check now, whatever its schedule. */
 void monitor_check_now(struct monitor *m, struct monitor_check *c);
+/* Another balancer says that it is down: runs it now, and if that is bad, too, it counts for all of `fall` (A5). */
+void monitor_verify(struct monitor *m, struct monitor_check *c);
 
 /* Keeps state and averages across restarts: one JSON file, replaced atomically. PM_EIO etc.; the file stays whole. */
 enum { MONITOR_FILE_MODE = 0640 };

@@ -55,6 +55,8 @@ static void schedule_next(struct monitor *m, struct monitor_check *c, uint64_t s
         wait = interval - interval / 10 + below(m, interval / 5 + 1);
     }
     uint64_t now = monitor_now_ms(m), when = from + (wait ? wait : 1);
+    if (c->suspect && started_ms < c->suspect_ms)
+        when = now; /* what has just ended was under way when the word came */
     set_start(m, c, when > now ? when : now);
 }
 
