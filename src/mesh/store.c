@@ -398,9 +398,17 @@ size_t mesh_store_origins(const struct mesh_store *st)
     return st->origins.count;
 }
 
+/* Identity and node come first: without them the rest may not be believed. */
+static int rank(const struct mesh_stored *s)
+{
+    return s->rec.kind == MESH_KIND_IDENTITY ? 0 : s->rec.kind == MESH_KIND_NODE ? 1 : 2;
+}
+
 static int by_sequence(const void *a, const void *b)
 {
     const struct mesh_stored *x = *(const struct mesh_stored *const *)a, *y = *(const struct mesh_stored *const *)b;
+    if (rank(x) != rank(y))
+        return rank(x) - rank(y);
     return x->rec.sequence < y->rec.sequence ? -1 : x->rec.sequence > y->rec.sequence;
 }
 

@@ -30,7 +30,10 @@ struct mesh_origin {
     uint32_t bucket;
     struct map records;             /* kind and subject -> struct mesh_stored */
     struct mesh_origin *prev, *next; /* all of the bucket */
-    uint64_t wanted_until_ms;       /* the engine's: asked somebody for it */
+    /* The engine's: somebody was asked for it until; what was said of it in our region, and how often. */
+    uint64_t wanted_until_ms, heard_hash;
+    uint32_t heard;
+    bool announcing;
 };
 
 struct mesh_stored {
@@ -80,7 +83,7 @@ const uint64_t *mesh_store_digest(const struct mesh_store *st); /* MESH_BUCKETS 
 size_t mesh_store_count(const struct mesh_store *st);
 size_t mesh_store_bytes(const struct mesh_store *st);
 size_t mesh_store_origins(const struct mesh_store *st);
-/* The counted records of a writer with a sequence above `after`, by sequence; free() the array. */
+/* The counted records of a writer with a sequence above `after`, by sequence but who it is first; free() the array. */
 size_t mesh_store_after(const struct mesh_origin *o, uint64_t after, struct mesh_stored ***out);
 
 uint32_t mesh_stored_age(const struct mesh_stored *s, uint64_t now_ms);
