@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* matrix, handoff: what the sites see of each other, and what follows from it. */
+/* peers, matrix, handoff: the other balancers, what the sites see of each other, and what follows from it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +50,14 @@ static json_t *about(const struct asked *a)
 {
     return json_pack("{s:s, s:s}", "service", facts_service(a->m, a->service)->name, "family",
                      a->addr_family == ADDR_V4 ? "IPv4" : "IPv6");
+}
+
+/* ---- peers ---- */
+
+json_t *api_peers(struct api_call *c)
+{
+    json_t *peers = c->host->peers(c->host->ctx);
+    return peers ? peers : api_fail(c, "not-found", "the configuration names no other balancers (mesh)");
 }
 
 /* ---- matrix ---- */

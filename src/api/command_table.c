@@ -126,6 +126,25 @@ static const struct api_field explain_fields[] = {
      "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };
 
+static const struct api_field peers_fields[] = {
+    {"node", "string", "This balancer; `region`: its region."},
+    {"records", "integer", "Records held, of all balancers; `bytes`: what they take; `writers`: of how many."},
+    {"links", "integer", "Balancers linked with now."},
+    {"certificate-left-s", "integer", "Until our certificate ends, in seconds."},
+    {"events-heard", "integer", "Events others told; `events-told`: events we told."},
+    {"refused", "object", "Connections that were refused, by cause."},
+    {"peers[].name", "string", "Name in its certificate; `region`, `site`, `software`: what it says of itself."},
+    {"peers[].up", "boolean", "Whether there is a link; `why`: how the last one ended."},
+    {"peers[].up-ms", "integer", "For how long; null without a link."},
+    {"peers[].heard-ms-ago", "integer", "When the last message came; null without a link."},
+    {"peers[].round-trip-ms", "number", "Of the link, as last measured; null = not yet."},
+    {"peers[].needed", "boolean", "Whether we want a link; `entry`: whether it is our way into its region."},
+    {"peers[].slow", "boolean", "It does not take what we send; `queued`: records waiting for it."},
+    {"peers[].records", "integer", "Records of which it is the writer."},
+    {"peers[].bytes-in", "integer", "Received from it; `bytes-out`: sent to it."},
+    {"peers[].resources", "object", "memory-left, memory-total, load (1 = full) of its machine; null = not said."},
+    {"peers[].counters", "object", "What its links have carried and what was refused, by name."},
+};
 static const struct api_arg handoff_args[] = {
     {"service", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "The service (its name or an alias)."},
     {"type", API_TEXT, 0, 0, 0, NULL, "A or AAAA: the VIPs of which family; default A, or AAAA when it has only IPv6."},
@@ -154,11 +173,13 @@ static const struct api_field handoff_fields[] = {
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"for", API_DURATION, 0, 0, 0, NULL, "For how long; without it until `enable`."},
+    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
 };
 static const struct api_arg enable_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"force", API_FLAG, 0, 0, 0, "no", "Count it as up whatever the checks say."},
     {"for", API_DURATION, 0, 0, 0, NULL, "With force: for how long."},
+    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
 };
 static const struct api_field word_fields[] = {
     {"target", "string", "The target as given."},
@@ -177,6 +198,7 @@ static const struct api_field overrides_fields[] = {
     {"overrides[].state", "string", "enabled, drained or disabled."},
     {"overrides[].since", "time", "When it was said."},
     {"overrides[].until", "time", "When it ends by itself; null = when it is taken back."},
+    {"overrides[].scope", "string", "Who obeys: fleet, region, site or here; `by`: the balancer where it was said."},
     {"overrides[].vips", "integer", "VIPs the target means now; 0: it means nothing any more."},
 };
 static const struct api_field reload_fields[] = {
@@ -231,6 +253,8 @@ const struct api_command api_commands[] = {
      "policy "
      "did to each candidate. For a name that is no service only the answer is shown.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
+    {"peers", "The other balancers: links, what they say, what they cost.", NULL, NULL, 0, FIELDS(peers_fields), false,
+     api_peers},
     {"matrix", "Response times between the sites of a service.",
      "What the balancers of each site measure of the others' VIPs, their own and as the other balancers told.",
      ARGS(handoff_args), FIELDS(matrix_fields), false, api_matrix},

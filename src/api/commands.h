@@ -111,6 +111,7 @@ API_HANDLER(api_sites);
 API_HANDLER(api_vips);
 API_HANDLER(api_services);
 API_HANDLER(api_explain);
+API_HANDLER(api_peers);
 API_HANDLER(api_matrix);
 API_HANDLER(api_handoff);
 API_HANDLER(api_drain);

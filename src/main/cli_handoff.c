@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `pointsman matrix` and `pointsman handoff` as text. */
+/* `pointsman peers`, `matrix` and `handoff` as text. */
 #include <math.h>
 #include <string.h>
 #include "main/cli.h"
@@ -103,6 +103,51 @@ void cli_render_handoff(struct text *t, const json_t *d)
         table_cell(&tb, TEXT_PLAIN, "%.1f %%", json_num(site, "share", 0) * 100);
         table_cell(&tb, TEXT_BOLD, "%.1f %%", json_num(site, "share-here", 0) * 100);
         table_cell(&tb, TEXT_BAD, "%s", usable ? "" : "not usable here");
+    }
+    table_print(&tb, t);
+}
+
+/* ---- peers ---- */
+
+static const char *size_text(double bytes, char out[32])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    unsigned u = 0;
+    for (; bytes >= 1000 && u < 4; u++)
+        bytes /= 1000;
+    snprintf(out, 32, u && bytes < 10 ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+    return out;
+}
+
+void cli_render_peers(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"BALANCER", "SITE", "REGION", "LINK", "SINCE", "TRIP", "RECORDS", "IN", "OUT", "LOAD", "WHY"};
+    const json_t *list = json_object_get(d, "peers"), *p;
+    char age[AGE_TEXT], in[32], out[32];
+    struct table tb;
+    size_t i;
+    text_add(t, TEXT_BOLD, "%s", json_text(d, "node"));
+    text_add(t, TEXT_DIM, "  region %s, %lld links, %lld records of %lld balancers, certificate for %s more", json_text(d, "region"),
+             (long long)json_int(d, "links"), (long long)json_int(d, "records"), (long long)json_int(d, "writers"),
+             age_text((double)json_int(d, "certificate-left-s") * 1000, age));
+    text_line(t);
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    tb.right = 0x3f0;
+    tb.elastic = 0x400;
+    json_array_foreach (list, i, p) {
+        bool up = json_flag(p, "up");
+        const json_t *r = json_object_get(p, "resources");
+        table_cell(&tb, TEXT_NAME, "%s", json_text(p, "name"));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_text(p, "site"));
+        table_cell(&tb, TEXT_DIM, "%s", json_text(p, "region"));
+        table_cell(&tb, up ? TEXT_GOOD : TEXT_BAD, "%s", up ? json_flag(p, "slow") ? "slow" : "up" : json_flag(p, "needed") ? "down" : "not needed");
+        table_cell(&tb, TEXT_DIM, "%s", up ? age_text(json_num(p, "up-ms", 0), age) : "");
+        table_cell(&tb, TEXT_PLAIN, json_has(p, "round-trip-ms") ? "%.1f ms" : "", json_num(p, "round-trip-ms", 0));
+        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(p, "records"));
+        table_cell(&tb, TEXT_DIM, "%s", size_text((double)json_int(p, "bytes-in"), in));
+        table_cell(&tb, TEXT_DIM, "%s", size_text((double)json_int(p, "bytes-out"), out));
+        table_cell(&tb, TEXT_DIM, json_is_object(r) ? "%.0f %%" : "", json_num(r, "load", 0) * 100);
+        table_cell(&tb, TEXT_DIM, "%s", up ? "" : json_text(p, "why"));
     }
     table_print(&tb, t);
 }

@@ -77,6 +77,81 @@ static void on_hold(void *ctx, bool held, const char *why)
     d->held = held;
 }
 
+/* ---- the other balancers ---- */
+
+static struct model *fleet_model(void *ctx)
+{
+    return ((struct daemon *)ctx)->gen->model;
+}
+
+static void fleet_observed(void *ctx)
+{
+    publish_soon(ctx);
+}
+
+/* A word was heard: it holds as if it had been said here. */
+static void fleet_overrides(void *ctx)
+{
+    struct daemon *d = ctx;
+    daemon_apply_overrides(d);
+    int err = state_save_overrides(d);
+    if (err)
+        log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
+}
+
+static void fleet_verify(void *ctx, uint32_t vip, bool down)
+{
+    struct daemon *d = ctx;
+    const struct monitor_check *c;
+    for (unsigned i = 0; wiring_vip_check(d->wiring, vip, i, &c); i++) {
+        struct monitor_check *check = monitor_find(d->monitor, monitor_check_spec(c)->key);
+        if (down)
+            monitor_verify(d->monitor, check);
+        else
+            monitor_check_now(d->monitor, check);
+    }
+}
+
+static void on_own_sight(void *ctx, uint32_t vip, bool health)
+{
+    struct daemon *d = ctx;
+    if (d->fleet && d->wiring)
+        fleet_own_sight(d->fleet, vip, health);
+}
+
+/* Makes the fleet a configuration asks for; before the privileges go, so that it can read its keys. */
+static int fleet_make(struct daemon *d, const struct config *c, struct buf *report)
+{
+    struct fleet_host host = {.ctx = d, .clock = d->clock, .overrides = &d->overrides, .model = fleet_model,
+                              .observed = fleet_observed, .overrides_changed = fleet_overrides, .verify = fleet_verify};
+    d->fleet = NULL;
+    d->overrides.remember = fleet_wanted(c);
+    return fleet_wanted(c) ? fleet_new(&d->loop, c, &host, &d->fleet, report) : PM_OK;
+}
+
+/* After a reload: the same peers go on; else the fleet is made anew. */
+static int fleet_change(struct daemon *d, const struct config *c, struct fleet **old, struct buf *report)
+{
+    *old = NULL;
+    if (d->fleet && fleet_wanted(c) && fleet_same(d->fleet, c))
+        return fleet_reload(d->fleet, c, report);
+    *old = d->fleet;
+    int err = fleet_make(d, c, report);
+    if (err) {
+        d->fleet = *old;
+        d->overrides.remember = d->fleet != NULL;
+    }
+    return err;
+}
+
+static void fleet_begin(struct daemon *d)
+{
+    struct buf why = BUF_INIT;
+    if (d->fleet && fleet_start(d->fleet, &why) != PM_OK)
+        log_error("the other balancers cannot be called", "why", buf_str(&why));
+    buf_fini(&why);
+}
+
 /* ---- overrides ---- */
 
 /* Sets every VIP's override from the list, with history. */
@@ -176,6 +251,7 @@ static int install(struct daemon *d, struct generation *g)
         d->wiring = old_wiring;
         return err;
     }
+    model_on_own_sight(g->model, on_own_sight, d);
     generation_compile(g, &d->overrides);
     struct snapshot *was = world_publish(&d->world, g->snapshot);
     (void)was; /* belongs to old, and goes with it */
@@ -210,10 +286,19 @@ int daemon_reload(struct daemon *d, struct buf *report)
     int err = generation_new(&d->options->config, d->clock, d->gen, &g, report);
     if (!err && !same_list(&g->config->dns.listen, &d->gen->config->dns.listen))
         err = respond_reconfigure(d->respond, g->config->dns.listen.items, g->config->dns.listen.count, report);
+    struct fleet *old_fleet = NULL, *was = d->fleet;
+    if (!err)
+        err = fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
     if (err)
         generation_free(g);
+    else if (d->fleet && d->fleet == was)
+        fleet_generation(d->fleet);
+    if (!err && d->fleet != was) {
+        fleet_free(old_fleet);
+        fleet_begin(d);
+    }
     if (err) {
         d->stats.reload_failures++;
         log_error("reload failed, the running configuration stays", "why", err_text(err));
@@ -419,6 +504,8 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
+        err = fleet_make(d, c, report);
+    if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
                         c->api.socket ? c->api.socket : "");
     if (err) {
@@ -433,6 +520,7 @@ static int boot(struct daemon *d, struct buf *report)
     err = install(d, g);
     if (err)
         return err;
+    fleet_begin(d);
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);
@@ -456,6 +544,9 @@ static void shut_down(struct daemon *d)
     if (d->monitor)
         monitor_free(d->monitor);
     wiring_free(d->wiring);
+    d->wiring = NULL;
+    fleet_free(d->fleet);
+    d->fleet = NULL;
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);

@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "main/answer.h"
 #include "main/daemon.h"
+#include "main/fleet.h"
 #include "main/wire.h"
 #include "model/world.h"
 #include "respond/service.h"
@@ -30,6 +31,7 @@ struct daemon {
     struct wiring *wiring;
     struct monitor *monitor;
     struct overrides overrides;
+    struct fleet *fleet; /* NULL = no other balancers */
     struct history *history;
     uint64_t geo_stamp;
     bool state_dirty, held;

@@ -41,8 +41,8 @@
       "Of the writer's own VIPs; left 4294967295 = no limit is known.")                                                 \
     X(RESOURCES, 6, "resources", "empty", "u64 memory left bytes, u64 memory total bytes, u32 load 1/1000",             \
       "Of the writer's machine; load 1000 = full.")                                                                     \
-    X(OVERRIDE, 7, "override", "target", "u8 word, u8 scope, str8 scope name, u32 remaining ms (0 = until taken back), str8 who", \
-      "An operator's word. Scope 0 everywhere, 1 the named region, 2 the named site.")                                  \
+    X(OVERRIDE, 7, "override", "target", "u8 word, u8 scope, str8 scope name, u64 said ms ago, u64 remaining ms (0 = until taken back), str8 who", \
+      "An operator's word; of several for one target the last one said counts. Scope 0 everywhere, 1 the named region, 2 the named site.")                                  \
     X(PERSIST, 8, "persist", "service, space, client key", "addr VIP, u32 idle ms", "A client that is to come back to where it was.") \
     X(IDENTITY, 9, "identity", "empty", "DER certificate", "The certificate against which the writer's signatures are checked.")
 

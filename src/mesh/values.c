@@ -182,7 +182,8 @@ void mesh_put_override(struct mesh_writer *w, const struct mesh_override *v)
     mesh_put_int(w, v->word, 1);
     mesh_put_int(w, v->scope, 1);
     mesh_put_str(w, v->scope_name);
-    mesh_put_int(w, v->remaining_ms, 4);
+    mesh_put_int(w, v->said_ms, 8);
+    mesh_put_int(w, v->remaining_ms, 8);
     mesh_put_str(w, v->who);
 }
 
@@ -192,7 +193,8 @@ int mesh_get_override(const struct mesh_record *rec, struct mesh_override *out)
     out->word = (uint8_t)mesh_get(&r, 1);
     out->scope = (uint8_t)mesh_get(&r, 1);
     out->scope_name = mesh_get_str(&r);
-    out->remaining_ms = (uint32_t)mesh_get(&r, 4);
+    out->said_ms = mesh_get(&r, 8);
+    out->remaining_ms = mesh_get(&r, 8);
     out->who = mesh_get_str(&r);
     return done(&r) || out->word > 3 || out->scope >= MESH_SCOPE_COUNT ? PM_EPROTO : 0;
 }

@@ -55,7 +55,7 @@ struct mesh_override {
     uint8_t word; /* enum override of model/health.h, 0-3 */
     uint8_t scope;
     struct mesh_str scope_name, who;
-    uint32_t remaining_ms;
+    uint64_t said_ms, remaining_ms; /* how long ago, when the record was written; 0 = until taken back */
 };
 
 struct mesh_persist {

@@ -43,7 +43,7 @@ static const struct conf_key mesh_keys[] = {
     {"certificate", CONF_PATH, AT(cfg_mesh, certificate), .def = "/etc/pointsman/keys/node.pem",
      .doc = "This balancer's certificate; its name must be `node.name`."},
     {"key", CONF_PATH, AT(cfg_mesh, key), .def = "/etc/pointsman/keys/node.key", .doc = "The key of the certificate."},
-    {"peers", CONF_MAP, AT(cfg_mesh, peers), .sub = &peer_object, .doc = "The other balancers."},
+    {"peers", CONF_MAP, AT(cfg_mesh, peers), .sub = &peer_object, .doc = "The balancers. This one may be among them, so that all can include one file."},
     {"expire", CONF_DURATION, AT(cfg_mesh, expire_ms), .def = "5m", .min = 1000, .max = DAY_MS,
      .doc = "What a balancer has said counts for so long after it was last heard of."},
     {"quorum", CONF_UINT, AT(cfg_mesh, quorum), .def = "2", .min = 0, .max = 4096,
@@ -68,9 +68,6 @@ void config_mesh_check(struct conf_ctx *ctx, const struct conf_node *node, void 
 {
     const struct cfg_mesh *m = object;
     const struct config_build *b = conf_user(ctx);
-    CONFIG_EACH(struct cfg_peer, p, m->peers)
-        if (p->name && strcmp(p->name, b->config->node.name) == 0)
-            conf_error_mark(ctx, &p->mark, "this balancer is '%s' itself: the others are its peers", p->name);
     if ((m->peers.count || m->nats.servers.count) && strlen(b->config->node.name) > CFG_NODE_NAME_MAX)
         conf_error(ctx, node, "the node's name has more than %d bytes", CFG_NODE_NAME_MAX);
 }

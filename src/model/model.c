@@ -20,6 +20,8 @@ struct model {
     uint32_t *dirty_list;
     size_t dirty_head, dirty_count;
     uint32_t kept_count;
+    void (*own_sight)(void *ctx, uint32_t vip, bool health);
+    void *own_sight_ctx;
 };
 
 static void metrics_clear(float m[METRIC_COUNT])
@@ -297,12 +299,14 @@ static bool take_health(struct model *m, uint32_t vip)
     return true;
 }
 
-static void take_sight(struct model *m, const struct observation *o, uint16_t vantage, float response_ms)
+static bool take_sight(struct model *m, const struct observation *o, uint16_t vantage, float response_ms)
 {
     struct sight sight = {NULL, vantage, o->health, response_ms, o->when_ms};
     uint32_t service = m->vips[o->vip].service;
-    if (sights_set(m->sights, o->vip, &sight) && m->metric_mask[service] & MODEL_READS_SIGHTS)
+    bool changed = sights_set(m->sights, o->vip, &sight);
+    if (changed && m->metric_mask[service] & MODEL_READS_SIGHTS)
         mark_dirty(m, service);
+    return changed;
 }
 
 /* Told to others, so in the same steps as a metric that is read. */
@@ -310,17 +314,25 @@ static void take_own_sight(struct model *m, const struct observation *o)
 {
     const struct sight *was = sights_find(m->sights, o->vip, VANTAGE_OWN);
     float ms = o->metric[METRIC_RESPONSE], told = was ? was->response_ms : NAN;
-    take_sight(m, o, VANTAGE_OWN, isnan(ms) || !moved(told, ms) ? told : ms);
+    bool health = !was || was->health != o->health;
+    if (take_sight(m, o, VANTAGE_OWN, isnan(ms) || !moved(told, ms) ? told : ms) && m->own_sight)
+        m->own_sight(m->own_sight_ctx, o->vip, health);
+}
+
+void model_on_own_sight(struct model *m, void (*fn)(void *ctx, uint32_t vip, bool health), void *ctx)
+{
+    m->own_sight = fn;
+    m->own_sight_ctx = ctx;
 }
 
 bool model_observe(struct model *m, const struct observation *o)
 {
     struct model_vip *v = &m->vips[o->vip];
     if (o->vantage != VANTAGE_SELF) {
-        take_sight(m, o, o->vantage, o->metric[METRIC_RESPONSE]);
+        (void)take_sight(m, o, o->vantage, o->metric[METRIC_RESPONSE]);
         return take_health(m, o->vip);
     }
-    if (m->config->node.site)
+    if (m->config->node.site || m->own_sight)
         take_own_sight(m, o);
     m->own_health[o->vip] = o->health;
     v->observed_ms = o->when_ms;

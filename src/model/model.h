@@ -77,6 +77,8 @@ const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip);
 struct sights *model_sights(const struct model *m);
 /* Stores the sight, combines, marks the service dirty if anything changed that its policy reads. True if health changed. */
 bool model_observe(struct model *m, const struct observation *o);
+/* Called when what we tell of a VIP has changed (VANTAGE_OWN); health: its state, not only its time. */
+void model_on_own_sight(struct model *m, void (*fn)(void *ctx, uint32_t vip, bool health), void *ctx);
 /* A sight that is no longer kept up (peer gone). */
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage);
 

@@ -168,7 +168,8 @@ static int host_reload(void *ctx, struct buf *report)
     }
     return fake.reload_err;
 }
-static int host_override(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report)
+static int host_override(void *ctx, const char *target, enum override what, enum override_scope scope, uint64_t until_ms,
+                         struct buf *report)
 {
     fake.last_until_ms = until_ms;
     int err = overrides_set(&fake.overrides, target, what, clock_wall_ms(&fake.clock.clock), until_ms);
@@ -206,6 +207,10 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fn(fn_ctx, "pointsman_memory_bytes", "", "gauge", "Memory.", 1.5e6);
     /* A family whose values do not come together. */
     fn(fn_ctx, API_QUERIES, "proto=\"tcp\"", "counter", "Questions.", 20);
+}
+static json_t *host_peers(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:s, s:[{s:s, s:b}]}", "node", "me", "peers", "name", "tokyo-1", "up", true) : NULL;
 }
 static json_t *host_status(void *ctx)
 {
@@ -273,7 +278,8 @@ void fake_world_init(void)
                                   .service_of = host_service_of,
                                   .vip_check = host_vip_check,
                                   .metrics = host_metrics,
-                                  .status = host_status};
+                                  .peers = host_peers,
+                                 .status = host_status};
 }
 
 void fake_world_fini(void)

@@ -356,7 +356,11 @@ static void test_handoff(void **state)
     bad("{\"cmd\":\"matrix\",\"args\":{\"service\":\"www.example.com\",\"type\":\"MX\"}}", "bad-argument", "neither");
     bad("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.con\"}}", "not-found", "www.example.com");
     bad("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.com\"}}", "not-found", "no stage");
+    bad("{\"cmd\":\"peers\"}", "not-found", "no other balancers");
     fake.handoff = true;
+    d = good("{\"cmd\":\"peers\"}");
+    assert_string_equal(TEXT(d, "peers.0.name"), "tokyo-1");
+    json_decref(d);
     d = good("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.com\"}}");
     fake.handoff = false;
     assert_true(json_is_true(at(d, "in-force")));

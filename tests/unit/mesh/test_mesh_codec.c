@@ -191,12 +191,12 @@ static void test_values(void **state)
     rec.value_len--;
     assert_int_equal(mesh_get_sight(&rec, out, &reason), PM_EPROTO);
 
-    struct mesh_override o = {2, MESH_SCOPE_SITE, mesh_str("paris"), mesh_str("anna"), 60000}, o2;
+    struct mesh_override o = {2, MESH_SCOPE_SITE, mesh_str("paris"), mesh_str("anna"), 5000, 60000}, o2;
     w = mesh_writer(space, sizeof space);
     mesh_put_override(&w, &o);
     rec = with(&w);
     assert_int_equal(mesh_get_override(&rec, &o2), 0);
-    assert_true(o2.word == 2 && o2.scope == MESH_SCOPE_SITE && o2.remaining_ms == 60000 && mesh_str_eq(o2.who, o.who));
+    assert_true(o2.word == 2 && o2.scope == MESH_SCOPE_SITE && o2.said_ms == 5000 && o2.remaining_ms == 60000 && mesh_str_eq(o2.who, o.who));
     space[1] = MESH_SCOPE_COUNT;
     assert_int_equal(mesh_get_override(&rec, &o2), PM_EPROTO);
 

@@ -183,7 +183,6 @@ static void test_mistakes(void **state)
         {"node: {site: pari}\nsites: {paris: {}}\n", 1, 14, "unknown site 'pari', did you mean 'paris'?"},
         {"sites: {paris: {}}\nmesh: {peers: {t: {site: x}}}\n", 2, 26, "unknown site 'x'"},
         {"mesh: {peers: {t: {update: 1ms}}}\n", 1, 28, "must be from 1s to 2h"},
-        {"node: {name: a}\nmesh: {peers: {a: 192.0.2.1}}\n", 2, 16, "this balancer is 'a' itself"},
         {"checks: {c: {interval: 5s, raw: {}}}\n", 1, 28, "'raw' wants the key 'port' beside it"},
         {"checks: {c: {tcp: {}, http: /}}\n", 1, 23, "'http' is a second check here, after 'tcp'"},
         {"checks: {c: {htp: /}}\n", 1, 14, "unknown key 'htp', did you mean 'http'?"},
