@@ -98,11 +98,14 @@ static void on_changed(void *ctx, const struct mesh_stored *s, enum mesh_change 
     hear_record(ctx, s, what);
 }
 
-static struct mesh_tls_options tls_options(const struct config *c)
+/* path: of the certificate when the configuration does not name it. */
+static struct mesh_tls_options tls_options(const struct config *c, struct buf *path)
 {
+    const char *slash = strrchr(c->mesh.ca, '/');
+    buf_printf(path, "%.*s%s.pem", slash ? (int)(slash - c->mesh.ca + 1) : 0, c->mesh.ca, c->node.name);
     return (struct mesh_tls_options){
         .node = c->node.name,
-        .files = {c->mesh.ca, c->mesh.certificate, c->mesh.key},
+        .files = {c->mesh.ca, c->mesh.certificate ? c->mesh.certificate : buf_str(path), c->mesh.key},
         .listen = c->mesh.listen.items,
         .listen_count = c->mesh.listen.count,
     };
@@ -171,8 +174,10 @@ int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *
     struct fleet *f = mem_alloc(sizeof *f);
     f->host = *host;
     f->loop = loop;
-    struct mesh_tls_options o = tls_options(c);
+    struct buf path = BUF_INIT;
+    struct mesh_tls_options o = tls_options(c, &path);
     int err = mesh_tls_new(loop, &o, on_link, f, &f->tls, why);
+    buf_fini(&path);
     if (err) {
         free(f);
         return err;
@@ -227,8 +232,11 @@ void fleet_generation(struct fleet *f)
 
 int fleet_reload(struct fleet *f, const struct config *c, struct buf *why)
 {
-    struct mesh_tls_options o = tls_options(c);
-    return mesh_tls_reload(f->tls, &o, why);
+    struct buf path = BUF_INIT;
+    struct mesh_tls_options o = tls_options(c, &path);
+    int err = mesh_tls_reload(f->tls, &o, why);
+    buf_fini(&path);
+    return err;
 }
 
 void fleet_own_sight(struct fleet *f, uint32_t vip, bool health)

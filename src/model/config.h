@@ -264,7 +264,8 @@ struct cfg_nats {
 
 struct cfg_mesh {
     struct conf_list listen; /* struct endpoint */
-    const char *region, *ca, *certificate, *key;
+    const char *region, *ca;
+    const char *certificate, *key; /* NULL = beside ca, by the node's name; in the certificate's file */
     struct conf_list peers; /* struct cfg_peer */
     uint64_t expire_ms;
     uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
