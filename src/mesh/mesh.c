@@ -115,7 +115,8 @@ void mesh_link_failed(struct mesh *m, const char *name)
     if (!p)
         return;
     p->failures++;
-    p->backoff_until_ms = m->now + 1000u * (1u << (p->failures < 6 ? p->failures : 6));
+    uint64_t wait = 500ull << (p->failures < 5 ? p->failures : 5);
+    p->backoff_until_ms = m->now + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
     m->topology_due = m->now;
 }
 
@@ -149,6 +150,8 @@ static bool proven(const struct session *from, const struct mesh_record *rec)
 void mesh_push(struct mesh *m, const struct session *from, struct mesh_stored *s)
 {
     bool event = s->rec.flags & MESH_RECORD_EVENT;
+    if (event)
+        repair_soon(m);
     for (size_t i = 0; i < m->session_count; i++) {
         struct session *to = m->sessions[i];
         if (to->state != SESSION_UP || to == from)
@@ -190,6 +193,8 @@ void mesh_heard(struct session *from, const struct mesh_record *rec, bool repair
         topology_learn(m, &s->rec);
     if (from->foreign)
         mesh_push(m, from, s);
+    else if (rec->flags & MESH_RECORD_EVENT)
+        repair_soon(m);
     if (m->calls.changed)
         m->calls.changed(m->calls.user, s, s->rec.flags & MESH_RECORD_TOMBSTONE ? MESH_REMOVED : MESH_WRITTEN);
 }

@@ -14,6 +14,9 @@
 enum {
     BATCH_MS = 3,          /* pushes to one peer are gathered so long */
     DIGEST_MS = 5000,      /* between comparisons */
+    EVENT_DIGEST_MS = 350, /* after an event: five more, so that whom a push could not reach hears of it soon */
+    EVENT_DIGESTS = 5,
+    BACKOFF_MAX_MS = 8000,
     HELLO_WAIT_MS = 5000,
     PING_AFTER_MS = 10000, /* of silence; a tenth of it after a link came up, to know its round trip */
     SILENCE_MS = 20000,
@@ -119,6 +122,7 @@ struct mesh {
     uint32_t region_count;
     uint64_t flush_due, slow_due, digest_due, topology_due, own_due;
     size_t turn[2]; /* of comparisons: own region, beyond */
+    unsigned event_digests;
 };
 
 static inline void mesh_due(uint64_t *due, uint64_t at)
@@ -162,6 +166,7 @@ void repair_summary(struct session *s, struct mesh_reader *r, uint8_t flags);
 void repair_want(struct session *s, struct mesh_reader *r);
 void repair_pending(struct session *s);
 void repair_round(struct mesh *m); /* the periodic comparison */
+void repair_soon(struct mesh *m);  /* there was an event */
 
 /* topology.c */
 struct mesh_peer *topology_find(const struct mesh *m, struct mesh_str name);

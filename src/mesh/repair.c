@@ -147,7 +147,8 @@ static bool may_ask(struct mesh *m, struct mesh_str node)
 
 static void ask(struct list *want, struct mesh_str node, uint64_t incarnation, uint64_t after)
 {
-    if (!may_ask(want->s->m, node))
+    bool itself = mesh_str_eq(node, mesh_str(want->s->peer->name)); /* nobody knows better */
+    if (!may_ask(want->s->m, node) && !itself)
         return;
     list_room(want);
     mesh_put_want(&want->w, &(struct mesh_want_item){node, incarnation, after});
@@ -199,15 +200,13 @@ static void one_summary(struct session *s, const struct mesh_summary_item *i, st
 {
     struct mesh *m = s->m;
     uint64_t after;
-    if (mesh_str_eq(i->node, mesh_str(m->config.node))) {
-        if (!m->signs && (i->incarnation > m->incarnation || (i->incarnation == m->incarnation && i->highest > m->sequence)))
-            own_set_back(m, i->incarnation);
-        return;
-    }
+    bool ours = mesh_str_eq(i->node, mesh_str(m->config.node));
+    if (ours && !m->signs && (i->incarnation > m->incarnation || (i->incarnation == m->incarnation && i->highest > m->sequence)))
+        own_set_back(m, i->incarnation);
     /* What others made up in the peer's name: it should know. */
     if (!m->signs && mesh_str_eq(i->node, mesh_str(s->peer->name)) && mesh_store_origin(m->store, i->node))
         mesh_store_cut(m->store, s->peer->name, i->incarnation, i->highest);
-    if (mesh_believes(s, i->node) && lacks(m, i->node, i->incarnation, i->highest, i->hash, &after)) {
+    if (!ours && mesh_believes(s, i->node) && lacks(m, i->node, i->incarnation, i->highest, i->hash, &after)) {
         if (flags & MESH_MESSAGE_NOW)
             ask(want, i->node, i->incarnation, after);
         else
@@ -308,22 +307,30 @@ static void forget_wanted(struct mesh *m)
     free(old);
 }
 
-static void compare_next(struct mesh *m, bool foreign)
+static void compare_next(struct mesh *m, bool foreign, bool now)
 {
     for (size_t i = 0; i < m->session_count; i++) {
         struct session *s = m->sessions[(m->turn[foreign] + i) % m->session_count];
         if (s->state != SESSION_UP || s->foreign != foreign || s->blocked)
             continue;
         m->turn[foreign] = (m->turn[foreign] + i + 1) % m->session_count;
-        repair_begin(s, false);
+        repair_begin(s, now);
         return;
     }
 }
 
+void repair_soon(struct mesh *m)
+{
+    m->event_digests = EVENT_DIGESTS;
+    mesh_due(&m->digest_due, m->now + EVENT_DIGEST_MS);
+}
+
 void repair_round(struct mesh *m)
 {
-    m->digest_due = m->now + DIGEST_MS;
+    bool event = m->event_digests > 0;
+    m->event_digests -= event;
+    m->digest_due = m->now + (m->event_digests ? EVENT_DIGEST_MS : DIGEST_MS);
     forget_wanted(m);
-    compare_next(m, false);
-    compare_next(m, true);
+    compare_next(m, false, event); /* a push takes less than EVENT_DIGEST_MS, or is lost */
+    compare_next(m, true, event);
 }

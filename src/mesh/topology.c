@@ -81,12 +81,25 @@ void topology_learn(struct mesh *m, const struct mesh_record *rec)
 
 /* ---- links ---- */
 
+/* Both sides keep the same one of two links: what the lower name has called, if it is alive. */
+static bool stays(const struct session *old, const struct session *later)
+{
+    const struct mesh *m = old->m;
+    bool lower = strcmp(m->config.node, old->peer->name) < 0;
+    return old->state == SESSION_UP && old->link && old->link->called == lower && later->link->called != lower &&
+           m->now - old->heard_ms < PING_AFTER_MS;
+}
+
 void topology_up(struct session *s)
 {
     struct mesh *m = s->m;
     struct mesh_peer *p = s->peer;
     struct session *old = p->session;
-    p->session = s; /* the transport keeps one link; of two the later is alive */
+    if (old && stays(old, s)) {
+        session_fail(s, "there is a link already");
+        return;
+    }
+    p->session = s;
     p->failures = 0;
     p->why[0] = 0;
     if (old && old != s)

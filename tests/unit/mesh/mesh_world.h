@@ -16,6 +16,9 @@
 #include "mesh/mesh.h"
 #include "mesh/mesh_internal.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 enum mw_kind { MW_DIAL, MW_UP, MW_MESSAGE, MW_DRAINED, MW_WAKE, MW_BROKEN };
 
 struct mw;
@@ -341,7 +344,7 @@ static struct mw *mw_new(unsigned n, unsigned regions, uint16_t (*delay_ms)(cons
     w->dialing = mem_alloc((size_t)n * n);
     w->links = mem_alloc((size_t)n * n * sizeof(struct mw_link *));
     for (unsigned i = 0; i < n; i++) {
-        w->nodes[i] = (struct mw_node){.w = w, .index = i};
+        w->nodes[i] = (struct mw_node){.w = w, .index = i, .dead = true};
         snprintf(w->nodes[i].name, sizeof w->nodes[i].name, "node-%03u", i);
         snprintf(w->nodes[i].region, sizeof w->nodes[i].region, "region-%u", i % regions);
     }
@@ -424,4 +427,5 @@ static void mw_free(struct mw *w)
     free(w);
 }
 
+#pragma GCC diagnostic pop
 #endif
