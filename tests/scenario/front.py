@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The front end alone (tests/bench/front_main) before real nginx servers, and before servers that misbehave on purpose;
-driven by curl, wrk and raw sockets."""
+driven by curl, wrk and raw sockets.
+
+Usage: front.py [FRONT_MAIN [PART ...]] (or $POINTSMAN).
+"""
 import hashlib
 import os
 import re
@@ -14,7 +17,8 @@ import time
 
 import lib
 
-FRONT = sys.argv[1]
+# front_main itself, or the daemon of the same build.
+FRONT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.environ["POINTSMAN"]), "../../tests/bench/front_main")
 s = lib.Scenario("front")
 
 
