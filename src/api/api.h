@@ -58,6 +58,10 @@ struct api_host {
     json_t *(*status)(void *ctx);
     /* The other balancers; NULL = there are none. */
     json_t *(*peers)(void *ctx);
+    /* The servers of the front end; NULL = there is none. */
+    json_t *(*servers)(void *ctx);
+    /* How many servers a target means. */
+    size_t (*server_count)(void *ctx, const char *target);
 };
 
 #endif

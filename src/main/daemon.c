@@ -27,6 +27,7 @@ enum {
     PUBLISH_BATCH = 1000, /* services compiled before the loop gets to run again */
     HISTORY_SIZE = 65536,
     TCP_LINGER_MS = 300,
+    FRONT_LINGER_MS = 10000, /* what clients of the front end have begun may end */
 };
 
 /* ---- publishing ---- */
@@ -152,6 +153,29 @@ static void fleet_begin(struct daemon *d)
     buf_fini(&why);
 }
 
+/* ---- the front end ---- */
+
+/* Its sockets are opened at the start, while that may be done; a reload that makes a first front end opens them as it can. */
+static int front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report)
+{
+    struct listen_set none = {NULL, 0};
+    if (!front_wanted(c))
+        return PM_OK;
+    int err = front_new(&d->world, &d->front, report);
+    return err ? err : front_listen(d->front, c, kept ? kept : &none, report);
+}
+
+static int front_change(struct daemon *d, const struct config *c, struct buf *report)
+{
+    int err = d->front ? PM_OK : front_make(d, c, NULL, report);
+    if (err || !d->front)
+        return err;
+    err = front_publish(d->front, c, report);
+    if (!err)
+        front_words(d->front, &d->overrides);
+    return err;
+}
+
 /* ---- overrides ---- */
 
 /* Sets every VIP's override from the list, with history. */
@@ -163,6 +187,8 @@ void daemon_apply_overrides(struct daemon *d)
     for (uint32_t v = 0; v < n; v++)
         before[v] = model_vip(m, v)->override;
     overrides_apply(&d->overrides, m);
+    if (d->front)
+        front_words(d->front, &d->overrides);
     for (uint32_t v = 0; v < n; v++)
         if (before[v] != model_vip(m, v)->override)
             history_add(d->history, &(struct history_change){clock_wall_ms(d->clock), v, HISTORY_OVERRIDE, before[v],
@@ -182,6 +208,8 @@ static void on_released(void *ctx, uint32_t vip)
 static void second_cb(uv_timer_t *t)
 {
     struct daemon *d = t->data;
+    if (d->front)
+        front_second(d->front, d->gen->model);
     loop_run(d->gen->model, 1);
     model_guard(d->gen->model, on_released, d);
     publish_soon(d);
@@ -244,8 +272,9 @@ static int install(struct daemon *d, struct generation *g)
     struct history *history = history_new(HISTORY_SIZE, clock_wall_ms(d->clock));
     if (old)
         carry_history(history, d->history, g->model, old->model);
+    struct wire_servers servers = d->front ? front_servers(d->front) : (struct wire_servers){0};
     d->wiring = NULL;
-    int err = wiring_new(g->model, d->monitor, history, &wiring);
+    int err = wiring_new(g->model, &servers, d->monitor, history, &wiring);
     if (err) {
         history_free(history);
         d->wiring = old_wiring;
@@ -288,9 +317,13 @@ int daemon_reload(struct daemon *d, struct buf *report)
         err = respond_reconfigure(d->respond, g->config->dns.listen.items, g->config->dns.listen.count, report);
     struct fleet *old_fleet = NULL, *was = d->fleet;
     if (!err)
+        err = front_change(d, g->config, report);
+    if (!err)
         err = fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
+    if (err && d->front && front_change(d, d->gen->config, report) != PM_OK)
+        log_error("the front end cannot go back to the running configuration");
     if (err)
         generation_free(g);
     else if (d->fleet && d->fleet == was)
@@ -357,7 +390,13 @@ static void start_successor(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     uv_timer_stop(t);
-    int err = upgrade_spawn(respond_sockets(d->respond), &d->successor);
+    struct listen_set all = {NULL, 0};
+    int err = respond_listen_copy(respond_sockets(d->respond), &all);
+    if (!err && d->front)
+        err = front_sockets(d->front, &all);
+    if (!err)
+        err = upgrade_spawn(&all, &d->successor);
+    respond_listen_fini(&all);
     if (!err)
         return;
     log_error("cannot start anew", "why", err_text(err));
@@ -469,6 +508,8 @@ static int open_listeners(struct daemon *d, const struct config *c, struct buf *
         err = respond_listen_open(&d->respond_options.listen, c->dns.listen.items, c->dns.listen.count, &kept, &d->sockets,
                                   why);
     if (!err)
+        err = front_make(d, c, &kept, why);
+    if (!err)
         respond_listen_release(&kept, &d->sockets);
     else
         respond_listen_fini(&kept);
@@ -517,7 +558,9 @@ static int boot(struct daemon *d, struct buf *report)
     d->gen = g; /* state_load needs to know where */
     state_load(d);
     d->gen = NULL;
-    err = install(d, g);
+    err = front_change(d, c, report);
+    if (!err)
+        err = install(d, g);
     if (err)
         return err;
     fleet_begin(d);
@@ -534,6 +577,8 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static void shut_down(struct daemon *d)
 {
+    front_free(d->front, FRONT_LINGER_MS);
+    d->front = NULL;
     if (d->respond)
         respond_stop(d->respond, TCP_LINGER_MS);
     else

@@ -8,6 +8,7 @@
 #include "main/answer.h"
 #include "main/daemon.h"
 #include "main/fleet.h"
+#include "main/front.h"
 #include "main/wire.h"
 #include "model/world.h"
 #include "respond/service.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct wiring *wiring;
     struct monitor *monitor;
     struct overrides overrides;
+    struct front *front; /* NULL = no front end */
     struct fleet *fleet; /* NULL = no other balancers */
     struct history *history;
     uint64_t geo_stamp;
