@@ -34,7 +34,7 @@ enum {
 
 static void publish_cb(uv_timer_t *t);
 
-static void publish_soon(struct daemon *d)
+void daemon_publish_soon(struct daemon *d)
 {
     if (!uv_is_active((uv_handle_t *)&d->publish_timer) && model_dirty_count(d->gen->model))
         uv_timer_start(&d->publish_timer, publish_cb, PUBLISH_DELAY_MS, 0);
@@ -53,7 +53,7 @@ static void publish_cb(uv_timer_t *t)
     d->stats.published += n;
     d->stats.publish_ns += clock_mono_ns(d->clock) - start;
     d->stats.publish_last_ns = clock_mono_ns(d->clock) - start;
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
 /* ---- the monitor speaks ---- */
@@ -65,7 +65,7 @@ static void on_observe(void *ctx, struct monitor_check *c, const struct check_vi
         return;
     wiring_observe(d->wiring, c, v, changed);
     d->state_dirty = true;
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
 static void on_hold(void *ctx, bool held, const char *why)
@@ -76,104 +76,6 @@ static void on_hold(void *ctx, bool held, const char *why)
     else
         log_notice("own network is back: states follow the checks again", "why", why);
     d->held = held;
-}
-
-/* ---- the other balancers ---- */
-
-static struct model *fleet_model(void *ctx)
-{
-    return ((struct daemon *)ctx)->gen->model;
-}
-
-static void fleet_observed(void *ctx)
-{
-    publish_soon(ctx);
-}
-
-/* A word was heard: it holds as if it had been said here. */
-static void fleet_overrides(void *ctx)
-{
-    struct daemon *d = ctx;
-    daemon_apply_overrides(d);
-    int err = state_save_overrides(d);
-    if (err)
-        log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
-}
-
-static void fleet_verify(void *ctx, uint32_t vip, bool down)
-{
-    struct daemon *d = ctx;
-    const struct monitor_check *c;
-    for (unsigned i = 0; wiring_vip_check(d->wiring, vip, i, &c); i++) {
-        struct monitor_check *check = monitor_find(d->monitor, monitor_check_spec(c)->key);
-        if (down)
-            monitor_verify(d->monitor, check);
-        else
-            monitor_check_now(d->monitor, check);
-    }
-}
-
-static void on_own_sight(void *ctx, uint32_t vip, bool health)
-{
-    struct daemon *d = ctx;
-    if (d->fleet && d->wiring)
-        fleet_own_sight(d->fleet, vip, health);
-}
-
-/* Makes the fleet a configuration asks for; before the privileges go, so that it can read its keys. */
-static int fleet_make(struct daemon *d, const struct config *c, struct buf *report)
-{
-    struct fleet_host host = {.ctx = d, .clock = d->clock, .overrides = &d->overrides, .model = fleet_model,
-                              .observed = fleet_observed, .overrides_changed = fleet_overrides, .verify = fleet_verify};
-    d->fleet = NULL;
-    d->overrides.remember = fleet_wanted(c);
-    return fleet_wanted(c) ? fleet_new(&d->loop, c, &host, &d->fleet, report) : PM_OK;
-}
-
-/* After a reload: the same peers go on; else the fleet is made anew. */
-static int fleet_change(struct daemon *d, const struct config *c, struct fleet **old, struct buf *report)
-{
-    *old = NULL;
-    if (d->fleet && fleet_wanted(c) && fleet_same(d->fleet, c))
-        return fleet_reload(d->fleet, c, report);
-    *old = d->fleet;
-    int err = fleet_make(d, c, report);
-    if (err) {
-        d->fleet = *old;
-        d->overrides.remember = d->fleet != NULL;
-    }
-    return err;
-}
-
-static void fleet_begin(struct daemon *d)
-{
-    struct buf why = BUF_INIT;
-    if (d->fleet && fleet_start(d->fleet, &why) != PM_OK)
-        log_error("the other balancers cannot be called", "why", buf_str(&why));
-    buf_fini(&why);
-}
-
-/* ---- the front end ---- */
-
-/* Its sockets are opened at the start, while that may be done; a reload that makes a first front end opens them as it can. */
-static int front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report)
-{
-    struct listen_set none = {NULL, 0};
-    if (!front_wanted(c))
-        return PM_OK;
-    int err = front_new(&d->world, &d->front, report);
-    return err ? err : front_listen(d->front, c, kept ? kept : &none, report);
-}
-
-static int front_change(struct daemon *d, const struct config *c, struct buf *report)
-{
-    int err = d->front ? PM_OK : front_make(d, c, NULL, report);
-    if (err || !d->front)
-        return err;
-    err = front_publish(d->front, c, report);
-    if (!err)
-        front_words(d->front, &d->overrides);
-    return err;
 }
 
 /* ---- overrides ---- */
@@ -194,7 +96,7 @@ void daemon_apply_overrides(struct daemon *d)
             history_add(d->history, &(struct history_change){clock_wall_ms(d->clock), v, HISTORY_OVERRIDE, before[v],
                                                              model_vip(m, v)->override});
     free(before);
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
 static void on_released(void *ctx, uint32_t vip)
@@ -212,7 +114,7 @@ static void second_cb(uv_timer_t *t)
         front_second(d->front, d->gen->model);
     loop_run(d->gen->model, 1);
     model_guard(d->gen->model, on_released, d);
-    publish_soon(d);
+    daemon_publish_soon(d);
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));
         daemon_apply_overrides(d);
@@ -280,7 +182,7 @@ static int install(struct daemon *d, struct generation *g)
         d->wiring = old_wiring;
         return err;
     }
-    model_on_own_sight(g->model, on_own_sight, d);
+    model_on_own_sight(g->model, daemon_own_sight, d);
     generation_compile(g, &d->overrides);
     struct snapshot *was = world_publish(&d->world, g->snapshot);
     (void)was; /* belongs to old, and goes with it */
@@ -317,12 +219,12 @@ int daemon_reload(struct daemon *d, struct buf *report)
         err = respond_reconfigure(d->respond, g->config->dns.listen.items, g->config->dns.listen.count, report);
     struct fleet *old_fleet = NULL, *was = d->fleet;
     if (!err)
-        err = front_change(d, g->config, report);
+        err = daemon_front_change(d, g->config, report);
     if (!err)
-        err = fleet_change(d, g->config, &old_fleet, report);
+        err = daemon_fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
-    if (err && d->front && front_change(d, d->gen->config, report) != PM_OK)
+    if (err && d->front && daemon_front_change(d, d->gen->config, report) != PM_OK)
         log_error("the front end cannot go back to the running configuration");
     if (err)
         generation_free(g);
@@ -330,7 +232,7 @@ int daemon_reload(struct daemon *d, struct buf *report)
         fleet_generation(d->fleet);
     if (!err && d->fleet != was) {
         fleet_free(old_fleet);
-        fleet_begin(d);
+        daemon_fleet_begin(d);
     }
     if (err) {
         d->stats.reload_failures++;
@@ -392,8 +294,8 @@ static void start_successor(uv_timer_t *t)
     uv_timer_stop(t);
     struct listen_set all = {NULL, 0};
     int err = respond_listen_copy(respond_sockets(d->respond), &all);
-    if (!err && d->front)
-        err = front_sockets(d->front, &all);
+    if (!err)
+        err = daemon_copy_sockets(d, &all);
     if (!err)
         err = upgrade_spawn(&all, &d->successor);
     respond_listen_fini(&all);
@@ -508,7 +410,9 @@ static int open_listeners(struct daemon *d, const struct config *c, struct buf *
         err = respond_listen_open(&d->respond_options.listen, c->dns.listen.items, c->dns.listen.count, &kept, &d->sockets,
                                   why);
     if (!err)
-        err = front_make(d, c, &kept, why);
+        err = daemon_front_make(d, c, &kept, why);
+    if (!err)
+        err = daemon_fleet_make(d, c, &kept, why);
     if (!err)
         respond_listen_release(&kept, &d->sockets);
     else
@@ -545,8 +449,6 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
-        err = fleet_make(d, c, report);
-    if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
                         c->api.socket ? c->api.socket : "");
     if (err) {
@@ -558,12 +460,12 @@ static int boot(struct daemon *d, struct buf *report)
     d->gen = g; /* state_load needs to know where */
     state_load(d);
     d->gen = NULL;
-    err = front_change(d, c, report);
+    err = daemon_front_change(d, c, report);
     if (!err)
         err = install(d, g);
     if (err)
         return err;
-    fleet_begin(d);
+    daemon_fleet_begin(d);
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);

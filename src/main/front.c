@@ -358,9 +358,25 @@ static void on_health(void *ctx, uint32_t server, enum health h)
     apply(f, b);
 }
 
+static bool starved(void *ctx, const struct model_vip *v)
+{
+    const struct front *f = ctx;
+    bool any = false;
+    if (strcmp(v->at->name, f->config->node.site) != 0)
+        return false;
+    for (uint32_t i = 0; i < f->backend_count; i++) {
+        if (f->backends[i].config->index != v->service)
+            continue;
+        any = true;
+        if (f->backends[i].health != HEALTH_DOWN)
+            return false;
+    }
+    return any;
+}
+
 struct wire_servers front_servers(struct front *f)
 {
-    return (struct wire_servers){f->checked, f->backend_count, on_health, f};
+    return (struct wire_servers){f->checked, f->backend_count, on_health, starved, f};
 }
 
 static bool part_matches(const char *pattern, const char *word)
@@ -420,7 +436,7 @@ static void backends_make(struct front *f, const struct config *c, const struct 
             const struct cfg_server *servers = site->servers.items;
             for (uint32_t k = 0; k < site->servers.count; k++) {
                 list[at] = (struct backend){fs->name, s, &servers[k], HEALTH_UNCHECKED, OVERRIDE_NONE};
-                checked[at++] = (struct wire_server){cf->checks, fs->servers[k].at, s->name, site->site->index};
+                checked[at++] = (struct wire_server){cf->checks, fs->servers[k].at, s->name, site->site->index, s->index};
             }
         }
     }

@@ -99,7 +99,7 @@ static struct wire_server subject(const struct wiring *w, uint32_t v)
         return w->servers.items[v - w->vip_count];
     const struct model_vip *vip = model_vip(w->model, v);
     const struct cfg_service *services = model_config(w->model)->services.items;
-    return (struct wire_server){model_vip_checks(w->model, v), {vip->config->addr, 0}, services[vip->service].name, vip->site};
+    return (struct wire_server){model_vip_checks(w->model, v), {vip->config->addr, 0}, services[vip->service].name, vip->site, vip->service};
 }
 
 static struct monitor_spec *collect_specs(struct wiring *w)
@@ -185,6 +185,10 @@ static void combine(const struct wiring *w, uint32_t vip, struct observation *o,
         uint64_t stable = v.can_change_in_ms > wait ? v.can_change_in_ms - wait : 0;
         o->stable_ms = stable < o->stable_ms ? stable : o->stable_ms;
     }
+    if (vip < w->vip_count && w->servers.starved && w->servers.starved(w->servers.ctx, model_vip(w->model, vip))) {
+        down = true;
+        snprintf(why, 128, "no healthy server");
+    }
     o->health = down ? HEALTH_DOWN : unknown ? HEALTH_UNKNOWN : HEALTH_UP;
     o->why = why;
 }
@@ -223,7 +227,10 @@ static void observe_vip(struct wiring *w, uint32_t vip)
     char why[128], address[ADDR_TEXT];
     if (vip >= w->vip_count) {
         combine(w, vip, &o, why);
+        uint32_t count, first = model_service_first_vip(w->model, w->servers.items[vip - w->vip_count].service, &count);
         w->servers.health(w->servers.ctx, vip - w->vip_count, (enum health)o.health);
+        for (uint32_t v = first; v < first + count; v++)
+            observe_vip(w, v);
         return;
     }
     struct model_vip was = *model_vip(w->model, vip);

@@ -22,11 +22,13 @@ struct wire_server {
     struct endpoint at;              /* its port is checked unless the check names one */
     const char *host;
     uint32_t group;
+    uint32_t service;                /* whose VIPs it stands behind */
 };
 struct wire_servers {
     const struct wire_server *items; /* must outlive the wiring */
     uint32_t count;
     void (*health)(void *ctx, uint32_t server, enum health h);
+    bool (*starved)(void *ctx, const struct model_vip *v); /* no server behind it is up: so it is down */
     void *ctx;
 };
 

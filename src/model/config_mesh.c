@@ -48,7 +48,7 @@ static const struct conf_key mesh_keys[] = {
      .doc = "What a balancer has said counts for so long after it was last heard of."},
     {"quorum", CONF_UINT, AT(cfg_mesh, quorum), .def = "2", .min = 0, .max = 4096,
      .doc = "A VIP that so many other balancers cannot reach is down here, too; 0: only this balancer's own view counts. What "
-            "it cannot reach itself is down for its own clients in any case."},
+            "it cannot reach itself, or what the balancers of its own site call down, is down in any case."},
     {"nats", CONF_OBJECT, AT(cfg_mesh, nats), .sub = &nats_object, .doc = "A NATS cluster in place of direct connections."},
 };
 const struct conf_object config_mesh_object = {

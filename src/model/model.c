@@ -245,13 +245,15 @@ struct sights *model_sights(const struct model *m)
     return m->sights;
 }
 
-/* Own sight decides; so many others who call it down outvote it. */
+/* Own sight decides; so many others who call it down outvote it, and so does the site itself: that it has no server left
+ * shows nowhere else. */
 static uint8_t combined_health(const struct model *m, uint32_t vip)
 {
     uint32_t quorum = m->config->mesh.quorum;
     if (m->own_health[vip] == HEALTH_DOWN || !quorum)
         return m->own_health[vip];
-    return sights_down(m->sights, vip) >= quorum ? HEALTH_DOWN : m->own_health[vip];
+    bool down = sights_down(m->sights, vip) >= quorum || sights_site_down(m->sights, vip, m->vips[vip].site);
+    return down ? HEALTH_DOWN : m->own_health[vip];
 }
 
 /* Small movements of an average are not worth a new snapshot: 5 %, and more than `least`. */

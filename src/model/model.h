@@ -7,7 +7,8 @@
  *   observation (vip, vantage) ──> sights ──combine──> health, metrics ──┐
  *   operator: target, drain|disable|enable ──matches──> override ────────┴─> candidate of a snapshot
  *
- * Own sight decides; other vantages' "down" counts when at least mesh.quorum of them say so (0: they are only shown).
+ * Own sight decides; other vantages' "down" counts when at least mesh.quorum of them say so (0: they are only shown), or
+ * when it is the word of the site itself.
  *
  * Thread: control. Memory: the model belongs to one configuration generation; model_adopt carries state into the next.
  */
