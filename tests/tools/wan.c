@@ -323,7 +323,9 @@ int main(int argc, char **argv)
     if (getppid() != parent)
         return 1; /* it ended before it was watched */
     prctl(PR_SET_TIMERSLACK, 1);
-    setpriority(PRIO_PROCESS, 0, -20); /* best effort: a late emulator is a wrong one */
+    /* Best effort: a late emulator is a wrong one. It sleeps unless there are packets. */
+    if (sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = 1}) != 0)
+        setpriority(PRIO_PROCESS, 0, -20);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
