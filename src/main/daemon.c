@@ -99,12 +99,13 @@ void daemon_apply_overrides(struct daemon *d)
     daemon_publish_soon(d);
 }
 
-static void on_released(void *ctx, uint32_t vip)
+static void on_second(void *ctx, uint32_t vip)
 {
     const struct daemon *d = ctx;
+    const struct model_vip *v = model_vip(d->gen->model, vip);
     char address[ADDR_TEXT];
-    log_notice("a VIP that is down does not keep its clients any longer", "address",
-               addr_format(&model_vip(d->gen->model, vip)->config->addr, address));
+    log_notice("a VIP that others call down, or that was kept for now, does not get clients any longer", "address",
+               addr_format(&v->config->addr, address));
 }
 
 static void second_cb(uv_timer_t *t)
@@ -113,7 +114,7 @@ static void second_cb(uv_timer_t *t)
     if (d->front)
         front_second(d->front, d->gen->model);
     loop_run(d->gen->model, 1);
-    model_guard(d->gen->model, on_released, d);
+    model_second(d->gen->model, on_second, d);
     daemon_publish_soon(d);
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));

@@ -273,6 +273,9 @@ class World:
         self.services = {"%s.%s.test" % (name, zone): (policy, sites)
                          for zone, policy in (("world", "[up, response-time, first]"), ("geo", "nearest"))
                          for name, sites in (("www", list(self.cities)), ("few", few))}
+        # By the times that the balancer of the client's own city (or the nearest there is) has told the others.
+        self.services["lat.world.test"] = ("[up, latency, near, first]", list(self.cities))
+        self.mesh = True
         self.extra_config = ""
 
     def __getitem__(self, name):
@@ -306,6 +309,8 @@ class World:
             if a != b:
                 self.wan("pair %s %s delay=%.3fms" % (a, b, delay))
         self.write_shared()
+        if self.mesh:
+            self.make_keys()
         for city in self:
             self.start_web(city)
             self.start_resolver(city)
@@ -359,14 +364,14 @@ class World:
     def balancer_config(self, city):
         listen = ", ".join("'%s:53'" % (a if "." in a else "[%s]" % a) for a in city.balancer + ANYCAST)
         text = (
-            "node: {name: %s, state: '', user: '', log-level: info}\n" % city.name
+            "node: {name: %s, site: %s, state: '', user: '', log-level: info}\n" % (city.name, city.name)
             + "dns: {listen: [%s], nsid: on, threads: 1}\n" % listen
             + "api: {socket: '%s', metrics: '127.0.0.1:9353'}\n" % self.socket(city)
             + "zones: {world.test: '%s', geo.test: '%s'}\n" % (self.scenario.path("world.zone"), self.scenario.path("geo.zone"))
             + "geo: {sources: [{csv: '%s'}]}\n" % self.scenario.path("geo.csv")
             # the longest way is 327 ms, and a check takes two of them: connect, then ask
             + "checks:\n  web: {http: {path: /, body: here}, port: 80, interval: 1s, down-interval: 300ms, timeout: 900ms,"
-            " rise: 2, fall: 2, average: 30s}\n"
+            " rise: 2, fall: 2, average: 10s}\n"
             + "sites:\n")
         for c in self:
             text += "  %s: {location: [%.2f, %.2f], country: %s, continent: %s}\n" % (
@@ -376,8 +381,24 @@ class World:
             vips = ", ".join("%s: [%s]" % (site, ", ".join("'%s'" % a for pair in self[site].web for a in pair))
                              for site in sites)
             text += "  %s: {policy: %s, check: web, ttl: 1s, sites: {%s}}\n" % (name, policy, vips)
+        if self.mesh:
+            text += self.mesh_config(city)
         more = self.extra_config
         return text + (more(city) if callable(more) else more)
+
+    def make_keys(self):
+        self.scenario.mkdir("keys")
+        for n, city in enumerate(self):
+            words = ["init", "--name", city.name] if n == 0 else ["issue", city.name]
+            subprocess.run([self.binary, "keys", *words, "--dir", self.scenario.path("keys")], check=True, stdout=subprocess.DEVNULL)
+
+    def mesh_config(self, city):
+        """Odd cities call by IPv6, even ones by IPv4."""
+        def at(c):
+            return "[%s]" % c.balancer[1] if city.index % 2 else c.balancer[0]
+        peers = ", ".join("%s: {address: '%s', site: %s, update: 1s}" % (c.name, at(c), c.name) for c in self)
+        listen = ", ".join("'%s'" % (a if "." in a else "[%s]" % a) for a in city.balancer)
+        return "mesh: {listen: [%s], ca: '%s', expire: 2m, peers: {%s}}\n" % (listen, self.scenario.path("keys/ca.pem"), peers)
 
     def socket(self, city):
         return self.scenario.path(city.name, "control.sock")
