@@ -103,6 +103,7 @@ static const struct api_arg explain_args[] = {
      "Address or prefix of the client; without it the client's place is not known."},
     {"type", API_TEXT, 0, 0, 0, NULL, "Type that is asked for; default A, or AAAA when the service has only IPv6."},
     {"at", API_TIME, 0, 0, 0, NULL, "As it was then, as far as the history reaches; no answer bytes in that case."},
+    {"url", API_TEXT, 0, 0, 0, NULL, "What the client asks this site's front end for: a redirect keeps its path and query."},
 };
 static const struct api_field explain_fields[] = {
     {"name", "string", "The name asked for; `type`: the type."},
@@ -122,6 +123,9 @@ static const struct api_field explain_fields[] = {
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
+    {"front[].does", "string", "What this site's front end would do: serve, relay, redirect, 503, drop; `why`: because; `to`: redirected where."},
+    {"front[].active", "integer", "In use now; `max-connections`: of how many (0: not limited)."},
+    {"front[].servers[]", "object", "server, usable, why, weight, active, response-ms of each server."},
     {"answer", "object",
      "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };

@@ -125,6 +125,13 @@ static json_t *host_servers(void *ctx)
     return d->front ? front_view(d->front) : NULL;
 }
 
+static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
+{
+    const struct daemon *d = ctx;
+    const struct cfg_service *services = d->gen->config->services.items;
+    return d->front ? front_explain(d->front, &services[service], order, url) : NULL;
+}
+
 static size_t host_server_count(void *ctx, const char *target)
 {
     const struct daemon *d = ctx;
@@ -163,6 +170,7 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .status = host_status,
                                 .peers = host_peers,
                                 .servers = host_servers,
+                                .front = host_front,
                                 .server_count = host_server_count};
     if (c->api.socket) {
         struct control_options o = {.path = c->api.socket, .mode = c->api.socket_mode, .group = c->api.socket_group};

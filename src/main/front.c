@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "main/front.h"
+#include "main/front_internal.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -9,30 +9,11 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
-#include "frontend/frontend.h"
 #include "policy/director.h"
-
-/* A server of the configuration in force, with what checks and operators say of it. */
-struct backend {
-    const char *service; /* the front service's name: it may have several front ends */
-    const struct cfg_service *config;
-    const struct cfg_server *server;
-    uint8_t health, word;
-};
-
-struct front {
-    struct frontend *f;
-    const struct world *world;
-    const struct config *config;
-    struct arena *arena; /* of what was published last */
-    struct backend *backends;
-    struct wire_server *checked;
-    uint32_t backend_count;
-};
 
 /* ---- what the configuration asks for ---- */
 
-static const struct cfg_service_site *own_site(const struct config *c, const struct cfg_service *s)
+const struct cfg_service_site *front_own_site(const struct config *c, const struct cfg_service *s)
 {
     CONFIG_EACH(struct cfg_service_site, at, s->sites)
         if (c->node.site && strcmp(at->name, c->node.site) == 0 && !at->disabled)
@@ -42,7 +23,7 @@ static const struct cfg_service_site *own_site(const struct config *c, const str
 
 static bool serves(const struct config *c, const struct cfg_service *s)
 {
-    return s->fronts.count && own_site(c, s);
+    return s->fronts.count && front_own_site(c, s);
 }
 
 bool front_wanted(const struct config *c)
@@ -79,18 +60,19 @@ static void make_listen(struct arena *a, const struct cfg_service_site *at, cons
 }
 
 /* Where clients of another site are sent: its own URL, or one made from its first address. */
-static const char *site_url(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf)
+void front_site_url(const struct cfg_service_site *at, const struct cfg_front *cf, char out[FRONT_URL_MAX])
 {
     char address[ADDR_TEXT], port[8] = "";
     uint32_t n;
     const struct cfg_vip *vip = at->vips.items;
     unsigned number = *ports_of(cf, &n);
-    if (at->url)
-        return at->url;
     if (number != 80)
         snprintf(port, sizeof port, ":%u", number);
     bool v6 = vip->addr.family == ADDR_V6;
-    return arena_printf(a, "http://%s%s%s%s", v6 ? "[" : "", addr_format(&vip->addr, address), v6 ? "]" : "", port);
+    if (at->url)
+        snprintf(out, FRONT_URL_MAX, "%s", at->url);
+    else
+        snprintf(out, FRONT_URL_MAX, "http://%s%s%s%s", v6 ? "[" : "", addr_format(&vip->addr, address), v6 ? "]" : "", port);
 }
 
 static void make_sites(struct arena *a, const struct config *c, const struct cfg_service *s, const struct cfg_front *cf,
@@ -100,7 +82,9 @@ static void make_sites(struct arena *a, const struct config *c, const struct cfg
     CONFIG_EACH(struct cfg_service_site, at, s->sites) {
         if (out->site_count == FRONT_SITES_MAX)
             break;
-        sites[out->site_count++] = (struct front_site){at->name, site_url(a, at, cf), strcmp(at->name, c->node.site) == 0};
+        char url[FRONT_URL_MAX];
+        front_site_url(at, cf, url);
+        sites[out->site_count++] = (struct front_site){at->name, arena_strdup(a, url), strcmp(at->name, c->node.site) == 0};
     }
     out->sites = sites;
 }
@@ -147,7 +131,7 @@ static void make_rewrites(struct arena *a, const struct cfg_front *cf, struct fr
 }
 
 /* The capacity of the site's addresses is the front end's. */
-static uint32_t max_connections(const struct cfg_service_site *at)
+uint32_t front_max_connections(const struct cfg_service_site *at)
 {
     uint32_t most = 0;
     CONFIG_EACH(struct cfg_vip, vip, at->vips)
@@ -158,7 +142,7 @@ static uint32_t max_connections(const struct cfg_service_site *at)
 static void make_service(struct arena *a, const struct config *c, const struct cfg_service *s, const struct cfg_front *cf, unsigned number,
                          struct front_service *out)
 {
-    const struct cfg_service_site *at = own_site(c, s);
+    const struct cfg_service_site *at = front_own_site(c, s);
     *out = (struct front_service){
         .name = number ? arena_printf(a, "%s#%u", s->name, number + 1) : s->name,
         .mode = (uint8_t)cf->mode,
@@ -171,7 +155,7 @@ static void make_service(struct arena *a, const struct config *c, const struct c
         .forwarded_for = cf->forwarded_for,
         .away = cf->overload_redirect && cf->mode == CFG_FRONT_SERVE,
         .cookie = cf->cookie,
-        .max_connections = max_connections(at),
+        .max_connections = front_max_connections(at),
         .queue_limit = cf->queue,
         .retries = cf->retries,
         .slow_start = ms(cf->slow_start_ms),
@@ -430,7 +414,7 @@ static void backends_make(struct front *f, const struct config *c, const struct 
     CONFIG_EACH(struct cfg_service, s, c->services) {
         if (!serves(c, s))
             continue;
-        const struct cfg_service_site *site = own_site(c, s);
+        const struct cfg_service_site *site = front_own_site(c, s);
         CONFIG_EACH(struct cfg_front, cf, s->fronts) {
             const struct front_service *fs = &all[which++];
             const struct cfg_server *servers = site->servers.items;
@@ -526,54 +510,4 @@ int front_sockets(const struct front *f, struct listen_set *set)
     struct copying c = {set, PM_OK};
     frontend_sockets(f->f, copy_socket, &c);
     return c.err;
-}
-
-/* ---- what is shown ---- */
-
-static const struct backend *backend_of(const struct front *f, const struct frontend_server_view *v)
-{
-    for (uint32_t i = 0; i < f->backend_count; i++)
-        if (strcmp(f->backends[i].service, v->service) == 0 && strcmp(f->backends[i].server->name, v->server) == 0)
-            return &f->backends[i];
-    return NULL;
-}
-
-json_t *front_view(const struct front *f)
-{
-    json_t *servers = json_array(), *services = json_array(), *counters = json_object();
-    struct frontend_server_view v;
-    struct frontend_service_view s;
-    uint64_t sum[FRONT_COUNTER_COUNT];
-    for (unsigned i = 0; frontend_server_view(f->f, i, &v); i++) {
-        char address[ENDPOINT_TEXT];
-        const struct backend *b = backend_of(f, &v);
-        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:i, s:i, s:f, s:f}", "service", v.service, "server", v.server, "address",
-                              endpoint_format(&v.at, address), "up", v.up, "draining", v.draining, "health",
-                              health_name(b ? (enum health)b->health : HEALTH_UNKNOWN), "override",
-                              override_name(b ? (enum override)b->word : OVERRIDE_NONE), "active", (int)v.active, "idle", (int)v.idle,
-                              "response-ms", v.response_ms, "empty-in-ms", v.draining ? v.empty_in_ms : 0.0);
-        for (unsigned k = 0; k < FRONT_SERVER_COUNTER_COUNT; k++)
-            json_object_set_new(o, front_server_counter_info[k].name, json_integer((json_int_t)v.n[k]));
-        json_array_append_new(servers, o);
-    }
-    for (unsigned i = 0; frontend_service_view(f->f, i, &s); i++)
-        json_array_append_new(services, json_pack("{s:s, s:i, s:i}", "service", s.service, "active", (int)s.active, "waiting", (int)s.waiting));
-    frontend_stats(f->f, sum);
-    for (unsigned i = 0; i < FRONT_COUNTER_COUNT; i++)
-        json_object_set_new(counters, front_counter_info[i].name, json_integer((json_int_t)sum[i]));
-    return json_pack("{s:i, s:o, s:o, s:o}", "clients", (int)frontend_clients(f->f), "servers", servers, "services", services, "counters",
-                     counters);
-}
-
-void front_metrics(const struct front *f, api_metric_fn *fn, void *fn_ctx)
-{
-    uint64_t sum[FRONT_COUNTER_COUNT] = {0};
-    char name[96];
-    if (f)
-        frontend_stats(f->f, sum);
-    for (unsigned i = 0; i < FRONT_COUNTER_COUNT; i++) {
-        snprintf(name, sizeof name, "pointsman_front_%s_total", front_counter_info[i].name);
-        fn(fn_ctx, name, "", "counter", front_counter_info[i].help, (double)sum[i]);
-    }
-    fn(fn_ctx, "pointsman_front_clients", "", "gauge", "Connections of clients that are open.", f ? frontend_clients(f->f) : 0);
 }

@@ -45,6 +45,9 @@ int front_sockets(const struct front *f, struct listen_set *set) PM_MUST_CHECK;
 void front_free(struct front *f, uint32_t linger_ms);
 
 json_t *front_view(const struct front *f); /* `pointsman servers` */
+/* What each front end of the service would do with a client for whom the director's order is `order` (explain's), asking for url (NULL =
+ * not said): a new array, empty when the service is not here. */
+json_t *front_explain(const struct front *f, const struct cfg_service *s, const json_t *order, const char *url);
 void front_metrics(const struct front *f, api_metric_fn *fn, void *fn_ctx);
 
 #endif

@@ -197,6 +197,9 @@ def overload(w):
     time.sleep(0.3)
     _, (code, _, _), _ = w.curl(url, *resolve)
     s.equal("a full site redirects", code, "307")
+    said = w.ctl("london", "explain", "www.gslb.test", "--client", "127.0.0.1", "--url", url)["front"][0]
+    s.check("explain says so, why, and where to", said["does"] == "redirect 307" and said["to"] == "http://paris.test:%d/who?q=1" % w.port and
+            said["why"] == "max-connections is reached", said)
     body, (code, redirects, final), err = w.curl(url, "-L", *resolve)
     # The restarted Paris is the first of the order; Tokyo would be the third.
     s.check("to the next of the director's order, path and query kept", code == "200" and redirects == "1" and
@@ -208,6 +211,8 @@ def overload(w):
         w.ctl("paris", "explain", "www.gslb.test").get("explain", {}).get("order"))
     # Whoever came by a site's own name was sent there: he stays, and hears that it is full.
     body, (code, redirects, _), _ = w.curl("http://london.test:%d/who" % w.port, "-L")
+    said = w.ctl("london", "explain", "www.gslb.test", "--url", "http://london.test:%d/who" % w.port)["front"][0]
+    s.check("explain knows the loop guard", said["does"] == "503" and "loop guard" in said["why"], said)
     s.check("nothing loops", code == "503" and redirects == "0", (code, redirects))
     wrk = subprocess.run(["wrk", "-t1", "-c20", "-d2s", "-H", "Host: www.gslb.test", "http://%s:%d/who" % (VIP["london"], w.port)], capture_output=True, text=True)
     requests = int(re.search(r"(\d+) requests in", wrk.stdout).group(1))
