@@ -188,13 +188,15 @@ static const struct api_field handoff_fields[] = {
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"for", API_DURATION, 0, 0, 0, NULL, "For how long; without it until `enable`."},
-    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
+    {"scope", API_TEXT, 0, 0, 0, NULL,
+     "Who obeys: fleet (the default), region, site (this balancer's), or here alone (the default for servers)."},
 };
 static const struct api_arg enable_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"force", API_FLAG, 0, 0, 0, "no", "Count it as up whatever the checks say."},
     {"for", API_DURATION, 0, 0, 0, NULL, "With force: for how long."},
-    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
+    {"scope", API_TEXT, 0, 0, 0, NULL,
+     "Who obeys: fleet (the default), region, site (this balancer's), or here alone (the default for servers)."},
 };
 static const struct api_field word_fields[] = {
     {"target", "string", "The target as given."},

@@ -14,6 +14,15 @@ static bool is_self(const struct config *c, const struct cfg_peer *p)
     return strcmp(p->name, c->node.name) == 0;
 }
 
+/* Where we listen: as said, or where the others are told to find us. */
+static const struct conf_list *listen_of(const struct config *c)
+{
+    CONFIG_EACH(struct cfg_peer, p, c->mesh.peers)
+        if (is_self(c, p) && !c->mesh.listen.count)
+            return &p->addresses;
+    return &c->mesh.listen;
+}
+
 bool fleet_wanted(const struct config *c)
 {
     return c->mesh.peers.count || c->mesh.listen.count;
@@ -30,7 +39,7 @@ static void identity(const struct config *c, struct buf *b)
 {
     buf_printf(b, "%s %s %s %llu\n", c->node.name, c->node.site ? c->node.site : "", c->mesh.region,
                (unsigned long long)c->mesh.expire_ms);
-    endpoints_text(b, &c->mesh.listen);
+    endpoints_text(b, listen_of(c));
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
         buf_printf(b, "\n%s %s %s %llu", p->name, p->site ? p->site : "", p->region ? p->region : "",
                    (unsigned long long)p->update_ms);
@@ -108,8 +117,8 @@ static struct mesh_tls_options tls_options(const struct config *c, struct buf *p
     return (struct mesh_tls_options){
         .node = c->node.name,
         .files = {c->mesh.ca, c->mesh.certificate ? c->mesh.certificate : buf_str(path), c->mesh.key},
-        .listen = c->mesh.listen.items,
-        .listen_count = c->mesh.listen.count,
+        .listen = listen_of(c)->items,
+        .listen_count = listen_of(c)->count,
     };
 }
 
@@ -179,7 +188,7 @@ static int *inherited(const struct config *c, struct listen_set *kept, size_t *n
     for (size_t i = kept ? kept->count : 0; i-- > 0;) {
         struct listen_socket *s = &kept->items[i];
         bool ours = false;
-        CONFIG_EACH(struct endpoint, e, c->mesh.listen)
+        CONFIG_EACH(struct endpoint, e, *listen_of(c))
             ours |= s->proto == LISTEN_TCP && s->at.port == e->port && addr_eq(&s->at.addr, &e->addr);
         if (!ours)
             continue;

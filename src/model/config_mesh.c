@@ -35,7 +35,8 @@ static const struct conf_object nats_object = {
 
 static const struct conf_key mesh_keys[] = {
     {"listen", CONF_ENDPOINT, AT(cfg_mesh, listen), .min = CFG_MESH_PORT, .flags = CONF_LIST,
-     .doc = "Where the other balancers find this one; none: only it calls. The port is 7946 when not said."},
+     .doc = "Where the other balancers find this one; the port is 7946 when not said. Not said: the addresses it has itself among "
+            "`peers`; none there either: only it calls."},
     {"region", CONF_STRING, AT(cfg_mesh, region), .def = "default",
      .doc = "Balancers of one region all talk to each other, regions through relays."},
     {"ca", CONF_PATH, AT(cfg_mesh, ca), .def = "/etc/pointsman/keys/ca.pem",
