@@ -41,7 +41,8 @@ struct api_host {
     int (*reload)(void *ctx, struct buf *report);
     /* Sets or takes back (OVERRIDE_NONE) an operator's word, publishes, and writes it to disk; until_ms wall, 0 = for good.
      * PM_EIO: it holds now but could not be written (report says so). */
-    int (*override)(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report);
+    int (*override)(void *ctx, const char *target, enum override what, enum override_scope scope, uint64_t until_ms,
+                    struct buf *report);
     /* The very DNS answer for name, type ("A", "AAAA", any) and client as the answering threads would give it:
      * {"bytes": hex, "rcode": .., "flags": [..], "answer": [{name,ttl,class,type,data}], "authority": [], "additional": []}.
      * name may be outside every zone. NULL = the name or type is no name or type. client NULL: a query without client
@@ -55,6 +56,8 @@ struct api_host {
     void (*metrics)(void *ctx, api_metric_fn *fn, void *fn_ctx);
     /* Lists the listening sockets etc.: extra members for `status`. */
     json_t *(*status)(void *ctx);
+    /* The other balancers; NULL = there are none. */
+    json_t *(*peers)(void *ctx);
 };
 
 #endif

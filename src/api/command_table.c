@@ -126,16 +126,60 @@ static const struct api_field explain_fields[] = {
      "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };
 
+static const struct api_field peers_fields[] = {
+    {"node", "string", "This balancer; `region`: its region."},
+    {"records", "integer", "Records held, of all balancers; `bytes`: what they take; `writers`: of how many."},
+    {"links", "integer", "Balancers linked with now."},
+    {"certificate-left-s", "integer", "Until our certificate ends, in seconds."},
+    {"events-heard", "integer", "Events others told; `events-told`: events we told."},
+    {"refused", "object", "Connections that were refused, by cause."},
+    {"peers[].name", "string", "Name in its certificate; `region`, `site`, `software`: what it says of itself."},
+    {"peers[].up", "boolean", "Whether there is a link; `why`: how the last one ended."},
+    {"peers[].up-ms", "integer", "For how long; null without a link."},
+    {"peers[].heard-ms-ago", "integer", "When the last message came; null without a link."},
+    {"peers[].round-trip-ms", "number", "Of the link, as last measured; null = not yet."},
+    {"peers[].needed", "boolean", "Whether we want a link; `entry`: whether it is our way into its region."},
+    {"peers[].slow", "boolean", "It does not take what we send; `queued`: records waiting for it."},
+    {"peers[].records", "integer", "Records of which it is the writer."},
+    {"peers[].bytes-in", "integer", "Received from it; `bytes-out`: sent to it."},
+    {"peers[].resources", "object", "memory-left, memory-total, load (1 = full) of its machine; null = not said."},
+    {"peers[].counters", "object", "What its links have carried and what was refused, by name."},
+};
+static const struct api_arg handoff_args[] = {
+    {"service", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "The service (its name or an alias)."},
+    {"type", API_TEXT, 0, 0, 0, NULL, "A or AAAA: the VIPs of which family; default A, or AAAA when it has only IPv6."},
+};
+static const struct api_field matrix_fields[] = {
+    {"service", "string", "Service; `family`: IPv4 or IPv6."},
+    {"sites[].site", "string", "The site looked at, in order of the names."},
+    {"sites[].seen[].from", "string", "The site that looks: its balancers."},
+    {"sites[].seen[].state", "string", "up, down, or unknown: nobody there has looked."},
+    {"sites[].seen[].ms", "number", "Best response time of the site's VIPs; null unless it is up and measured."},
+};
+static const struct api_field handoff_fields[] = {
+    {"service", "string", "Service; `family`: IPv4 or IPv6."},
+    {"place-weights[]", "integer", "What the first, second ... place of an order is worth."},
+    {"orders[].site", "string", "A site; `prefers`: the others, best first, as its balancers see them."},
+    {"sites[].site", "string", "A site that clients can be sent to."},
+    {"sites[].weight", "number", "Its total weight over all orders."},
+    {"sites[].share", "number", "Its part of all weight, 0..1."},
+    {"sites[].usable", "boolean", "Whether this balancer would send anybody there."},
+    {"sites[].share-here", "number", "Its part among the usable ones: what this balancer sends there."},
+    {"in-force", "boolean", "false: no times or too few sites, spare capacity decides instead."},
+};
+
 #define TARGET_DOC                                                                                                   \
     "SITE, SERVICE, ADDRESS, SERVICE@SITE or SERVICE@ADDRESS; each part may be a glob: \"www.*@paris\"."
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"for", API_DURATION, 0, 0, 0, NULL, "For how long; without it until `enable`."},
+    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
 };
 static const struct api_arg enable_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"force", API_FLAG, 0, 0, 0, "no", "Count it as up whatever the checks say."},
     {"for", API_DURATION, 0, 0, 0, NULL, "With force: for how long."},
+    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
 };
 static const struct api_field word_fields[] = {
     {"target", "string", "The target as given."},
@@ -154,6 +198,7 @@ static const struct api_field overrides_fields[] = {
     {"overrides[].state", "string", "enabled, drained or disabled."},
     {"overrides[].since", "time", "When it was said."},
     {"overrides[].until", "time", "When it ends by itself; null = when it is taken back."},
+    {"overrides[].scope", "string", "Who obeys: fleet, region, site or here; `by`: the balancer where it was said."},
     {"overrides[].vips", "integer", "VIPs the target means now; 0: it means nothing any more."},
 };
 static const struct api_field reload_fields[] = {
@@ -208,6 +253,15 @@ const struct api_command api_commands[] = {
      "policy "
      "did to each candidate. For a name that is no service only the answer is shown.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
+    {"peers", "The other balancers: links, what they say, what they cost.", NULL, NULL, 0, FIELDS(peers_fields), false,
+     api_peers},
+    {"matrix", "Response times between the sites of a service.",
+     "What the balancers of each site measure of the others' VIPs, their own and as the other balancers told.",
+     ARGS(handoff_args), FIELDS(matrix_fields), false, api_matrix},
+    {"handoff", "The hand-off table of a service: orders, weights, shares.",
+     "From the matrix of times: each site's order of the others, the weight of the places, each site's total and its share "
+     "of clients.",
+     ARGS(handoff_args), FIELDS(handoff_fields), false, api_handoff},
     {"drain", "Give a target no new clients while anything else is left.",
      "The operator's word is a layer over what is measured: checks go on, and enable brings back what they say. It "
      "survives "

@@ -84,7 +84,13 @@ static json_t *say(struct api_call *c, enum override what)
         return means_nothing(c, target);
     if (until_ms < for_ms || for_ms > 100ull * 366 * 86400 * 1000)
         return api_fail(c, "bad-argument", "for: more than a hundred years; leave it out to mean until enable");
-    int err = h->override(h->ctx, target, what, until_ms, &report);
+    enum override_scope scope = OVERRIDE_FLEET;
+    const char *scope_text = api_value(c, "scope")->text;
+    while (scope_text && scope < OVERRIDE_SCOPES && strcmp(scope_text, override_scope_name(scope)) != 0)
+        scope++;
+    if (scope == OVERRIDE_SCOPES)
+        return api_fail(c, "bad-argument", "scope: \"%.20s\" is none of fleet, region, site, here", scope_text);
+    int err = h->override(h->ctx, target, what, scope, until_ms, &report);
     if (err && err != PM_EIO)
         answer = api_fail(c, err_name(err), "%s", report.len ? buf_str(&report) : err_text(err));
     else
@@ -109,13 +115,21 @@ static void meet_override(void *ctx, uint32_t vip)
     t->services += model_vip(t->m, vip)->override != OVERRIDE_NONE;
 }
 
+static bool any_word(const struct overrides *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        if (o->items[i].what != OVERRIDE_NONE)
+            return true;
+    return false;
+}
+
 /* There is no word for exactly this target: say what there is to take back instead. */
 static json_t *nothing_said(struct api_call *c, const char *target)
 {
     const struct api_host *h = c->host;
     struct meant t = {.m = h->model(h->ctx)};
     struct conf_nearest n;
-    if (!overrides_match(t.m, target, meet_override, &t) && !h->overrides->count)
+    if (!overrides_match(t.m, target, meet_override, &t) && !any_word(h->overrides))
         return means_nothing(c, target);
     if (t.services)
         return api_fail(
@@ -124,7 +138,8 @@ static json_t *nothing_said(struct api_call *c, const char *target)
             target);
     conf_nearest_init(&n, target);
     for (size_t i = 0; i < h->overrides->count; i++)
-        conf_nearest_try(&n, h->overrides->items[i].target);
+        if (h->overrides->items[i].what != OVERRIDE_NONE)
+            conf_nearest_try(&n, h->overrides->items[i].target);
     if (n.best)
         return api_fail(c, "not-found", "nothing was said about \"%.253s\"; did you mean \"%s\"?", target, n.best);
     return api_fail(c, "not-found", "nothing was said about \"%.253s\": there is no word to take back", target);
@@ -134,14 +149,12 @@ json_t *api_enable(struct api_call *c)
 {
     const struct overrides *o = c->host->overrides;
     const char *target = api_value(c, "target")->text;
-    bool found = false;
+    const struct override_entry *e = overrides_find(o, target);
     if (api_value(c, "force")->flag)
         return say(c, OVERRIDE_FORCE);
     if (api_given(c, "for"))
         return api_fail(c, "bad-argument", "for: only with force; enable takes a word back for good");
-    for (size_t i = 0; i < o->count; i++)
-        found |= strcmp(o->items[i].target, target) == 0;
-    return found ? say(c, OVERRIDE_NONE) : nothing_said(c, target);
+    return e && e->what != OVERRIDE_NONE ? say(c, OVERRIDE_NONE) : nothing_said(c, target);
 }
 
 json_t *api_overrides(struct api_call *c)
@@ -150,10 +163,13 @@ json_t *api_overrides(struct api_call *c)
     json_t *list = json_array();
     for (size_t i = 0; i < o->count; i++) {
         const struct override_entry *e = &o->items[i];
+        if (e->what == OVERRIDE_NONE)
+            continue;
         size_t vips = overrides_match_count(c->host->model(c->host->ctx), e->target);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:I}", "target", e->target, "state",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:s}", "target", e->target, "state",
                                               override_name(e->what), "since", api_time_json(e->since_ms), "until",
-                                              api_time_json(e->until_ms), "vips", (json_int_t)vips));
+                                              api_time_json(e->until_ms), "vips", (json_int_t)vips, "scope",
+                                              override_scope_name(e->scope), "by", e->by ? e->by : "here"));
     }
     return json_pack("{s:o}", "overrides", list);
 }

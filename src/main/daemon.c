@@ -17,8 +17,10 @@
 #include "main/daemon_internal.h"
 #include "main/notify.h"
 #include "main/priv.h"
+#include "main/state.h"
 #include "main/upgrade.h"
 #include "policy/compile.h"
+#include "policy/loop.h"
 
 enum {
     PUBLISH_DELAY_MS = 2,
@@ -75,55 +77,79 @@ static void on_hold(void *ctx, bool held, const char *why)
     d->held = held;
 }
 
-/* ---- state on disk ---- */
+/* ---- the other balancers ---- */
 
-static const char *state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
+static struct model *fleet_model(void *ctx)
 {
-    const char *dir = d->gen->config->node.state;
-    if (!dir)
-        return NULL;
-    snprintf(out, PATH_MAX, "%s/%s", dir, name);
-    return out;
+    return ((struct daemon *)ctx)->gen->model;
 }
 
-static void save_state(struct daemon *d)
+static void fleet_observed(void *ctx)
 {
-    char path[PATH_MAX];
-    if (!d->state_dirty || !state_path(d, "health.json", path))
-        return;
-    int err = monitor_save(d->monitor, path);
+    publish_soon(ctx);
+}
+
+/* A word was heard: it holds as if it had been said here. */
+static void fleet_overrides(void *ctx)
+{
+    struct daemon *d = ctx;
+    daemon_apply_overrides(d);
+    int err = state_save_overrides(d);
     if (err)
-        log_error("cannot keep health on disk, the old file stays", "path", path, "why", err_text(err));
-    else
-        d->state_dirty = false;
+        log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
 }
 
-static void load_state(struct daemon *d)
+static void fleet_verify(void *ctx, uint32_t vip, bool down)
 {
-    char path[PATH_MAX];
-    if (!state_path(d, "health.json", path))
-        return;
-    int err = monitor_load(d->monitor, path);
-    if (err && err != PM_ENOTFOUND)
-        log_warn("kept health cannot be read, starting cold", "path", path, "why", err_text(err));
-    state_path(d, "overrides.json", path);
-    err = overrides_load(&d->overrides, path);
-    if (err && err != PM_ENOTFOUND) {
-        /* An operator's word must not be lost by the next save. */
-        char aside[PATH_MAX + 8];
-        snprintf(aside, sizeof aside, "%s.broken", path);
-        if (rename(path, aside) == 0)
-            log_error("overrides cannot be read, the file is set aside", "path", aside, "why", err_text(err));
+    struct daemon *d = ctx;
+    const struct monitor_check *c;
+    for (unsigned i = 0; wiring_vip_check(d->wiring, vip, i, &c); i++) {
+        struct monitor_check *check = monitor_find(d->monitor, monitor_check_spec(c)->key);
+        if (down)
+            monitor_verify(d->monitor, check);
         else
-            log_error("overrides cannot be read", "path", path, "why", err_text(err));
+            monitor_check_now(d->monitor, check);
     }
-    overrides_expire(&d->overrides, clock_wall_ms(d->clock));
 }
 
-int daemon_save_overrides(struct daemon *d)
+static void on_own_sight(void *ctx, uint32_t vip, bool health)
 {
-    char path[PATH_MAX];
-    return state_path(d, "overrides.json", path) ? overrides_save(&d->overrides, path) : PM_OK;
+    struct daemon *d = ctx;
+    if (d->fleet && d->wiring)
+        fleet_own_sight(d->fleet, vip, health);
+}
+
+/* Makes the fleet a configuration asks for; before the privileges go, so that it can read its keys. */
+static int fleet_make(struct daemon *d, const struct config *c, struct buf *report)
+{
+    struct fleet_host host = {.ctx = d, .clock = d->clock, .overrides = &d->overrides, .model = fleet_model,
+                              .observed = fleet_observed, .overrides_changed = fleet_overrides, .verify = fleet_verify};
+    d->fleet = NULL;
+    d->overrides.remember = fleet_wanted(c);
+    return fleet_wanted(c) ? fleet_new(&d->loop, c, &host, &d->fleet, report) : PM_OK;
+}
+
+/* After a reload: the same peers go on; else the fleet is made anew. */
+static int fleet_change(struct daemon *d, const struct config *c, struct fleet **old, struct buf *report)
+{
+    *old = NULL;
+    if (d->fleet && fleet_wanted(c) && fleet_same(d->fleet, c))
+        return fleet_reload(d->fleet, c, report);
+    *old = d->fleet;
+    int err = fleet_make(d, c, report);
+    if (err) {
+        d->fleet = *old;
+        d->overrides.remember = d->fleet != NULL;
+    }
+    return err;
+}
+
+static void fleet_begin(struct daemon *d)
+{
+    struct buf why = BUF_INIT;
+    if (d->fleet && fleet_start(d->fleet, &why) != PM_OK)
+        log_error("the other balancers cannot be called", "why", buf_str(&why));
+    buf_fini(&why);
 }
 
 /* ---- overrides ---- */
@@ -145,13 +171,24 @@ void daemon_apply_overrides(struct daemon *d)
     publish_soon(d);
 }
 
+static void on_released(void *ctx, uint32_t vip)
+{
+    const struct daemon *d = ctx;
+    char address[ADDR_TEXT];
+    log_notice("a VIP that is down does not keep its clients any longer", "address",
+               addr_format(&model_vip(d->gen->model, vip)->config->addr, address));
+}
+
 static void second_cb(uv_timer_t *t)
 {
     struct daemon *d = t->data;
+    loop_run(d->gen->model, 1);
+    model_guard(d->gen->model, on_released, d);
+    publish_soon(d);
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));
         daemon_apply_overrides(d);
-        int err = daemon_save_overrides(d);
+        int err = state_save_overrides(d);
         if (err)
             log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
     }
@@ -159,7 +196,7 @@ static void second_cb(uv_timer_t *t)
 
 static void save_cb(uv_timer_t *t)
 {
-    save_state(t->data);
+    state_save(t->data);
 }
 
 /* ---- generations ---- */
@@ -214,6 +251,7 @@ static int install(struct daemon *d, struct generation *g)
         d->wiring = old_wiring;
         return err;
     }
+    model_on_own_sight(g->model, on_own_sight, d);
     generation_compile(g, &d->overrides);
     struct snapshot *was = world_publish(&d->world, g->snapshot);
     (void)was; /* belongs to old, and goes with it */
@@ -248,10 +286,19 @@ int daemon_reload(struct daemon *d, struct buf *report)
     int err = generation_new(&d->options->config, d->clock, d->gen, &g, report);
     if (!err && !same_list(&g->config->dns.listen, &d->gen->config->dns.listen))
         err = respond_reconfigure(d->respond, g->config->dns.listen.items, g->config->dns.listen.count, report);
+    struct fleet *old_fleet = NULL, *was = d->fleet;
+    if (!err)
+        err = fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
     if (err)
         generation_free(g);
+    else if (d->fleet && d->fleet == was)
+        fleet_generation(d->fleet);
+    if (!err && d->fleet != was) {
+        fleet_free(old_fleet);
+        fleet_begin(d);
+    }
     if (err) {
         d->stats.reload_failures++;
         log_error("reload failed, the running configuration stays", "why", err_text(err));
@@ -323,8 +370,7 @@ static void begin_upgrade(struct daemon *d)
     if (d->successor)
         return;
     log_notice("starting anew with the same sockets");
-    d->state_dirty = true;
-    save_state(d);
+    state_save_now(d);
     daemon_api_stop(d);
     d->successor = -1; /* until it has a number: handles close in the loop's next round */
     uv_timer_start(&d->upgrade_timer, start_successor, 10, 0);
@@ -458,6 +504,8 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
+        err = fleet_make(d, c, report);
+    if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
                         c->api.socket ? c->api.socket : "");
     if (err) {
@@ -466,12 +514,13 @@ static int boot(struct daemon *d, struct buf *report)
     }
     if (priv_filter() != PM_OK)
         log_warn("system calls are not filtered: seccomp is not available here");
-    d->gen = g; /* load_state needs to know where */
-    load_state(d);
+    d->gen = g; /* state_load needs to know where */
+    state_load(d);
     d->gen = NULL;
     err = install(d, g);
     if (err)
         return err;
+    fleet_begin(d);
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);
@@ -490,13 +539,14 @@ static void shut_down(struct daemon *d)
     else
         respond_listen_fini(&d->sockets);
     daemon_api_stop(d);
-    if (d->gen) {
-        d->state_dirty = true;
-        save_state(d);
-    }
+    if (d->gen)
+        state_save_now(d);
     if (d->monitor)
         monitor_free(d->monitor);
     wiring_free(d->wiring);
+    d->wiring = NULL;
+    fleet_free(d->fleet);
+    d->fleet = NULL;
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);

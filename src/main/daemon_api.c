@@ -6,6 +6,7 @@
 #include "api/metrics.h"
 #include "main/answer_explain.h"
 #include "main/daemon_internal.h"
+#include "main/state.h"
 
 static struct model *host_model(void *ctx)
 {
@@ -27,14 +28,20 @@ static int host_reload(void *ctx, struct buf *report)
     return daemon_reload(ctx, report);
 }
 
-static int host_override(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report)
+static int host_override(void *ctx, const char *target, enum override what, enum override_scope scope, uint64_t until_ms,
+                         struct buf *report)
 {
     struct daemon *d = ctx;
     int err = overrides_set(&d->overrides, target, what, clock_wall_ms(d->clock), until_ms);
     if (err)
         return err;
+    struct override_entry *e = overrides_find(&d->overrides, target);
+    if (e)
+        e->scope = (uint8_t)scope;
+    if (e && d->fleet)
+        fleet_say(d->fleet, e);
     daemon_apply_overrides(d);
-    err = daemon_save_overrides(d);
+    err = state_save_overrides(d);
     if (err)
         buf_printf(report, "it holds now, but could not be written to disk: %s", err_text(err));
     return err ? PM_EIO : PM_OK;
@@ -102,6 +109,13 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fn(fn_ctx, "pointsman_reloads_total", "", "counter", "Configurations taken over.", (double)d->stats.reloads);
     fn(fn_ctx, "pointsman_reload_failures_total", "", "counter", "Reloads that changed nothing because of errors.",
        (double)d->stats.reload_failures);
+    fleet_metrics(d->fleet, fn, fn_ctx);
+}
+
+static json_t *host_peers(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->fleet ? fleet_peers(d->fleet) : NULL;
 }
 
 static json_t *host_status(void *ctx)
@@ -133,7 +147,8 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .service_of = host_service_of,
                                 .vip_check = host_vip_check,
                                 .metrics = daemon_metrics,
-                                .status = host_status};
+                                .status = host_status,
+                                .peers = host_peers};
     if (c->api.socket) {
         struct control_options o = {.path = c->api.socket, .mode = c->api.socket_mode, .group = c->api.socket_group};
         int err = control_start(&d->loop, &d->host, &o, &d->control, report);

@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "main/answer.h"
 #include "main/daemon.h"
+#include "main/fleet.h"
 #include "main/wire.h"
 #include "model/world.h"
 #include "respond/service.h"
@@ -30,9 +31,11 @@ struct daemon {
     struct wiring *wiring;
     struct monitor *monitor;
     struct overrides overrides;
+    struct fleet *fleet; /* NULL = no other balancers */
     struct history *history;
     uint64_t geo_stamp;
     bool state_dirty, held;
+    struct state_writing *writing; /* a file on its way to the disk; NULL = none */
     pid_t successor; /* the process that takes over after SIGUSR2; 0 = none */
     struct answer_context answer;
     struct respond_options respond_options;
@@ -46,7 +49,6 @@ struct daemon {
 
 int daemon_reload(struct daemon *d, struct buf *report) PM_MUST_CHECK;
 void daemon_apply_overrides(struct daemon *d);
-int daemon_save_overrides(struct daemon *d) PM_MUST_CHECK;
 /* daemon_api.c: what the operator's side may ask of the daemon. */
 int daemon_api_start(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 void daemon_api_stop(struct daemon *d);

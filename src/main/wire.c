@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/wire.h"
+#include "model/guard.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -222,6 +223,10 @@ static void observe_vip(struct wiring *w, uint32_t vip)
                    ((const struct cfg_site *)config->sites.items)[was.site].name, "address",
                    addr_format(&was.config->addr, address), "was", health_name((enum health)was.health), "why",
                    *why ? why : "checks pass");
+        if (model_vip(w->model, vip)->kept)
+            log_error("too many sites of a service have failed within a minute: this one keeps its clients for now", "service",
+                      ((const struct cfg_service *)config->services.items)[was.service].name, "address", address, "moved",
+                      LOG_F(guard_moved(w->model, vip, clock_mono_ms(model_clock(w->model)))));
     }
     remember(w, vip, &was);
 }

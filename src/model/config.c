@@ -34,7 +34,7 @@ static int load(const char *path, const char *text, size_t len, const struct con
     if (root) {
         c->files = conf_files(b.ctx);
         (void)conf_object_read(b.ctx, root, &config_object, c);
-        config_finish(&b);
+        config_finish(&b, root);
     }
     build_fini(&b);
     if (!root || conf_diag_errors(diag) != errors) {

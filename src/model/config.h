@@ -50,6 +50,7 @@ struct config_registries {
 
 struct cfg_node {
     const char *name;  /* default: host name */
+    const char *site;  /* the site it stands at; NULL = at none */
     const char *state; /* folder for what survives a restart; NULL = keep nothing */
     const char *user;  /* account to become after the ports are open; NULL = stay. A missing one is no config error. */
     int log_level;     /* 0 error .. 4 debug; LOG_ERROR + log_level is the enum log_level */
@@ -239,8 +240,36 @@ struct cfg_defaults {
 struct cfg_monitor {
     double hold_share; /* 0 = rule off */
     uint64_t hold_window_ms, hold_max_ms;
+    uint32_t move_limit; /* percent of a service's weight that may lose its clients within a minute; 100 = no limit */
     uint32_t max_running;
     uint64_t save_interval_ms; /* 0 = only at exit */
+};
+
+/* ---- mesh ---- */
+
+enum { CFG_MESH_PORT = 7946, CFG_NODE_NAME_MAX = 63 };
+
+struct cfg_peer {
+    const char *name;           /* of its certificate */
+    struct conf_list addresses; /* struct endpoint; none = it calls us */
+    const char *site, *region;  /* NULL = what it says itself */
+    uint64_t update_ms;         /* 0 = only events */
+    struct conf_mark mark;
+};
+
+struct cfg_nats {
+    struct conf_list servers; /* const char *; none = not used */
+    const char *subject, *credentials, *ca;
+};
+
+struct cfg_mesh {
+    struct conf_list listen; /* struct endpoint */
+    const char *region, *ca;
+    const char *certificate, *key; /* NULL = beside ca, by the node's name; in the certificate's file */
+    struct conf_list peers; /* struct cfg_peer */
+    uint64_t expire_ms;
+    uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
+    struct cfg_nats nats;
 };
 
 struct cfg_api {
@@ -263,6 +292,7 @@ struct config {
     struct cfg_defaults defaults;
     struct cfg_monitor monitor;
     struct cfg_api api;
+    struct cfg_mesh mesh;
     struct conf_list files; /* const char *: all that was read, the main file first */
     struct map by_site, by_zone, by_service; /* name -> item; by_service has the aliases too */
     const struct config_registries *registries;
@@ -290,7 +320,7 @@ const struct cfg_service *config_service(const struct config *c, const char *nam
 const struct cfg_zone *config_zone_of(const struct config *c, const char *name);
 
 #define CONFIG_EACH(type, var, list)                                                               \
-    for (const type *var = (list).items, *var##_end = var + (list).count; var < var##_end; var++)
+    for (const type *var = (list).items, *var##_end = var ? var + (list).count : NULL; var < var##_end; var++)
 
 /* ---- showing it ---- */
 

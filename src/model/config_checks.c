@@ -179,6 +179,13 @@ static const struct cfg_site *site_find(struct conf_ctx *ctx, const struct conf_
     return NULL;
 }
 
+const struct cfg_site *config_site_named(struct conf_ctx *ctx, const struct conf_node *map, const char *key,
+                                         const char *name)
+{
+    struct conf_mark mark = conf_mark_of(ctx, spot(map, key));
+    return site_find(ctx, &mark, name);
+}
+
 void config_service_site_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     enum { PAIRWISE = 256 }; /* larger sites are not looked through for addresses said twice */
@@ -326,10 +333,13 @@ static void name_take(struct config_build *b, struct cfg_service *s, const char 
         map_put_str(&b->config->by_service, name, s);
 }
 
-void config_finish(struct config_build *b)
+void config_finish(struct config_build *b, const struct conf_node *root)
 {
+    const struct conf_node *node = conf_child(root, "node");
     if (!b->sites_indexed)
         index_sites(b);
+    if (node && b->config->node.site)
+        (void)config_site_named(b->ctx, node, "site", b->config->node.site);
     if (!b->zones_indexed)
         index_zones(b);
     struct cfg_service *s = b->config->services.items;

@@ -10,6 +10,7 @@ static const char *const log_levels[] = {"error", "warn", "notice", "info", "deb
 
 static const struct conf_key node_keys[] = {
     {"name", CONF_STRING, AT(cfg_node, name), .doc = "Name of this balancer; not said: the host name."},
+    {"site", CONF_STRING, AT(cfg_node, site), .doc = "The site this balancer stands at."},
     {"state", CONF_PATH, AT(cfg_node, state), .def = "/var/lib/pointsman", .flags = CONF_OFF,
      .doc = "Folder for what survives a restart: health, averages, overrides."},
     {"user", CONF_STRING, AT(cfg_node, user), .def = "pointsman", .flags = CONF_OFF,
@@ -61,6 +62,9 @@ static const struct conf_key monitor_keys[] = {
      .doc = "What counts as at once."},
     {"hold-max", CONF_DURATION, AT(cfg_monitor, hold_max_ms), .def = "10m", .min = 0, .max = 86400000,
      .doc = "States are held no longer than this."},
+    {"move-limit", CONF_UINT, AT(cfg_monitor, move_limit), .def = "100", .min = 1, .max = 100, .unit = "%",
+     .doc = "When several sites of a service fail, no more than this share of its weight loses its clients within a "
+            "minute; sites that fail beyond that keep theirs so long, so that those left are not swept away. 100: no limit."},
     {"max-running", CONF_UINT, AT(cfg_monitor, max_running), .def = "4096", .min = 1, .max = 1000000,
      .doc = "Checks running at once; more wait their turn."},
     {"save-interval", CONF_DURATION, AT(cfg_monitor, save_interval_ms), .def = "30s", .min = 0, .max = 86400000,
@@ -309,6 +313,7 @@ static const struct conf_key config_keys[] = {
     {"api", CONF_OBJECT, AT(config, api), .sub = &api_object, .doc = "Control socket and metrics."},
     {"zones", CONF_MAP, AT(config, zones), .sub = &zone_object, .doc = "What this server is authoritative for."},
     {"sites", CONF_MAP, AT(config, sites), .sub = &site_object, .doc = "Places with addresses."},
+    {"mesh", CONF_OBJECT, AT(config, mesh), .sub = &config_mesh_object, .doc = "The other balancers."},
     {"checks", CONF_CUSTOM, AT(config, checks), .sub = config_checks_read, .print = config_checks_print,
      .type_name = "map by name of checks", .doc = "Checks to refer to by name."},
     {"policies", CONF_CUSTOM, AT(config, policies), .sub = config_policies_read, .print = config_policies_print,

@@ -5,13 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
-
-/* Another vantage's view of a VIP; a short list hangs from the VIP. */
-struct sight {
-    struct sight *next;
-    uint16_t vantage;
-    uint8_t health;
-};
+#include "model/guard.h"
 
 struct model {
     const struct config *config;
@@ -19,15 +13,15 @@ struct model {
     uint32_t vip_count, service_count;
     struct model_vip *vips;
     uint8_t *own_health;      /* what VANTAGE_SELF measured, before combining */
-    struct sight **sights;    /* NULL until a second vantage speaks */
+    struct sights *sights;
     uint32_t *first_vip;      /* [service_count + 1] */
     uint8_t *metric_mask;     /* by service: what its policy reads */
     bool *dirty;
     uint32_t *dirty_list;
     size_t dirty_head, dirty_count;
-    unsigned quorum;
-    char **vantages; /* [1..] names; 0 is ourselves */
-    uint16_t vantage_count;
+    uint32_t kept_count;
+    void (*own_sight)(void *ctx, uint32_t vip, bool health);
+    void *own_sight_ctx;
 };
 
 static void metrics_clear(float m[METRIC_COUNT])
@@ -56,7 +50,7 @@ static void vips_init(struct model *m, uint32_t service, const struct cfg_servic
     CONFIG_EACH(struct cfg_service_site, at, svc->sites) {
         CONFIG_EACH(struct cfg_vip, vip, at->vips) {
             m->vips[v] = (struct model_vip){.config = vip, .at = at, .service = service, .site = (uint16_t)at->site->index,
-                                            .stable_ms = UINT64_MAX};
+                                            .stable_ms = UINT64_MAX, .admit = 1};
             m->vips[v].override = at->disabled || at->site->disabled ? OVERRIDE_DISABLE : OVERRIDE_NONE;
             m->vips[v].health = model_vip_checks(m, v)->count ? HEALTH_UNKNOWN : HEALTH_UNCHECKED;
             m->own_health[v] = m->vips[v].health;
@@ -82,33 +76,19 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->metric_mask = mem_alloc(m->service_count);
     m->dirty = mem_alloc(m->service_count);
     m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
-    m->vantage_count = 1;
+    m->sights = sights_new(config, m->vip_count);
     for (uint32_t s = 0; s < m->service_count; s++)
         vips_init(m, s, &services[s]);
     return m;
-}
-
-static void sights_free(struct model *m)
-{
-    for (uint32_t v = 0; m->sights && v < m->vip_count; v++) {
-        for (struct sight *s = m->sights[v], *next; s; s = next) {
-            next = s->next;
-            free(s);
-        }
-    }
-    free(m->sights);
 }
 
 void model_free(struct model *m)
 {
     if (!m)
         return;
-    sights_free(m);
+    sights_free(m->sights);
     for (uint32_t v = 0; v < m->vip_count; v++)
         free(m->vips[v].why);
-    for (uint16_t i = 1; i < m->vantage_count; i++)
-        free(m->vantages[i]);
-    free(m->vantages);
     free(m->vips);
     free(m->own_health);
     free(m->first_vip);
@@ -190,10 +170,10 @@ void model_adopt(struct model *m, const struct model *old)
     for (uint32_t o = 0; o < old->vip_count; o++)
         if (to_new[o] != UINT32_MAX)
             adopt_vip(m, to_new[o], old, o);
+    for (uint32_t v = 0; v < m->vip_count; v++)
+        m->kept_count += m->vips[v].kept;
+    sights_adopt(m->sights, old->sights, to_new);
     free(to_new);
-    m->quorum = old->quorum;
-    for (uint16_t i = 1; i < old->vantage_count; i++)
-        model_vantage(m, old->vantages[i]);
 }
 
 /* ---- dirty services ---- */
@@ -260,60 +240,32 @@ void model_note_compiled(struct model *m, uint32_t service)
 
 /* ---- observations ---- */
 
-uint16_t model_vantage(struct model *m, const char *name)
+struct sights *model_sights(const struct model *m)
 {
-    for (uint16_t i = 1; i < m->vantage_count; i++)
-        if (strcmp(m->vantages[i], name) == 0)
-            return i;
-    if (m->vantage_count >= VANTAGE_MAX)
-        return VANTAGE_MAX - 1;
-    m->vantages = mem_realloc(m->vantages, (m->vantage_count + 1u) * sizeof *m->vantages);
-    m->vantages[m->vantage_count] = mem_strdup(name);
-    return m->vantage_count++;
+    return m->sights;
 }
 
-const char *model_vantage_name(const struct model *m, uint16_t vantage)
-{
-    return vantage && vantage < m->vantage_count ? m->vantages[vantage] : "self";
-}
-
-void model_set_quorum(struct model *m, unsigned quorum)
-{
-    m->quorum = quorum;
-}
-
-static void sight_set(struct model *m, uint32_t vip, uint16_t vantage, uint8_t health)
-{
-    if (!m->sights)
-        m->sights = mem_alloc(m->vip_count * sizeof(struct sight *));
-    struct sight *s = m->sights[vip];
-    while (s && s->vantage != vantage)
-        s = s->next;
-    if (!s) {
-        s = mem_alloc(sizeof *s);
-        *s = (struct sight){m->sights[vip], vantage, health};
-        m->sights[vip] = s;
-    }
-    s->health = health;
-}
-
+/* Own sight decides; so many others who call it down outvote it. */
 static uint8_t combined_health(const struct model *m, uint32_t vip)
 {
-    unsigned down = 0;
-    if (m->own_health[vip] == HEALTH_DOWN || !m->quorum || !m->sights)
+    uint32_t quorum = m->config->mesh.quorum;
+    if (m->own_health[vip] == HEALTH_DOWN || !quorum)
         return m->own_health[vip];
-    for (const struct sight *s = m->sights[vip]; s; s = s->next)
-        down += s->health == HEALTH_DOWN;
-    return down >= m->quorum ? HEALTH_DOWN : m->own_health[vip];
+    return sights_down(m->sights, vip) >= quorum ? HEALTH_DOWN : m->own_health[vip];
 }
 
-/* Small movements of an average are not worth a new snapshot: 5 %, and more than half a unit. */
-static bool moved(float before, float now)
+/* Small movements of an average are not worth a new snapshot: 5 %, and more than `least`. */
+static bool moved_by(float before, float now, float least)
 {
     if (isnan(before) || isnan(now))
         return isnan(before) != isnan(now);
     float d = fabsf(now - before);
-    return d > 0.5f && d > 0.05f * fabsf(before);
+    return d > least && d > 0.05f * fabsf(before);
+}
+
+static bool moved(float before, float now)
+{
+    return moved_by(before, now, 0.5f);
 }
 
 static bool take_metrics(struct model *m, struct model_vip *v, const struct observation *o)
@@ -324,7 +276,7 @@ static bool take_metrics(struct model *m, struct model_vip *v, const struct obse
         if (isnan(o->metric[i]))
             continue;
         bool read = m->metric_mask[v->service] & (1u << i);
-        if (read && !moved(v->metric[i], o->metric[i]))
+        if (read && !moved_by(v->metric[i], o->metric[i], i == METRIC_LOAD ? 0.005f : 0.5f))
             continue;
         dirty |= read;
         v->metric[i] = o->metric[i];
@@ -338,19 +290,50 @@ static bool take_health(struct model *m, uint32_t vip)
     uint8_t health = combined_health(m, vip);
     if (health == v->health)
         return false;
+    m->kept_count -= v->kept;
     v->health = health;
-    v->changed_ms = clock_mono_ms(m->clock);
+    v->changed_ms = v->moved_ms = clock_mono_ms(m->clock);
+    v->kept = health == HEALTH_DOWN && !guard_allows(m, vip, v->changed_ms);
+    m->kept_count += v->kept;
     mark_dirty(m, v->service);
     return true;
+}
+
+static bool take_sight(struct model *m, const struct observation *o, uint16_t vantage, float response_ms)
+{
+    struct sight sight = {NULL, vantage, o->health, response_ms, o->when_ms};
+    uint32_t service = m->vips[o->vip].service;
+    bool changed = sights_set(m->sights, o->vip, &sight);
+    if (changed && m->metric_mask[service] & MODEL_READS_SIGHTS)
+        mark_dirty(m, service);
+    return changed;
+}
+
+/* Told to others, so in the same steps as a metric that is read. */
+static void take_own_sight(struct model *m, const struct observation *o)
+{
+    const struct sight *was = sights_find(m->sights, o->vip, VANTAGE_OWN);
+    float ms = o->metric[METRIC_RESPONSE], told = was ? was->response_ms : NAN;
+    bool health = !was || was->health != o->health;
+    if (take_sight(m, o, VANTAGE_OWN, isnan(ms) || !moved(told, ms) ? told : ms) && m->own_sight)
+        m->own_sight(m->own_sight_ctx, o->vip, health);
+}
+
+void model_on_own_sight(struct model *m, void (*fn)(void *ctx, uint32_t vip, bool health), void *ctx)
+{
+    m->own_sight = fn;
+    m->own_sight_ctx = ctx;
 }
 
 bool model_observe(struct model *m, const struct observation *o)
 {
     struct model_vip *v = &m->vips[o->vip];
     if (o->vantage != VANTAGE_SELF) {
-        sight_set(m, o->vip, o->vantage, o->health);
+        (void)take_sight(m, o, o->vantage, o->metric[METRIC_RESPONSE]);
         return take_health(m, o->vip);
     }
+    if (m->config->node.site || m->own_sight)
+        take_own_sight(m, o);
     m->own_health[o->vip] = o->health;
     v->observed_ms = o->when_ms;
     v->restored = o->restored;
@@ -367,17 +350,47 @@ bool model_observe(struct model *m, const struct observation *o)
     return take_health(m, o->vip);
 }
 
+void model_report(struct model *m, uint32_t vip, enum metric metric, float value)
+{
+    struct model_vip *v = &m->vips[vip];
+    bool read = m->metric_mask[v->service] & (1u << metric);
+    if (read && !moved_by(v->metric[metric], value, metric == METRIC_LOAD ? 0.005f : 0.5f))
+        return;
+    v->metric[metric] = value;
+    if (read)
+        mark_dirty(m, v->service);
+}
+
+void model_set_admit(struct model *m, uint32_t vip, float admit, float integral)
+{
+    struct model_vip *v = &m->vips[vip];
+    v->admit_integral = integral;
+    if (fabsf(admit - v->admit) < 0.01f && (admit < 1) == (v->admit < 1))
+        return;
+    v->admit = admit;
+    mark_dirty(m, v->service);
+}
+
+void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx)
+{
+    uint64_t now = clock_mono_ms(m->clock);
+    for (uint32_t i = 0; m->kept_count && i < m->vip_count; i++) {
+        struct model_vip *v = &m->vips[i];
+        if (!v->kept || !guard_allows(m, i, now))
+            continue;
+        v->kept = false;
+        v->moved_ms = now;
+        m->kept_count--;
+        mark_dirty(m, v->service);
+        released(ctx, i);
+    }
+}
+
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage)
 {
-    if (!m->sights)
+    if (!sights_forget(m->sights, vip, vantage))
         return;
-    for (struct sight **at = &m->sights[vip]; *at; at = &(*at)->next) {
-        if ((*at)->vantage == vantage) {
-            struct sight *gone = *at;
-            *at = gone->next;
-            free(gone);
-            take_health(m, vip);
-            return;
-        }
-    }
+    if (m->metric_mask[m->vips[vip].service] & MODEL_READS_SIGHTS)
+        mark_dirty(m, m->vips[vip].service);
+    take_health(m, vip);
 }

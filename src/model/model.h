@@ -7,7 +7,7 @@
  *   observation (vip, vantage) ──> sights ──combine──> health, metrics ──┐
  *   operator: target, drain|disable|enable ──matches──> override ────────┴─> candidate of a snapshot
  *
- * Own sight decides; other vantages' "down" counts when at least `quorum` of them say so (0: they are only shown).
+ * Own sight decides; other vantages' "down" counts when at least mesh.quorum of them say so (0: they are only shown).
  *
  * Thread: control. Memory: the model belongs to one configuration generation; model_adopt carries state into the next.
  */
@@ -21,13 +21,12 @@
 #include "model/config.h"
 #include "model/health.h"
 #include "model/metric.h"
-
-enum { VANTAGE_SELF = 0, VANTAGE_MAX = 4096 };
+#include "model/sights.h"
 
 /* What one vantage point saw of one VIP. */
 struct observation {
     uint32_t vip;
-    uint16_t vantage; /* VANTAGE_SELF, or a number from model_vantage */
+    uint16_t vantage; /* VANTAGE_SELF, or a number from sights_vantage */
     uint8_t health;   /* enum health */
     bool flapping;
     bool restored;    /* from disk, not confirmed yet */
@@ -45,9 +44,12 @@ struct model_vip {
     uint16_t site; /* number in the configuration */
     uint8_t health, override;
     bool flapping, restored, last_good;
+    bool kept; /* down, but keeps its clients for now (model/guard.h) */
     float metric[METRIC_COUNT];
+    float admit, admit_integral; /* of the closed loop (policy/control.h): part of those who come that it takes */
     uint64_t changed_ms, observed_ms; /* monotonic; 0 = never */
     uint64_t stable_ms;
+    uint64_t moved_ms; /* down: when its clients were moved away */
     char *why; /* owned; NULL = nothing to say */
 };
 
@@ -71,19 +73,29 @@ uint32_t model_service_first_vip(const struct model *m, uint32_t service, uint32
 /* The checks that judge a VIP: its own, or its service's. */
 const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip);
 
-/* A number for another vantage point's name; the same for the same name. */
-uint16_t model_vantage(struct model *m, const char *name);
-const char *model_vantage_name(const struct model *m, uint16_t vantage);
-void model_set_quorum(struct model *m, unsigned quorum);
+/* What other vantage points see; write with model_observe and model_forget. */
+struct sights *model_sights(const struct model *m);
 /* Stores the sight, combines, marks the service dirty if anything changed that its policy reads. True if health changed. */
 bool model_observe(struct model *m, const struct observation *o);
+/* Called when what we tell of a VIP has changed (VANTAGE_OWN); health: its state, not only its time. */
+void model_on_own_sight(struct model *m, void (*fn)(void *ctx, uint32_t vip, bool health), void *ctx);
 /* A sight that is no longer kept up (peer gone). */
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage);
+
+/* A metric from elsewhere than this balancer's checks: a peer, an agent, the front end; NaN = not known any more. */
+void model_report(struct model *m, uint32_t vip, enum metric metric, float value);
+/* What the closed loop says; the service is compiled again when it moved by more than a hundredth. */
+void model_set_admit(struct model *m, uint32_t vip, float admit, float integral);
+
+/* Lets go of what the guard keeps, as far as there is room; calls released for each. */
+void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx);
 
 /* The operator's word for a VIP (model/overrides.h works it out). */
 void model_set_override(struct model *m, uint32_t vip, enum override what);
 
-/* Which metrics a service's policy reads: others may move without compiling it again. Set by the compiler. */
+/* Which metrics a service's policy reads (bits of enum metric, and MODEL_READS_SIGHTS): others may move without
+ * compiling it again. Set by the compiler. */
+enum { MODEL_READS_SIGHTS = 0x80 };
 void model_set_metric_mask(struct model *m, uint32_t service, unsigned metrics);
 /* Next service to compile; false when there is none. */
 bool model_dirty_pop(struct model *m, uint32_t *service);

@@ -10,45 +10,83 @@
 
 enum { FILE_MAX = 64 << 20 };
 
-void overrides_init(struct overrides *o)
+const char *override_scope_name(enum override_scope s)
 {
-    *o = (struct overrides){NULL, 0};
+    static const char *const names[] = {"fleet", "region", "site", "here"};
+    return s < OVERRIDE_SCOPES ? names[s] : "unknown";
 }
 
-void overrides_fini(struct overrides *o)
+void overrides_init(struct overrides *o)
 {
-    for (size_t i = 0; i < o->count; i++)
-        free(o->items[i].target);
-    free(o->items);
-    overrides_init(o);
+    *o = (struct overrides){NULL, 0, false};
 }
 
 static void remove_at(struct overrides *o, size_t i)
 {
     free(o->items[i].target);
+    free(o->items[i].by);
     memmove(&o->items[i], &o->items[i + 1], (o->count - i - 1) * sizeof *o->items);
     o->count--;
 }
 
+void overrides_fini(struct overrides *o)
+{
+    while (o->count)
+        remove_at(o, o->count - 1);
+    free(o->items);
+    overrides_init(o);
+}
+
+struct override_entry *overrides_find(const struct overrides *o, const char *target)
+{
+    for (size_t i = 0; i < o->count; i++)
+        if (strcmp(o->items[i].target, target) == 0)
+            return &o->items[i];
+    return NULL;
+}
+
+static struct override_entry *find_or_add(struct overrides *o, const char *target)
+{
+    struct override_entry *e = overrides_find(o, target);
+    if (e)
+        return e;
+    o->items = mem_realloc(o->items, (o->count + 1) * sizeof *o->items);
+    e = &o->items[o->count++];
+    *e = (struct override_entry){.target = mem_strdup(target)};
+    return e;
+}
+
 int overrides_set(struct overrides *o, const char *target, enum override what, uint64_t now_ms, uint64_t until_ms)
 {
-    for (size_t i = 0; i < o->count; i++) {
-        if (strcmp(o->items[i].target, target) != 0)
-            continue;
-        if (what == OVERRIDE_NONE) {
-            remove_at(o, i);
-        } else {
-            o->items[i].what = what;
-            o->items[i].since_ms = now_ms;
-            o->items[i].until_ms = until_ms;
-        }
+    struct override_entry *e = overrides_find(o, target);
+    if (what == OVERRIDE_NONE && (!e || e->what == OVERRIDE_NONE))
+        return PM_ENOTFOUND;
+    if (what == OVERRIDE_NONE && !o->remember) {
+        remove_at(o, (size_t)(e - o->items));
         return PM_OK;
     }
-    if (what == OVERRIDE_NONE)
-        return PM_ENOTFOUND;
-    o->items = mem_realloc(o->items, (o->count + 1) * sizeof *o->items);
-    o->items[o->count++] = (struct override_entry){mem_strdup(target), what, now_ms, until_ms};
+    e = find_or_add(o, target);
+    free(e->by);
+    e->by = NULL;
+    e->what = what;
+    e->since_ms = now_ms;
+    e->until_ms = what == OVERRIDE_NONE ? now_ms + OVERRIDE_FORGET_MS : until_ms;
     return PM_OK;
+}
+
+bool overrides_hear(struct overrides *o, const struct override_entry *e)
+{
+    struct override_entry *have = overrides_find(o, e->target);
+    if (have && have->since_ms >= e->since_ms)
+        return false;
+    have = find_or_add(o, e->target);
+    free(have->by);
+    have->by = e->by ? mem_strdup(e->by) : NULL;
+    have->what = e->what;
+    have->scope = e->scope;
+    have->since_ms = e->since_ms;
+    have->until_ms = e->until_ms;
+    return true;
 }
 
 bool overrides_expire(struct overrides *o, uint64_t now_ms)
@@ -151,8 +189,9 @@ int overrides_save(const struct overrides *o, const char *path)
     json_t *list = json_array();
     for (size_t i = 0; i < o->count; i++) {
         const struct override_entry *e = &o->items[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "target", e->target, "state", override_name(e->what),
-                                              "since_ms", (json_int_t)e->since_ms, "until_ms", (json_int_t)e->until_ms));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:s, s:s*}", "target", e->target, "state",
+                                              override_name(e->what), "since_ms", (json_int_t)e->since_ms, "until_ms",
+                                              (json_int_t)e->until_ms, "scope", override_scope_name(e->scope), "by", e->by));
     }
     json_t *root = json_pack("{s:i, s:o}", "version", 1, "overrides", list);
     char *text = json_dumps(root, JSON_INDENT(2));
@@ -164,14 +203,23 @@ int overrides_save(const struct overrides *o, const char *path)
 
 static int entry_load(struct overrides *o, json_t *item)
 {
-    const char *target, *state;
+    const char *target, *state, *by = NULL, *scope = "fleet";
     json_int_t since, until;
-    if (json_unpack(item, "{s:s, s:s, s:I, s:I}", "target", &target, "state", &state, "since_ms", &since, "until_ms",
-                    &until) != 0)
+    if (json_unpack(item, "{s:s, s:s, s:I, s:I, s?s, s?s}", "target", &target, "state", &state, "since_ms", &since, "until_ms",
+                    &until, "scope", &scope, "by", &by) != 0)
         return PM_EPARSE;
-    for (enum override w = OVERRIDE_FORCE; w <= OVERRIDE_DISABLE; w++)
-        if (strcmp(state, override_name(w)) == 0)
-            return overrides_set(o, target, w, (uint64_t)since, (uint64_t)until);
+    struct override_entry e = {.target = (char *)(uintptr_t)target, .by = (char *)(uintptr_t)by, .scope = OVERRIDE_SCOPES,
+                               .since_ms = (uint64_t)since, .until_ms = (uint64_t)until};
+    for (unsigned s = 0; s < OVERRIDE_SCOPES; s++)
+        if (strcmp(scope, override_scope_name((enum override_scope)s)) == 0)
+            e.scope = (uint8_t)s;
+    for (unsigned w = OVERRIDE_NONE; w <= OVERRIDE_DISABLE; w++) {
+        if (strcmp(state, override_name((enum override)w)) != 0 || e.scope == OVERRIDE_SCOPES)
+            continue;
+        e.what = (enum override)w;
+        (void)overrides_hear(o, &e);
+        return PM_OK;
+    }
     return PM_EPARSE;
 }
 
@@ -190,6 +238,7 @@ int overrides_load(struct overrides *o, const char *path)
     if (err) {
         overrides_fini(&fresh);
     } else {
+        fresh.remember = o->remember;
         overrides_fini(o);
         *o = fresh;
     }

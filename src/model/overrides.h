@@ -5,7 +5,9 @@
  *
  *     SITE   SERVICE   ADDRESS   SERVICE@SITE   SERVICE@ADDRESS        each part may be a glob: "www.*@paris"
  *
- * Several may apply to one VIP; the strongest wins (disable, drain, enable). One target has one word: the last.
+ * Several may apply to one VIP; the strongest wins (disable, drain, enable). One target has one word: the last, by
+ * whomever; in a mesh words come from other balancers, too, and a word that was taken back is remembered for a day
+ * (OVERRIDE_NONE), so that an older one that arrives late does not come back to life.
  *
  * Thread: control.
  */
@@ -19,18 +21,31 @@ struct override_entry {
     char *target;
     enum override what;
     uint64_t since_ms, until_ms; /* wall clock; until 0 = until taken back */
+    char *by;                    /* the balancer where it was said; NULL = here */
+    uint8_t scope;               /* enum override_scope */
 };
 
 struct overrides {
     struct override_entry *items;
     size_t count;
+    bool remember; /* what was taken back */
 };
+
+/* For whom a word holds. Others hear of it only when it is for them. */
+enum override_scope { OVERRIDE_FLEET, OVERRIDE_REGION, OVERRIDE_SITE, OVERRIDE_HERE, OVERRIDE_SCOPES };
+const char *override_scope_name(enum override_scope s);
+
+enum { OVERRIDE_FORGET_MS = 24 * 3600 * 1000 };
 
 void overrides_init(struct overrides *o);
 void overrides_fini(struct overrides *o);
 /* Sets the word for a target; OVERRIDE_NONE takes it back (PM_ENOTFOUND when there was none). */
 int overrides_set(struct overrides *o, const char *target, enum override what, uint64_t now_ms, uint64_t until_ms)
     PM_MUST_CHECK;
+/* What another balancer says (strings are copied); true = taken, false = what is held is as new or newer. */
+bool overrides_hear(struct overrides *o, const struct override_entry *e);
+/* The word for exactly this target; one taken back is found, too. NULL = none. */
+struct override_entry *overrides_find(const struct overrides *o, const char *target);
 /* Drops what has run out; true if anything did. */
 bool overrides_expire(struct overrides *o, uint64_t now_ms);
 /* When the next one runs out (wall ms); 0 = none will. */

@@ -41,9 +41,12 @@ struct snap_cand {
     uint8_t health;   /* enum health */
     uint8_t override; /* enum override */
     bool flapping;
+    bool kept;      /* down, but keeps its clients for now */
     bool last_good; /* was usable when the service last had a usable VIP */
     float metric[METRIC_COUNT];
     float weight, cost;
+    float admit;      /* part of those who come that it takes, by the closed loop */
+    uint8_t seen_row; /* of its site in snap_seen */
     uint32_t max_connections; /* 0 = no limit */
     uint8_t address[16];
 };
@@ -57,7 +60,7 @@ struct snap_feature {
 enum { MATCH_COUNTRY = 1, MATCH_CONTINENT = 2, MATCH_REGION = 4, MATCH_ASN = 8, MATCH_PREFIX = 16 };
 
 /* How the last stage picks inside a tier. */
-enum snap_pick { PICK_FIRST, PICK_WEIGHTED, PICK_ROUND_ROBIN, PICK_HASH };
+enum snap_pick { PICK_FIRST, PICK_WEIGHTED, PICK_SPREAD, PICK_SPILL, PICK_ROUND_ROBIN, PICK_HASH };
 
 /* An ordered list in tiers: candidate i belongs to tier tier_end says; earlier tiers come first in the answer. */
 struct snap_decision {
@@ -69,7 +72,7 @@ struct snap_decision {
     struct snap_choice {
         uint8_t cand; /* index into snap_family.cands */
         uint8_t tier;
-        uint16_t pad;
+        uint16_t admit; /* of 65535: PICK_SPILL */
         uint32_t weight; /* 0 = never drawn before the others of its tier */
     } choice[];
 };
@@ -79,12 +82,25 @@ enum { DECISION_WEIGHTS = 1 << 29 }; /* sum of the weights of a tier, within rou
 enum snap_fallback { FALLBACK_NONE, FALLBACK_DRAINED, FALLBACK_ALL, FALLBACK_LAST_GOOD, FALLBACK_ADDRESSES, FALLBACK_SERVFAIL };
 const char *snap_fallback_name(enum snap_fallback f);
 
+/*
+ * What the balancers of a service's sites see of each other's VIPs: the matrix of times, and the hand-off table made
+ * from it (policy/handoff.h). Sites stand in the order of their names, so that all balancers hold the same.
+ */
+struct snap_seen {
+    uint16_t count;
+    const uint16_t *site;  /* numbers in the configuration */
+    const float *ms;       /* [count * count], row = site looked at, column = site that looks; NaN, INFINITY: see there */
+    const uint32_t *total; /* hand-off weight; NULL when the policy has no hand-off stage */
+    uint32_t sum;          /* 0 = nobody has measured anything */
+};
+
 /* One address family of a service. */
 struct snap_family {
     uint16_t cand_count;
     uint16_t fallback_count;
     bool compiled;               /* decision[] holds one entry per class of the view */
     const struct snap_cand *cands;
+    const struct snap_seen *seen;   /* NULL when the policy does not look at it */
     const uint8_t (*fallbacks)[16]; /* addresses of the all-down choice `fallback` */
     const struct snap_decision *const *decision; /* [class], shared where equal */
 };

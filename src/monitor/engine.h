@@ -44,7 +44,7 @@ struct monitor_check {
     uint8_t state;            /* enum check_state: what is shown */
     uint8_t raw;              /* the same without flap damping */
     uint8_t last_status;
-    bool flapping : 1, restored : 1, keep : 1, queued : 1, was_up : 1, second : 1;
+    bool flapping : 1, restored : 1, keep : 1, queued : 1, was_up : 1, second : 1, suspect : 1;
     uint32_t good_row, bad_row;
     /* When the row of bad checks began, and hold.ended/failed (mod 2^32) just before. */
     uint64_t row_ms;
@@ -55,6 +55,7 @@ struct monitor_check {
     double response_ms;
     int64_t cert_at_s; /* on the monotonic clock; INT64_MIN = none */
     uint64_t changed_ms, checked_ms, good_ms, next_ms;
+    uint64_t suspect_ms; /* somebody said it is down */
     uint64_t restored_age_ms;
     struct run *run;
     struct monitor_check *next_waiting;

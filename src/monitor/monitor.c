@@ -230,6 +230,13 @@ void monitor_check_now(struct monitor *m, struct monitor_check *c)
     schedule_arm(m);
 }
 
+void monitor_verify(struct monitor *m, struct monitor_check *c)
+{
+    c->suspect = true;
+    c->suspect_ms = monitor_now_ms(m);
+    monitor_check_now(m, c);
+}
+
 void monitor_check_view(const struct monitor *m, const struct monitor_check *c,
                         struct check_view *out)
 {

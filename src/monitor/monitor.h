@@ -25,6 +25,7 @@
 #ifndef PM_MONITOR_MONITOR_H
 #define PM_MONITOR_MONITOR_H
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "monitor/module.h"
 
@@ -109,9 +110,14 @@ void monitor_check_view(const struct monitor *m, const struct monitor_check *c, 
 bool monitor_held(const struct monitor *m);
 /* Runs a check now, whatever its schedule. */
 void monitor_check_now(struct monitor *m, struct monitor_check *c);
+/* Another balancer says that it is down: runs it now, and if that is bad, too, it counts for all of `fall` (A5). */
+void monitor_verify(struct monitor *m, struct monitor_check *c);
 
 /* Keeps state and averages across restarts: one JSON file, replaced atomically. PM_EIO etc.; the file stays whole. */
+enum { MONITOR_FILE_MODE = 0640 };
 int monitor_save(const struct monitor *m, const char *path) PM_MUST_CHECK;
+/* What that file would hold, for who writes it without the loop having to wait for a disk. */
+void monitor_save_text(const struct monitor *m, struct buf *b);
 /* Before monitor_apply: remembers what the file says; keys that appear later take their state from it. An unreadable or
  * broken file is PM_EPARSE/PM_EIO and changes nothing. PM_ENOTFOUND = first start. */
 int monitor_load(struct monitor *m, const char *path) PM_MUST_CHECK;

@@ -105,10 +105,9 @@ static void put_check(struct buf *b, const struct monitor *m, const struct monit
     buf_puts(b, "}}");
 }
 
-int monitor_save(const struct monitor *m, const char *path)
+void monitor_save_text(const struct monitor *m, struct buf *b)
 {
-    struct buf b = BUF_INIT;
-    buf_printf(&b, "{\"version\":%d,\"wall_ms\":%llu,\"checks\":{", VERSION,
+    buf_printf(b, "{\"version\":%d,\"wall_ms\":%llu,\"checks\":{", VERSION,
                (unsigned long long)clock_wall_ms(m->clock));
     size_t at = 0;
     struct map_slot s;
@@ -118,12 +117,18 @@ int monitor_save(const struct monitor *m, const char *path)
         /* Nothing known is nothing to keep. */
         if ((c->raw == CHECK_UNKNOWN && !c->checked_ms) || !storable(c->spec.key))
             continue;
-        buf_puts(&b, sep);
-        put_check(&b, m, c);
+        buf_puts(b, sep);
+        put_check(b, m, c);
         sep = ",\n";
     }
-    buf_puts(&b, "\n}}\n");
-    int err = file_replace(path, buf_str(&b), b.len, 0640);
+    buf_puts(b, "\n}}\n");
+}
+
+int monitor_save(const struct monitor *m, const char *path)
+{
+    struct buf b = BUF_INIT;
+    monitor_save_text(m, &b);
+    int err = file_replace(path, buf_str(&b), b.len, MONITOR_FILE_MODE);
     buf_fini(&b);
     return err;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When things run. Starts are start to start, each moved by +-10 %. New checks start quickly one
+ * When things run. Intervals are from start to start, each moved by +-10 %. New checks start quickly one
  * after another (SPREAD_PER_SECOND, but never longer than their interval), so a small set has its
  * verdicts at once and a large one makes no burst; the second start of each comes after a random
  * part of the interval, which spreads them for good.
@@ -46,13 +46,17 @@ void schedule_now(struct monitor *m, struct monitor_check *c)
 static void schedule_next(struct monitor *m, struct monitor_check *c, uint64_t started_ms)
 {
     uint64_t interval = state_interval_ms(c), wait;
+    /* Counted from when it was due, so that late starts do not add up; unless it was very late. */
+    uint64_t from = started_ms - c->next_ms < interval / 2 ? c->next_ms : started_ms;
     if (!c->second) {
         c->second = true;
         wait = interval / 10 + below(m, interval - interval / 10 + 1);
     } else {
         wait = interval - interval / 10 + below(m, interval / 5 + 1);
     }
-    uint64_t now = monitor_now_ms(m), when = started_ms + (wait ? wait : 1);
+    uint64_t now = monitor_now_ms(m), when = from + (wait ? wait : 1);
+    if (c->suspect && started_ms < c->suspect_ms)
+        when = now; /* what has just ended was under way when the word came */
     set_start(m, c, when > now ? when : now);
 }
 

@@ -132,6 +132,10 @@ bool state_note(struct monitor *m, struct monitor_check *c, const struct outcome
     }
     hold_note(m, c, o);
     c->restored = false;
+    /* What was running when the word came has not looked since. */
+    bool verifies = c->suspect && o->started_ms >= c->suspect_ms;
+    if (verifies)
+        c->suspect = false;
     if (o->status == PROBE_OK) {
         c->bad_row = 0;
         c->good_row++;
@@ -139,6 +143,8 @@ bool state_note(struct monitor *m, struct monitor_check *c, const struct outcome
     } else {
         c->good_row = 0;
         c->bad_row++;
+        if (verifies && c->bad_row < c->spec.timing.fall)
+            c->bad_row = c->spec.timing.fall;
     }
     enum check_state want = verdict(c);
     if (want == CHECK_DOWN && c->raw != CHECK_DOWN && hold_withholds(m, c, o))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/map.h"
+#include "policy/seen.h"
 #include "policy/view.h"
 
 enum {
@@ -114,6 +115,8 @@ struct family_build {
     uint32_t classes;
     uint16_t *class_decision; /* [classes] */
     struct decision_pool pool;
+    bool sees;
+    struct seen_table seen;
 };
 
 /* The site's weight in the service, shared among its VIPs of the family by theirs. */
@@ -125,10 +128,20 @@ static float vip_weight(const struct model_vip *v, unsigned addr_family)
     return sum > 0 ? (float)(v->at->weight * v->config->weight / sum) : 0;
 }
 
+static void collect_seen(const struct cfg_service *svc, const struct model *m, uint32_t service, unsigned addr_family,
+                         struct family_build *b)
+{
+    struct handoff_places places;
+    b->sees = policy_metrics(svc->policy) & MODEL_READS_SIGHTS;
+    if (b->sees)
+        seen_build(m, service, addr_family, policy_handoff_places(svc->policy, &places) ? &places : NULL, &b->seen);
+}
+
 static void collect_cands(const struct cfg_service *svc, const struct snap_view *view, const struct model *m, uint32_t service,
                           unsigned addr_family, struct family_build *b)
 {
     uint32_t count, first = model_service_first_vip(m, service, &count);
+    collect_seen(svc, m, service, addr_family, b);
     b->cand_count = 0;
     for (uint32_t i = 0; i < count && b->cand_count < SNAP_CANDS_MAX; i++) {
         const struct model_vip *v = model_vip(m, first + i);
@@ -141,8 +154,11 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
                                 .health = v->health,
                                 .override = v->override,
                                 .flapping = v->flapping,
+                                .kept = v->kept,
                                 .last_good = v->last_good,
                                 .weight = vip_weight(v, addr_family),
+                                .admit = v->admit,
+                                .seen_row = b->sees ? (uint8_t)seen_row(&b->seen.head, v->site) : 0,
                                 .cost = (float)(v->at->cost + v->config->cost),
                                 .max_connections = v->config->max_connections};
         memcpy(c->metric, v->metric, sizeof c->metric);
@@ -164,7 +180,8 @@ static void collect_cands(const struct cfg_service *svc, const struct snap_view 
 static void compile_decisions(const struct cfg_service *svc, const struct snap_view *view, struct family_build *b)
 {
     _Alignas(8) uint8_t space[DECISION_BYTES + 8];
-    struct policy_run run = {.cands = b->cands, .cand_count = b->cand_count, .feature_of = b->feature_of};
+    struct policy_run run = {.cands = b->cands, .cand_count = b->cand_count, .feature_of = b->feature_of,
+                             .seen = b->sees ? &b->seen.head : NULL};
     b->classes = b->cand_count ? view->class_count : 1;
     b->class_decision = mem_alloc(b->classes * sizeof *b->class_decision);
     for (uint32_t class = 0; class < b->classes; class++) {
@@ -220,6 +237,23 @@ static void place_fallbacks(const struct cfg_service *svc, unsigned addr_family,
             memcpy(out[n++], fallback[i].bytes, 16);
 }
 
+static const struct snap_seen *place_seen(struct layout *l, const struct seen_table *t)
+{
+    size_t n = t->head.count;
+    struct snap_seen *out = layout_take(l, sizeof *out);
+    float *ms = layout_take(l, n * n * sizeof *ms);
+    uint32_t *total = layout_take(l, t->head.total ? n * sizeof *total : 0);
+    uint16_t *site = layout_take(l, n * sizeof *site);
+    if (!l->base)
+        return NULL;
+    memcpy(ms, t->ms, n * n * sizeof *ms);
+    memcpy(site, t->site, n * sizeof *site);
+    if (t->head.total)
+        memcpy(total, t->total, n * sizeof *total);
+    *out = (struct snap_seen){t->head.count, site, ms, t->head.total ? total : NULL, t->head.sum};
+    return out;
+}
+
 /* Lays a family into the block; called once to measure and once to fill. */
 static void place_family(struct layout *l, const struct cfg_service *svc, const struct family_build *b, unsigned addr_family,
                          bool compiled, struct snap_family *out)
@@ -228,6 +262,7 @@ static void place_family(struct layout *l, const struct cfg_service *svc, const 
     uint8_t(*fallbacks)[16] = layout_take(l, b->fallback_count * sizeof *fallbacks);
     const struct snap_decision **decision = layout_take(l, compiled ? b->classes * sizeof(*decision) : 0);
     uint8_t *bytes = layout_take(l, compiled ? b->pool.len : 0);
+    const struct snap_seen *seen = b->sees ? place_seen(l, &b->seen) : NULL;
     if (!l->base)
         return;
     memcpy(cands, b->cands, b->cand_count * sizeof *cands);
@@ -236,7 +271,8 @@ static void place_family(struct layout *l, const struct cfg_service *svc, const 
         memcpy(bytes, b->pool.bytes, b->pool.len);
     for (uint32_t c = 0; compiled && c < b->classes; c++)
         decision[c] = (const struct snap_decision *)(bytes + b->pool.offset[b->class_decision[c]]);
-    *out = (struct snap_family){b->cand_count, b->fallback_count, compiled, cands, (const uint8_t(*)[16])fallbacks, decision};
+    *out = (struct snap_family){b->cand_count, b->fallback_count, compiled, cands, seen, (const uint8_t(*)[16])fallbacks,
+                                decision};
 }
 
 static struct snap_service *compile(const struct snap_view *view, unsigned reads, bool ahead, const struct cfg_service *svc,

@@ -38,7 +38,9 @@ static size_t decision_write(const struct policy_run *r, enum snap_fallback as, 
             sum += (double)r->list[end].weight;
         for (unsigned j = i; j < end; j++) {
             double share = sum > 0 ? (double)r->list[j].weight / sum : 1.0 / (end - i);
-            out->choice[j] = (struct snap_choice){r->list[j].cand, r->list[j].tier, 0, (uint32_t)(share * DECISION_WEIGHTS + 0.5)};
+            uint16_t admit = r->pick == PICK_SPILL ? (uint16_t)(run_input(r, &r->list[j])->admit * 65535 + 0.5f) : 0;
+            out->choice[j] =
+                (struct snap_choice){r->list[j].cand, r->list[j].tier, admit, (uint32_t)(share * DECISION_WEIGHTS + 0.5)};
         }
         if (i == 0)
             out->first_tier = (uint8_t)end;

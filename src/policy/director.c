@@ -21,11 +21,24 @@ void director_thread_init(struct director_thread *t, uint64_t seed)
 {
     memset(t, 0, sizeof *t);
     t->random = seed;
+    t->phase = random_next(t);
 }
 
-/* Draws `want` of the tier's `n` members without putting back; members of weight 0 come last, in order. */
-static void draw_weighted(const struct snap_choice *c, unsigned base, unsigned n, struct director_thread *t, unsigned want,
-                          uint8_t *out)
+/*
+ * A point for the next hand-off. Spread: multiples of the golden ratio, so that any run of consecutive ones follows the
+ * shares as closely as points can (each gap is cut at its golden section); threads begin at points of their own.
+ */
+static uint64_t next_point(enum snap_pick pick, struct director_thread *t, uint32_t turn_key)
+{
+    if (pick == PICK_SPREAD)
+        return t->phase + ++t->turns[turn_key % DIRECTOR_TURNS] * 0x9e3779b97f4a7c15u;
+    return random_next(t);
+}
+
+/* Draws `want` of the tier's `n` members without putting back, the first at a given point; members of weight 0 come
+ * last, in order. */
+static void draw_weighted(const struct snap_choice *c, unsigned base, unsigned n, struct director_thread *t, uint64_t point,
+                          unsigned want, uint8_t *out)
 {
     uint8_t left[SNAP_CANDS_MAX];
     uint64_t sum = 0;
@@ -33,10 +46,10 @@ static void draw_weighted(const struct snap_choice *c, unsigned base, unsigned n
         left[i] = (uint8_t)i;
         sum += c[i].weight;
     }
-    for (unsigned k = 0; k < want; k++, n--) {
+    for (unsigned k = 0; k < want; k++, n--, point = random_next(t)) {
         unsigned i = 0;
         if (sum) {
-            uint64_t at = (uint64_t)(((__uint128_t)random_next(t) * sum) >> 64);
+            uint64_t at = (uint64_t)(((__uint128_t)point * sum) >> 64);
             for (; at >= c[left[i]].weight; i++)
                 at -= c[left[i]].weight;
         }
@@ -77,9 +90,9 @@ static uint64_t client_hash(const struct snap_decision *d, const struct addr *cl
 }
 
 /* The usual case, one address of a weighted tier. Its weights add up to DECISION_WEIGHTS, but for rounding. */
-static uint8_t draw_one(const struct snap_choice *c, unsigned n, struct director_thread *t)
+static uint8_t draw_one(const struct snap_choice *c, unsigned n, uint64_t point)
 {
-    uint32_t at = (uint32_t)(((random_next(t) >> 32) * DECISION_WEIGHTS) >> 32);
+    uint32_t at = (uint32_t)(((point >> 32) * DECISION_WEIGHTS) >> 32);
     for (unsigned i = 0; i < n; i++) {
         if (at < c[i].weight)
             return (uint8_t)i;
@@ -91,21 +104,42 @@ static uint8_t draw_one(const struct snap_choice *c, unsigned n, struct director
     return (uint8_t)first;
 }
 
+/* The first that takes this client, or the very first if none does; the others follow in order. */
+static unsigned order_by_spill(const struct snap_decision *d, struct director_thread *t, uint32_t turn_key, unsigned want,
+                               uint8_t *out)
+{
+    unsigned taker = 0;
+    uint64_t point = next_point(PICK_SPREAD, t, turn_key);
+    while (taker < d->count && point >> 48 >= d->choice[taker].admit && d->choice[taker].admit < UINT16_MAX) {
+        taker++;
+        point = random_next(t);
+    }
+    if (taker == d->count)
+        taker = 0;
+    out[0] = (uint8_t)taker;
+    for (unsigned k = 1; k < want; k++)
+        out[k] = (uint8_t)(k <= taker ? k - 1 : k);
+    return want;
+}
+
 unsigned director_pick(const struct snap_decision *d, struct director_thread *t, uint32_t turn_key, const struct addr *client,
                        const struct snap_cand *cands, unsigned want, uint8_t *out)
 {
-    if (want == 1 && d->pick == PICK_WEIGHTED) {
-        out[0] = draw_one(d->choice, d->first_tier, t);
+    bool draws = d->pick == PICK_WEIGHTED || d->pick == PICK_SPREAD;
+    if (want == 1 && draws) {
+        out[0] = draw_one(d->choice, d->first_tier, next_point(d->pick, t, turn_key));
         return 1;
     }
     if (want > d->count)
         want = d->count;
+    if (d->pick == PICK_SPILL)
+        return order_by_spill(d, t, turn_key, want, out);
     for (unsigned i = 0, end; i < want; i = end) {
         for (end = i + 1; end < d->count && d->choice[end].tier == d->choice[i].tier; end++)
             ;
         unsigned n = end - i, take = end < want ? n : want - i;
-        if (n > 1 && d->pick == PICK_WEIGHTED) {
-            draw_weighted(d->choice + i, i, n, t, take, out + i);
+        if (n > 1 && draws) {
+            draw_weighted(d->choice + i, i, n, t, i ? random_next(t) : next_point(d->pick, t, turn_key), take, out + i);
         } else if (n > 1 && d->pick == PICK_HASH) {
             order_by_hash(d->choice + i, i, n, cands, client_hash(d, client), take, out + i);
         } else {
@@ -127,6 +161,7 @@ static const struct snap_decision *decide_now(const struct snapshot *s, const st
     run.cands = f->cands;
     run.cand_count = f->cand_count;
     run.feature_of = feature_of;
+    run.seen = f->seen;
     run.features = features;
     run.trace = NULL;
     const struct snap_view *v = svc->view;

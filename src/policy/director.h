@@ -17,7 +17,8 @@ enum { DIRECTOR_TURNS = 1 << 16 };
 /* What a reader thread brings along. */
 struct director_thread {
     uint64_t random;                /* state of its generator; not zero */
-    uint16_t turns[DIRECTOR_TURNS]; /* round robin: whose turn it is, by service and family */
+    uint64_t phase;                 /* where its spreading begins */
+    uint16_t turns[DIRECTOR_TURNS]; /* round robin, spread: whose turn it is, by service and family */
 };
 
 struct director_request {

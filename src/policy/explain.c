@@ -86,6 +86,10 @@ static json_t *tell_cand(const struct telling *t, const struct snap_cand *c, con
         json_object_set_new(o, "distance-km", json_real((double)f->distance_km));
     if (c->max_connections)
         json_object_set_new(o, "max-connections", json_integer(c->max_connections));
+    if (c->kept)
+        json_object_set_new(o, "kept", json_true());
+    if (c->admit < 1)
+        json_object_set_new(o, "admit", json_real((double)c->admit));
     if (v->why)
         json_object_set_new(o, "why", json_string(v->why));
     if (v->observed_ms)
@@ -94,24 +98,40 @@ static json_t *tell_cand(const struct telling *t, const struct snap_cand *c, con
     return o;
 }
 
-/* Order and the share of queries in which each VIP comes first. */
+/* The share of queries in which choice i comes first. */
+static double share_of(const struct snap_decision *d, unsigned i)
+{
+    double sum = 0, left = 1, none = i == 0; /* whom nobody takes stays with the first */
+    switch ((enum snap_pick)d->pick) {
+    case PICK_FIRST:
+        return i == 0;
+    case PICK_ROUND_ROBIN:
+        return i < d->first_tier ? 1.0 / d->first_tier : 0;
+    case PICK_SPILL:
+        for (unsigned k = 0; k < i; k++)
+            left *= 1 - d->choice[k].admit / 65535.0;
+        for (unsigned k = 0; k < d->count; k++)
+            none *= 1 - d->choice[k].admit / 65535.0;
+        return left * (d->choice[i].admit / 65535.0) + none;
+    case PICK_WEIGHTED:
+    case PICK_SPREAD:
+    case PICK_HASH:
+        break;
+    }
+    for (unsigned k = 0; k < d->first_tier; k++)
+        sum += d->choice[k].weight;
+    return i < d->first_tier ? d->choice[i].weight / sum : 0;
+}
+
 static json_t *tell_order(const struct telling *t, const struct snap_decision *d)
 {
     json_t *list = json_array();
-    double sum = 0;
-    for (unsigned i = 0; i < d->first_tier; i++)
-        sum += d->choice[i].weight;
     for (unsigned i = 0; i < d->count; i++) {
         char address[ADDR_TEXT];
         const struct snap_cand *c = &t->cands[d->choice[i].cand];
-        double share = 0;
-        if (i < d->first_tier)
-            share = d->pick == PICK_FIRST        ? (i == 0)
-                    : d->pick == PICK_ROUND_ROBIN ? 1.0 / d->first_tier
-                                                  : d->choice[i].weight / sum;
         json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:f}", "address", cand_address(c, t->addr_family, address),
                                               "site", site_of(t->s, c->site)->name, "tier", d->choice[i].tier + 1, "share",
-                                              share));
+                                              share_of(d, i)));
     }
     return list;
 }
@@ -156,7 +176,8 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     struct view_hit hit = view_find(v, s->geo, client);
     struct geo_lookup place = geo_find(s->geo, client);
     view_features(v, s->config, geo_place_at(s->geo, place.place), svc->reads, features);
-    struct policy_run run = {.cands = cands, .cand_count = f->cand_count, .features = features, .feature_of = feature_of};
+    struct policy_run run = {.cands = cands, .cand_count = f->cand_count, .features = features, .feature_of = feature_of,
+                             .seen = f->seen};
     for (unsigned i = 0; i < f->cand_count; i++) {
         uint16_t at = 0;
         cands[i] = f->cands[i];
@@ -177,7 +198,7 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     for (unsigned i = 0; i < f->cand_count; i++)
         json_array_append_new(list, tell_cand(&t, &cands[i], view_needs(svc->reads) ? &features[feature_of[i]] : NULL,
                                               model_vip(m, cands[i].vip), now_ms));
-    static const char *const picks[] = {"first", "weighted", "round-robin", "hash"};
+    static const char *const picks[] = {"first", "weighted", "spread", "spill", "round-robin", "hash"};
     *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:b}", "service", svc->config->name,
                      "policy", *svc->policy->name ? svc->policy->name : "(inline)", "family", q->family ? "IPv6" : "IPv4", "client", tell_client(s, q, &place),
                      "candidates", list, "passes", t.passes, "order", tell_order(&t, d), "pick", picks[d->pick],

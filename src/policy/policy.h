@@ -6,8 +6,8 @@
  *   filter   takes candidates out                                            up, not-full, only, match
  *   score    splits every tier by a value, best first; equals stay together  near, geo, response-time, hops, cost ...
  *   group    merges tiers again where the last score was nearly equal        within
- *   weight   sets the candidates' weights                                    weight, capacity
- *   choose   says how a query picks inside a tier (at most one, last)        first, weighted, round-robin, hash
+ *   weight   sets the candidates' weights                                    weight, capacity, handoff
+ *   choose   says how a query picks inside a tier (at most one, last)        first, weighted, spread, spill, hash ...
  *
  * So the first score named matters most, and each later one decides among those still equal; `within` says what
  * "equal" means. An answer of several addresses goes through the tiers in order.
@@ -25,6 +25,8 @@
 #include "conf/schema.h"
 #include "model/config.h"
 #include "model/snapshot.h"
+#include "policy/control.h"
+#include "policy/handoff.h"
 
 enum stage_kind { STAGE_FILTER, STAGE_SCORE, STAGE_GROUP, STAGE_WEIGHT, STAGE_CHOOSE };
 
@@ -48,7 +50,7 @@ struct stage {
     struct conf_object object; /* name, parameters, doc; first, so that a choice's kind is its stage */
     enum stage_kind kind;
     unsigned (*reads)(const void *params);   /* enum stage_reads */
-    unsigned (*metrics)(const void *params); /* bit set of enum metric; NULL = none */
+    unsigned (*metrics)(const void *params); /* bit set of enum metric, MODEL_READS_SIGHTS; NULL = none */
     float (*percent)(const void *params);    /* STAGE_GROUP: how far from the best; else NULL */
     void (*run)(const void *params, struct policy_run *r);
 };
@@ -72,6 +74,7 @@ struct policy_run {
     unsigned cand_count;
     const struct snap_feature *features; /* by index into view->sites; NULL: no client facts */
     const uint16_t *feature_of;          /* candidate -> index into features */
+    const struct snap_seen *seen;        /* NULL unless the policy reads MODEL_READS_SIGHTS */
     unsigned relax;                      /* RELAX_*: set by the all-down passes */
     /* state */
     struct run_cand list[SNAP_CANDS_MAX]; /* in order of preference; tiers never decrease */
@@ -104,6 +107,10 @@ extern const struct config_preset policy_presets[]; /* ended by a NULL name */
 /* What all stages of a policy read together. */
 unsigned policy_reads(const struct cfg_policy *p);
 unsigned policy_metrics(const struct cfg_policy *p);
+/* What its hand-off stage says of places; false when it has none. */
+bool policy_handoff_places(const struct cfg_policy *p, struct handoff_places *out);
+/* What its spill stage says, for answers with this TTL; false when it has none. */
+bool policy_spill_rule(const struct cfg_policy *p, uint32_t ttl_s, struct control_rule *out);
 /* The percent that READS_DISTANCE_WITHIN is about; 0 without. */
 float policy_within_percent(const struct cfg_policy *p);
 

@@ -2,8 +2,10 @@
 #include "policy/policy.h"
 
 const struct config_preset policy_presets[] = {
-    {"alteon", "JP2000315200A: near sites unless down or overloaded, shared by spare capacity (A7-A9).",
-     "[up, not-full, match, geo, capacity, weighted]"},
+    {"alteon", "JP2000315200A: near sites unless down or overloaded, shared by the hand-off table (A6-A9).",
+     "[up, not-full, match, geo, handoff, spread]"},
+    {"closed-loop", "Least latency, but loads stay below capacity: what must move goes to the next best.",
+     "[up, not-full, latency, near, spill]"},
     {"sun-least-loaded", "WO 00/14634: the least loaded, by response time and reported load (S1).",
      "[up, response-time, {within: 5}, load, first]"},
     {"sun-closest", "WO 00/14634: the fewest hops away (S1).",

@@ -15,6 +15,8 @@
 CHOOSER(first, PICK_FIRST, "first", "The best candidate always comes first.")
 CHOOSER(weighted, PICK_WEIGHTED, "weighted", "Draws at random inside each tier, in proportion to the weights.")
 CHOOSER(pick, PICK_WEIGHTED, "pick", "Another name of `weighted`.")
+CHOOSER(spread, PICK_SPREAD, "spread",
+        "As `weighted`, but evenly instead of at random: who got the last hand-offs waits until its share is due again (A9).")
 CHOOSER(round_robin, PICK_ROUND_ROBIN, "round-robin", "Each query starts at the next candidate of the first tier.")
 
 struct hash {

@@ -42,6 +42,10 @@ static bool up_keep(const void *params, const struct policy_run *r, const struct
         run_why(why, in->flapping ? "%s (flapped recently)" : "%s", health_name((enum health)in->health));
         return true;
     }
+    if (in->kept) {
+        run_why(why, "down, but keeps its clients for now: too many have been moved within a minute");
+        return true;
+    }
     if (r->relax & RELAX_DOWN) {
         run_why(why, "down, but so is everything (all-down: all)");
         return true;

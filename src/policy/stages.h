@@ -6,6 +6,7 @@
 #ifndef PM_POLICY_STAGES_H
 #define PM_POLICY_STAGES_H
 
+#include "model/model.h"
 #include "policy/policy.h"
 
 #define POLICY_STAGES(X)                                                                           \
@@ -14,6 +15,7 @@
     X(only)                                                                                        \
     X(match)                                                                                       \
     X(geo)                                                                                         \
+    X(latency)                                                                                     \
     X(near)                                                                                        \
     X(response_time)                                                                               \
     X(throughput)                                                                                  \
@@ -26,9 +28,12 @@
     X(within)                                                                                      \
     X(weight)                                                                                      \
     X(capacity)                                                                                    \
+    X(handoff)                                                                                     \
     X(first)                                                                                       \
     X(weighted)                                                                                    \
     X(pick)                                                                                        \
+    X(spill)                                                                                       \
+    X(spread)                                                                                      \
     X(round_robin)                                                                                 \
     X(hash)
 

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     char *csv = write_prefixes(prefixes);
     struct buf text = BUF_INIT, report = BUF_INIT;
     struct generation *g;
-    struct overrides o = {NULL, 0};
+    struct overrides o = {0};
     struct world world;
     buf_printf(&text, config_head, csv);
     static const char *const sites[] = {"paris", "tokyo", "lima", "dallas", "sydney"};

@@ -6,7 +6,7 @@ an honest link on the same listener keeps its round-trip time meanwhile.
 Two honest nodes (the program mesh_node, built beside this) ping each other all the time; the attackers use Python's ssl.
 Strangers come from 127.0.0.2 and up, since the addresses of configured peers are not limited by what strangers do.
 
-Usage: mesh_attacks.py POINTSMAN MESH_NODE
+Usage: mesh_attacks.py [POINTSMAN] (or $POINTSMAN); mesh_node is found in the same build.
 """
 import json
 import os
@@ -391,7 +391,8 @@ class Attacks:
 def main():
     s = Scenario("mesh-attacks")
     s.nodes = []
-    Attacks(s, os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])).run()
+    binary = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
+    Attacks(s, binary, os.path.join(os.path.dirname(binary), "../../tests/scenario/mesh_node")).run()
     s.finish()
 
 

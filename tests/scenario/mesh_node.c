@@ -4,7 +4,6 @@
  * writes a line of JSON twice a second: links, round trips of the last half second, refusals, memory.
  *
  *   mesh_node tls DIR NAME LISTEN[,LISTEN...] [--flood PEER] [PEER[=ADDRESS[,ADDRESS...]] ...]
- *   mesh_node nats PREFIX REGION NAME SERVERS [CA CERT]
  *   mesh_node past DIR NAME        a certificate for NAME that has expired
  *
  * "reload" on standard input reloads the files; its end stops the program.
@@ -19,7 +18,6 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "mesh/keys.h"
-#include "mesh/transport_nats.h"
 #include "mesh/transport_tls.h"
 
 enum { PING_MS = 5, REPORT_MS = 500, SAMPLES = 4096, LINKS = 256, ADDRESSES = 8 };
@@ -36,7 +34,6 @@ static uv_loop_t loop;
 static struct peer_state states[LINKS];
 static unsigned count;
 static struct mesh_tls *tls;
-static struct mesh_nats *nats;
 static struct mesh_tls_options options;
 static const char *flooded = "";
 
@@ -211,16 +208,6 @@ static int start_tls(int argc, char **argv, struct buf *why)
     return err ? err : mesh_tls_peers(tls, peers, n, why);
 }
 
-static int start_nats(int argc, char **argv, struct buf *why)
-{
-    struct mesh_nats_options o = {.prefix = argv[2], .region = argv[3], .node = argv[4], .servers = argv[5]};
-    if (argc > 7) {
-        o.ca = argv[6];
-        o.cert = argv[7];
-    }
-    return mesh_nats_new(&loop, &o, on_up, NULL, &nats, why);
-}
-
 static int past(char **argv)
 {
     struct clock_manual then;
@@ -243,9 +230,7 @@ int main(int argc, char **argv)
         return past(argv);
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&loop);
-    int err = argc >= 5 && strcmp(argv[1], "tls") == 0    ? start_tls(argc, argv, &why)
-              : argc >= 6 && strcmp(argv[1], "nats") == 0 ? start_nats(argc, argv, &why)
-                                                          : PM_EINVAL;
+    int err = argc >= 5 && strcmp(argv[1], "tls") == 0 ? start_tls(argc, argv, &why) : PM_EINVAL;
     if (err) {
         fprintf(stderr, "mesh_node: %s: %s\n", err_text(err), buf_str(&why));
         return 1;
@@ -259,7 +244,6 @@ int main(int argc, char **argv)
     uv_read_start((uv_stream_t *)&input, on_input_alloc, on_input);
     uv_run(&loop, UV_RUN_DEFAULT);
     mesh_tls_free(tls);
-    mesh_nats_free(nats);
     uv_close((uv_handle_t *)&ping, NULL);
     uv_close((uv_handle_t *)&report, NULL);
     uv_close((uv_handle_t *)&input, NULL);

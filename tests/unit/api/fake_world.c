@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "policy/explain.h"
 #include "policy/policy.h"
+#include "policy/seen.h"
 
 struct fake_world fake;
 struct model_vip fake_vips[FAKE_VIPS];
@@ -125,6 +126,23 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     return PM_OK;
 }
 
+bool policy_handoff_places(const struct cfg_policy *p, struct handoff_places *out)
+{
+    *out = (struct handoff_places){.count = 2, .weight = {4, 2}, .few = 1};
+    return fake.handoff;
+}
+
+/* Paris sees Tokyo in 240 ms; nobody in Tokyo has looked at itself, and it finds Paris down. */
+void seen_build(const struct model *m, uint32_t service, unsigned addr_family, const struct handoff_places *places,
+                struct seen_table *out)
+{
+    out->head = (struct snap_seen){.count = 2, .site = out->site, .ms = out->ms, .total = out->total, .sum = 4};
+    out->site[0] = 0;
+    out->site[1] = 1;
+    memcpy(out->ms, (float[]){3, INFINITY, 240, NAN}, 4 * sizeof(float));
+    memcpy(out->total, (uint32_t[]){0, 4}, 2 * sizeof(uint32_t));
+}
+
 /* ---- host ---- */
 
 static struct model *host_model(void *ctx)
@@ -150,7 +168,8 @@ static int host_reload(void *ctx, struct buf *report)
     }
     return fake.reload_err;
 }
-static int host_override(void *ctx, const char *target, enum override what, uint64_t until_ms, struct buf *report)
+static int host_override(void *ctx, const char *target, enum override what, enum override_scope scope, uint64_t until_ms,
+                         struct buf *report)
 {
     fake.last_until_ms = until_ms;
     int err = overrides_set(&fake.overrides, target, what, clock_wall_ms(&fake.clock.clock), until_ms);
@@ -188,6 +207,10 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fn(fn_ctx, "pointsman_memory_bytes", "", "gauge", "Memory.", 1.5e6);
     /* A family whose values do not come together. */
     fn(fn_ctx, API_QUERIES, "proto=\"tcp\"", "counter", "Questions.", 20);
+}
+static json_t *host_peers(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:s, s:[{s:s, s:b}]}", "node", "me", "peers", "name", "tokyo-1", "up", true) : NULL;
 }
 static json_t *host_status(void *ctx)
 {
@@ -255,7 +278,8 @@ void fake_world_init(void)
                                   .service_of = host_service_of,
                                   .vip_check = host_vip_check,
                                   .metrics = host_metrics,
-                                  .status = host_status};
+                                  .peers = host_peers,
+                                 .status = host_status};
 }
 
 void fake_world_fini(void)

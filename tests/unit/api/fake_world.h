@@ -16,6 +16,7 @@ struct fake_world {
     struct snapshot snapshot;
     struct snap_service *services[2];
     unsigned checked; /* monitor_check_now calls */
+    bool handoff; /* the policy has such a stage */
     bool held;
     int override_err, reload_err;
     char *reload_report; /* in place of the usual one */

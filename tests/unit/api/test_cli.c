@@ -126,7 +126,7 @@ static void test_golden(void **state)
 
 static void test_views(void **state)
 {
-    fake.held = true;
+    fake.held = fake.handoff = true;
     assert_int_equal(run_here("status"), CLI_OK);
     assert_has(&out, "generation 7");
     assert_has(&out, "near this node");

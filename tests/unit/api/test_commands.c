@@ -338,6 +338,42 @@ static void test_time(void **state)
     }
 }
 
+static void test_handoff(void **state)
+{
+    json_t *d = good("{\"cmd\":\"matrix\",\"args\":{\"service\":\"www.example.com\"}}");
+    assert_string_equal(TEXT(d, "family"), "IPv4");
+    assert_string_equal(TEXT(d, "sites.1.site"), "tokyo");
+    assert_string_equal(TEXT(d, "sites.1.seen.0.from"), "paris");
+    assert_string_equal(TEXT(d, "sites.1.seen.0.state"), "up");
+    assert_true(json_real_value(at(d, "sites.1.seen.0.ms")) == 240);
+    assert_string_equal(TEXT(d, "sites.1.seen.1.state"), "unknown");
+    assert_string_equal(TEXT(d, "sites.0.seen.1.state"), "down");
+    assert_true(json_is_null(at(d, "sites.0.seen.1.ms")));
+    json_decref(d);
+    d = good("{\"cmd\":\"matrix\",\"args\":{\"service\":\"mail.example.com\"}}");
+    assert_string_equal(TEXT(d, "family"), "IPv6");
+    json_decref(d);
+    bad("{\"cmd\":\"matrix\",\"args\":{\"service\":\"www.example.com\",\"type\":\"MX\"}}", "bad-argument", "neither");
+    bad("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.con\"}}", "not-found", "www.example.com");
+    bad("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.com\"}}", "not-found", "no stage");
+    bad("{\"cmd\":\"peers\"}", "not-found", "no other balancers");
+    fake.handoff = true;
+    d = good("{\"cmd\":\"peers\"}");
+    assert_string_equal(TEXT(d, "peers.0.name"), "tokyo-1");
+    json_decref(d);
+    d = good("{\"cmd\":\"handoff\",\"args\":{\"service\":\"www.example.com\"}}");
+    fake.handoff = false;
+    assert_true(json_is_true(at(d, "in-force")));
+    assert_int_equal(INT(d, "place-weights.1"), 2);
+    assert_string_equal(TEXT(d, "orders.0.prefers.0"), "tokyo");
+    assert_int_equal(json_array_size(at(d, "orders.1.prefers")), 0);
+    assert_true(json_real_value(at(d, "sites.1.share")) == 1);
+    /* Tokyo's only IPv4 VIP is down: this balancer sends nobody. */
+    assert_true(json_is_false(at(d, "sites.1.usable")));
+    assert_true(json_real_value(at(d, "sites.1.share-here")) == 0);
+    json_decref(d);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -345,7 +381,7 @@ int main(void)
         TEST(test_status),  TEST(test_sites), TEST(test_vips),          TEST(test_services),
         TEST(test_explain), TEST(test_drain), TEST(test_words),         TEST(test_reload_and_checks),
         TEST(test_history), TEST(test_lists), TEST(test_every_command), TEST(test_garbage),
-        TEST(test_time),
+        TEST(test_handoff), TEST(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

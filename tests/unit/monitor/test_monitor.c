@@ -53,6 +53,39 @@ static void test_thresholds(void **state)
     world_fini(&w);
 }
 
+/* Another balancer says "down": one bad check of our own is enough then, a good one refutes it. */
+static void test_verify(void **state)
+{
+    struct world w;
+    world_init(&w);
+    one(&w, spec_of("a", 1, 1));
+    struct monitor_check *c = monitor_find(w.m, "a");
+    once(&w, "a", PROBE_OK);
+    monitor_verify(w.m, c);
+    assert_int_equal(once(&w, "a", PROBE_OK).state, CHECK_UP);
+    assert_int_equal(once(&w, "a", PROBE_FAIL).state, CHECK_UP); /* refuted: back to `fall` */
+    once(&w, "a", PROBE_OK);
+    monitor_verify(w.m, c);
+    assert_int_equal(once(&w, "a", PROBE_LOCAL).state, CHECK_UP); /* says nothing either way */
+    assert_int_equal(once(&w, "a", PROBE_FAIL).state, CHECK_DOWN);
+    once(&w, "a", PROBE_OK);
+    assert_int_equal(once(&w, "a", PROBE_OK).state, CHECK_UP);
+    /* A check that was under way does not count; the next follows at once. */
+    answers[1].silent = true;
+    monitor_check_now(w.m, c);
+    monitor_tick(w.m);
+    clock_manual_advance_ms(&w.clock, 10);
+    monitor_verify(w.m, c);
+    struct probe_result r = probe_result_make(PROBE_OK, "%s", "");
+    answers[1].silent = false;
+    answers[1].status = PROBE_FAIL;
+    probe_done(open_probes[--open_count], &r);
+    while (monitor_tick(w.m))
+        ;
+    assert_int_equal(view(&w, "a").state, CHECK_DOWN);
+    world_fini(&w);
+}
+
 static void test_average(void **state)
 {
     struct world w;
@@ -560,7 +593,7 @@ int main(void)
     log_init(LOG_ERROR - 1, -1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_average),
+        cmocka_unit_test(test_verify), cmocka_unit_test(test_average),
         cmocka_unit_test(test_iterations_and_timeout),
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_intervals),

@@ -19,6 +19,7 @@
 #include "policy/compile.h"
 #include "policy/director.h"
 #include "policy/explain.h"
+#include "policy/loop.h"
 #include "policy/view.h"
 
 struct pw {
@@ -39,7 +40,7 @@ static const char pw_sites[] = "sites:\n"
                                "  tokyo: {location: [35.68, 139.69], country: JP, continent: AS, cost: 4,"
                                " serves: {continents: [OC], regions: [pacific-rim]}}\n"
                                "zones: {example.com: {ns: [ns1.example.com]}}\n"
-                               "node: {state: ''}\n";
+                               "node: {state: '', name: me, site: tokyo}\n";
 
 static const struct {
     const char *prefix, *country, *continent, *region;

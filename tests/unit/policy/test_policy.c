@@ -277,18 +277,88 @@ static void test_quorum(void **state)
     struct observation o = {.vip = pw_vip(w, 0, P), .health = HEALTH_UP, .stable_ms = 20000};
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         o.metric[i] = NAN;
-    model_set_quorum(w->model, 2);
+    assert_int_equal(model_config(w->model)->mesh.quorum, 2);
     assert_true(model_observe(w->model, &o));
     o.health = HEALTH_DOWN;
-    o.vantage = model_vantage(w->model, "london");
+    o.vantage = sights_vantage(model_sights(w->model), "london-1", "london");
     assert_false(model_observe(w->model, &o)); /* one of two */
-    o.vantage = model_vantage(w->model, "tokyo");
+    o.vantage = sights_vantage(model_sights(w->model), "tokyo-1", NULL);
     assert_true(model_observe(w->model, &o));
     pw_publish(w);
     assert_string_equal(pw_answer(w, 0, 0, LYON), L);
     model_forget(w->model, o.vip, o.vantage);
     pw_publish(w);
     assert_string_equal(pw_answer(w, 0, 0, LYON), P);
+    pw_free(w);
+}
+
+/* Paris is over its target: a part of its clients goes to the next best, and only that part. */
+static void test_spill(void **state)
+{
+    struct pw *w = pw_new("  a.example.com:\n    addresses: 1\n    check: http\n    policy: [up, near, {spill: 50}]\n"
+                          "    sites: {paris: {vips: {address: " P ", max-connections: 100}}, london: {vips: {address: " L
+                          ", max-connections: 100}}, tokyo: " T "}\n");
+    uint32_t paris = pw_vip(w, 0, P);
+    model_report(w->model, paris, METRIC_CONNECTIONS, 30);
+    loop_run(w->model, 1);
+    pw_publish(w);
+    for (unsigned i = 0; i < 100; i++)
+        assert_string_equal(pw_answer(w, 0, 0, LYON), P);
+    model_report(w->model, paris, METRIC_CONNECTIONS, 100);
+    for (unsigned s = 0; s < 60; s++)
+        loop_run(w->model, 1);
+    float admit = model_vip(w->model, paris)->admit;
+    assert_true(admit > 0.2f && admit < 0.7f);
+    pw_publish(w);
+    unsigned stayed = 0;
+    for (unsigned i = 0; i < 10000; i++) {
+        const char *a = pw_answer(w, 0, 0, LYON);
+        stayed += strcmp(a, P) == 0;
+        assert_string_not_equal(a, T);
+    }
+    assert_in_range(stayed, (unsigned)(admit * 10000) - 100, (unsigned)(admit * 10000) + 100);
+    /* A model of the next generation goes on where this one was. */
+    struct model *next = model_new(w->config, &w->clock.clock);
+    model_adopt(next, w->model);
+    assert_true(model_vip(next, paris)->admit == admit);
+    model_free(next);
+    /* The load is gone: so is the limit. */
+    model_report(w->model, paris, METRIC_CONNECTIONS, 10);
+    for (unsigned s = 0; s < 600; s++)
+        loop_run(w->model, 1);
+    assert_true(model_vip(w->model, paris)->admit == 1);
+    pw_free(w);
+}
+
+static unsigned released_count;
+static void on_released(void *ctx, uint32_t vip)
+{
+    released_count++;
+}
+
+/* Four sites of equal weight, half of which may move within a minute: the third that fails keeps its clients. */
+static void test_guard(void **state)
+{
+    struct pw *w = pw_new("  a.example.com:\n    addresses: all\n    check: http\n    policy: failover\n    " ALL_SITES
+                          "\nmonitor: {move-limit: 50}\n");
+    static const char *const vips[] = {P, L, N, T};
+    for (unsigned i = 0; i < 4; i++)
+        pw_observe(w, 0, vips[i], HEALTH_UP, METRIC_COUNT, 0);
+    pw_observe(w, 0, P, HEALTH_DOWN, METRIC_COUNT, 0);
+    clock_manual_advance_ms(&w->clock, 30000);
+    pw_observe(w, 0, L, HEALTH_DOWN, METRIC_COUNT, 0);
+    pw_observe(w, 0, N, HEALTH_DOWN, METRIC_COUNT, 0);
+    assert_string_equal(pw_answer(w, 0, 0, LYON), N " " T);
+    model_guard(w->model, on_released, NULL);
+    assert_int_equal(released_count, 0);
+    clock_manual_advance_ms(&w->clock, 31000); /* paris is a minute ago: room for one */
+    model_guard(w->model, on_released, NULL);
+    assert_int_equal(released_count, 1);
+    pw_publish(w);
+    assert_string_equal(pw_answer(w, 0, 0, LYON), T);
+    /* Up again: nothing is kept of it. */
+    pw_observe(w, 0, N, HEALTH_UP, METRIC_COUNT, 0);
+    assert_string_equal(pw_answer(w, 0, 0, LYON), N " " T);
     pw_free(w);
 }
 
@@ -342,7 +412,7 @@ int main(void)
         cmocka_unit_test(test_cases),          cmocka_unit_test(test_overrides),       cmocka_unit_test(test_weighted_shares),
         cmocka_unit_test(test_round_robin),    cmocka_unit_test(test_consistent_hash), cmocka_unit_test(test_scopes),
         cmocka_unit_test(test_ttl),            cmocka_unit_test(test_incremental),     cmocka_unit_test(test_quorum),
-        cmocka_unit_test(test_explain_agrees),
+        cmocka_unit_test(test_guard),          cmocka_unit_test(test_spill),          cmocka_unit_test(test_explain_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "main/fleet_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/log.h"
+
+/* ---- what it is made from ---- */
+
+static bool is_self(const struct config *c, const struct cfg_peer *p)
+{
+    return strcmp(p->name, c->node.name) == 0;
+}
+
+bool fleet_wanted(const struct config *c)
+{
+    return c->mesh.peers.count || c->mesh.listen.count;
+}
+
+static void endpoints_text(struct buf *b, const struct conf_list *list)
+{
+    char text[ENDPOINT_TEXT];
+    CONFIG_EACH(struct endpoint, e, *list)
+        buf_printf(b, " %s", endpoint_format(e, text));
+}
+
+static void identity(const struct config *c, struct buf *b)
+{
+    buf_printf(b, "%s %s %s %llu\n", c->node.name, c->node.site ? c->node.site : "", c->mesh.region,
+               (unsigned long long)c->mesh.expire_ms);
+    endpoints_text(b, &c->mesh.listen);
+    CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
+        buf_printf(b, "\n%s %s %s %llu", p->name, p->site ? p->site : "", p->region ? p->region : "",
+                   (unsigned long long)p->update_ms);
+        endpoints_text(b, &p->addresses);
+    }
+}
+
+bool fleet_same(const struct fleet *f, const struct config *c)
+{
+    struct buf now = BUF_INIT;
+    identity(c, &now);
+    bool same = now.len == f->identity.len && memcmp(now.data, f->identity.data, now.len) == 0;
+    buf_fini(&now);
+    return same;
+}
+
+/* ---- timers ---- */
+
+static void on_tick(uv_timer_t *t)
+{
+    struct fleet *f = t->data;
+    mesh_tick(f->mesh);
+    fleet_arm(f);
+}
+
+void fleet_arm(struct fleet *f)
+{
+    uint64_t now = clock_mono_ms(f->host.clock), due = mesh_next_due(f->mesh);
+    uint64_t wait = due <= now ? 0 : due - now;
+    uv_update_time(f->loop);
+    uv_timer_start(&f->tick, on_tick, wait > 1000 ? 1000 : wait, 0);
+}
+
+static void on_tell(uv_timer_t *t)
+{
+    struct fleet *f = t->data;
+    if (f->any_due)
+        tell_due(f);
+    tell_resources(f);
+    fleet_arm(f);
+}
+
+/* ---- links ---- */
+
+static void on_link(void *ctx, struct mesh_link *l)
+{
+    struct fleet *f = ctx;
+    int err = mesh_link_up(f->mesh, l);
+    if (err) {
+        log_warn("a link was refused", "peer", l->peer, "why", err_text(err));
+        mesh_link_close(l, "refused");
+    }
+    fleet_arm(f);
+}
+
+static void on_peer(void *ctx, const char *name, bool up, const char *why)
+{
+    if (up)
+        log_notice("balancer joined", "peer", name);
+    else
+        log_warn("balancer lost", "peer", name, "why", why);
+}
+
+static void on_changed(void *ctx, const struct mesh_stored *s, enum mesh_change what)
+{
+    hear_record(ctx, s, what);
+}
+
+/* path: of the certificate when the configuration does not name it. */
+static struct mesh_tls_options tls_options(const struct config *c, struct buf *path)
+{
+    const char *slash = strrchr(c->mesh.ca, '/');
+    buf_printf(path, "%.*s%s.pem", slash ? (int)(slash - c->mesh.ca + 1) : 0, c->mesh.ca, c->node.name);
+    return (struct mesh_tls_options){
+        .node = c->node.name,
+        .files = {c->mesh.ca, c->mesh.certificate ? c->mesh.certificate : buf_str(path), c->mesh.key},
+        .listen = c->mesh.listen.items,
+        .listen_count = c->mesh.listen.count,
+    };
+}
+
+/* All configured peers may call us and are called; whom the mesh needs no link with is left alone by it. */
+static int peers_start(struct fleet *f, const struct config *c, struct buf *why)
+{
+    struct mesh_tls_peer *peers = mem_alloc((c->mesh.peers.count + 1) * sizeof *peers);
+    size_t n = 0;
+    CONFIG_EACH(struct cfg_peer, p, c->mesh.peers)
+        if (!is_self(c, p))
+            peers[n++] = (struct mesh_tls_peer){p->name, p->addresses.items, p->addresses.count};
+    int err = mesh_tls_peers(f->tls, peers, n, why);
+    free(peers);
+    return err;
+}
+
+static struct mesh *engine_new(struct fleet *f, const struct config *c)
+{
+    struct mesh_seed *seeds = mem_alloc((c->mesh.peers.count + 1) * sizeof *seeds);
+    struct mesh_config mc = {.node = c->node.name,
+                             .region = c->mesh.region,
+                             .site = c->node.site ? c->node.site : "",
+                             .software = "pointsman " PM_VERSION,
+                             .address = "",
+                             .incarnation = clock_wall_ms(f->host.clock),
+                             .seeds = seeds,
+                             .closed = true};
+    uint64_t interval = UINT64_MAX;
+    CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
+        if (is_self(c, p))
+            continue;
+        seeds[mc.seed_count++] = (struct mesh_seed){p->name, p->region ? p->region : c->mesh.region};
+        if (p->update_ms && p->update_ms < interval)
+            interval = p->update_ms;
+    }
+    mc.interval_ms = interval == UINT64_MAX ? 0 : interval;
+    /* A record per service and a few of its VIPs' events. */
+    uint32_t records = 4096 + 4 * c->services.count;
+    mc.limits = (struct mesh_store_limits){.records_each = records, .bytes_each = (1u << 20) + (size_t)c->services.count * 1024};
+    struct mesh_calls calls = {.user = f, .changed = on_changed, .peer = on_peer};
+    struct mesh *m = mesh_new(&mc, f->host.clock, &calls, NULL);
+    free(seeds);
+    return m;
+}
+
+/* ---- life ---- */
+
+static void arrays_make(struct fleet *f)
+{
+    const struct model *m = f->host.model(f->host.ctx);
+    free(f->service_due);
+    free(f->full);
+    free(f->verified_ms);
+    f->config = model_config(m);
+    f->service_count = f->config->services.count;
+    f->vip_count = model_vip_count(m);
+    f->service_due = mem_alloc(f->service_count + 1);
+    f->full = mem_alloc(f->vip_count + 1);
+    f->verified_ms = mem_alloc((f->vip_count + 1) * sizeof *f->verified_ms);
+}
+
+int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct fleet **out, struct buf *why)
+{
+    struct fleet *f = mem_alloc(sizeof *f);
+    f->host = *host;
+    f->loop = loop;
+    struct buf path = BUF_INIT;
+    struct mesh_tls_options o = tls_options(c, &path);
+    int err = mesh_tls_new(loop, &o, on_link, f, &f->tls, why);
+    buf_fini(&path);
+    if (err) {
+        free(f);
+        return err;
+    }
+    buf_init(&f->identity);
+    identity(c, &f->identity);
+    f->lifetime_ms = (uint32_t)(c->mesh.expire_ms < FLEET_LIFETIME_MAX_MS ? c->mesh.expire_ms : FLEET_LIFETIME_MAX_MS);
+    f->mesh = engine_new(f, c);
+    uv_timer_init(loop, &f->tick);
+    uv_timer_init(loop, &f->tell);
+    f->tick.data = f->tell.data = f;
+    *out = f;
+    return PM_OK;
+}
+
+int fleet_start(struct fleet *f, struct buf *why)
+{
+    fleet_generation(f);
+    tell_words(f);
+    uv_timer_start(&f->tell, on_tell, FLEET_TELL_MS, FLEET_TELL_MS);
+    fleet_arm(f);
+    return peers_start(f, f->config, why);
+}
+
+static void timer_closed(uv_handle_t *h)
+{
+    struct fleet *f = h->data;
+    if (++f->closed == 2)
+        free(f);
+}
+
+void fleet_free(struct fleet *f)
+{
+    if (!f)
+        return;
+    mesh_free(f->mesh);
+    mesh_tls_free(f->tls);
+    buf_fini(&f->identity);
+    free(f->service_due);
+    free(f->full);
+    free(f->verified_ms);
+    uv_close((uv_handle_t *)&f->tick, timer_closed);
+    uv_close((uv_handle_t *)&f->tell, timer_closed);
+}
+
+void fleet_generation(struct fleet *f)
+{
+    arrays_make(f);
+    hear_all(f);
+    tell_all(f);
+}
+
+int fleet_reload(struct fleet *f, const struct config *c, struct buf *why)
+{
+    struct buf path = BUF_INIT;
+    struct mesh_tls_options o = tls_options(c, &path);
+    int err = mesh_tls_reload(f->tls, &o, why);
+    buf_fini(&path);
+    return err;
+}
+
+void fleet_own_sight(struct fleet *f, uint32_t vip, bool health)
+{
+    f->service_due[model_vip(f->host.model(f->host.ctx), vip)->service] = true;
+    f->any_due = true;
+    if (health) {
+        tell_event(f, vip);
+        fleet_arm(f);
+    }
+}
+
+void fleet_say(struct fleet *f, const struct override_entry *e)
+{
+    tell_word(f, e);
+    fleet_arm(f);
+}
+
+uint32_t fleet_vip(const struct fleet *f, const char *service, const struct addr *address)
+{
+    const struct cfg_service *svc = config_service(f->config, service);
+    const struct model *m = f->host.model(f->host.ctx);
+    uint32_t count, first = svc ? model_service_first_vip(m, svc->index, &count) : 0;
+    for (uint32_t i = 0; svc && i < count; i++)
+        if (addr_eq(&model_vip(m, first + i)->config->addr, address))
+            return first + i;
+    return UINT32_MAX;
+}
