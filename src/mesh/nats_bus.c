@@ -132,9 +132,14 @@ static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *m, vo
         natsMsg_Destroy(m);
 }
 
-static void set_connected(struct nats_bus *b, bool yes)
+static void set_connected(struct nats_bus *b, natsConnection *nc, bool yes)
 {
+    char server[sizeof b->state.server] = "";
+    if (yes && natsConnection_GetConnectedUrl(nc, server, sizeof server) != NATS_OK)
+        server[0] = 0;
     pthread_mutex_lock(&b->lock);
+    if (yes)
+        memcpy(b->state.server, server, sizeof server);
     b->state.connects += yes && !b->state.connected;
     b->state.losses += !yes && b->state.connected;
     b->state.connected = yes;
@@ -146,7 +151,7 @@ static void set_connected(struct nats_bus *b, bool yes)
 
 static void on_connected(natsConnection *nc, void *ctx)
 {
-    set_connected(ctx, true);
+    set_connected(ctx, nc, true);
 }
 
 static void on_disconnected(natsConnection *nc, void *ctx)
@@ -154,7 +159,7 @@ static void on_disconnected(natsConnection *nc, void *ctx)
     struct nats_bus *b = ctx;
     const char *error = NULL;
     natsStatus st = natsConnection_GetLastError(nc, &error);
-    set_connected(b, false);
+    set_connected(b, nc, false);
     pthread_mutex_lock(&b->lock);
     snprintf(b->state.error, sizeof b->state.error, "%s", error && *error ? error : natsStatus_GetText(st));
     pthread_mutex_unlock(&b->lock);
@@ -239,7 +244,7 @@ static natsStatus attempt(struct nats_bus *b)
         return st;
     }
     if (st == NATS_OK)
-        set_connected(b, true);
+        set_connected(b, b->conn, true);
     st = subscribe(b);
     if (st != NATS_OK)
         disconnect(b);

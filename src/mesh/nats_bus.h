@@ -55,6 +55,7 @@ void nats_bus_close(struct nats_bus *b, void (*closed)(void *ctx));
 struct nats_bus_state {
     bool connected;
     uint64_t connects, losses, dropped_in, dropped_out, messages_in, bytes_in, messages_out, bytes_out;
+    char server[128]; /* the last one connected to */
     char error[160]; /* of the last attempt; "" = none */
 };
 void nats_bus_state(struct nats_bus *b, struct nats_bus_state *out);

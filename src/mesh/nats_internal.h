@@ -36,7 +36,7 @@ struct nats_peer {
     struct mesh_nats *t;
     char name[MESH_NAME_MAX + 1], region[MESH_NAME_MAX + 1];
     uint64_t life, heard_ms, retry_ms, asked_ms; /* life 0 = not heard of; not before retry_ms */
-    bool needed, anew; /* anew: it has started anew since its link was made */
+    bool needed, proven, anew; /* proven: it had a link; anew: it has started anew since its link was made */
     unsigned failures;
     struct nats_link *link, *call; /* call: ours, on its way */
 };
@@ -84,7 +84,7 @@ struct mesh_nats {
     double call_tokens;
     struct mesh_nats_stats stats; /* what the bus does not count itself */
     bool was_connected, freeing;
-    unsigned handles;
+    unsigned handles, calling;
     uint64_t refused_told;
     uint8_t rx[NATS_RX], tx[NATS_FRAME_HEAD + MESH_MESSAGE_MAX];
 };

@@ -19,6 +19,7 @@ enum {
     RETRY_MS = 250,
     RETRY_SHIFT_MAX = 6,
     REFUSED_AGAIN_MS = 60000,
+    CALLS_MAX = 64, /* ours under way to nodes that never had a link: presence may be invented */
 };
 
 static void on_tick(uv_timer_t *timer);
@@ -73,6 +74,7 @@ void mesh_nats_stats(const struct mesh_nats *t, struct mesh_nats_stats *out)
     out->dropped_in = b.dropped_in;
     out->dropped_out = b.dropped_out;
     out->connected = b.connected;
+    memcpy(out->server, b.server, sizeof out->server);
     out->nodes = (unsigned)t->peers.count;
 }
 
@@ -103,12 +105,20 @@ struct nats_peer *nats_name_proven(struct nats_link *l, const char *name)
     return p;
 }
 
+static void set_call(struct nats_peer *p, struct nats_link *call)
+{
+    p->t->calling -= p->call != NULL;
+    p->t->calling += call != NULL;
+    p->call = call;
+}
+
 void nats_ready(struct nats_link *l)
 {
     struct nats_peer *p = l->peer;
     struct nats_link *old = p->link, *call = p->call;
     p->link = l;
-    p->call = NULL;
+    p->proven = true;
+    set_call(p, NULL);
     p->anew = false;
     p->failures = 0;
     if (call && call != l)
@@ -124,7 +134,7 @@ void nats_gone(struct nats_peer *p, struct nats_link *l, bool failed)
     if (p->link == l)
         p->link = NULL;
     if (p->call == l)
-        p->call = NULL;
+        set_call(p, NULL);
     p->failures = failed ? p->failures + 1 : 0;
     shift = p->failures > RETRY_SHIFT_MAX ? RETRY_SHIFT_MAX : p->failures;
     RAND_bytes((unsigned char *)&random, sizeof random);
@@ -152,12 +162,13 @@ static void reach(struct nats_peer *p, bool wanted, uint64_t now)
     if ((p->link && !p->anew) || p->call || !wanted || !is_heard(p, now) || now < p->retry_ms)
         return;
     if (strcmp(t->node, p->name) < 0) {
+        if (!p->proven && t->calling >= CALLS_MAX)
+            return;
         p->anew = false;
         p->retry_ms = now + RETRY_MS;
-        p->call = nats_link_call(p);
-        if (p->call && p->call->state == NATS_CLOSED)
-            p->call = NULL;
-    } else if (!p->link && (!p->asked_ms || now - p->asked_ms >= t->o.presence_ms)) {
+        struct nats_link *call = nats_link_call(p);
+        set_call(p, call && call->state != NATS_CLOSED ? call : NULL);
+    } else if (!p->asked_ms || now - p->asked_ms >= t->o.presence_ms) {
         p->asked_ms = now;
         nats_subject_of(t, p->name, subject, sizeof subject);
         say_here(t, subject, NATS_CALL_ME);
@@ -225,8 +236,10 @@ static void on_here(struct mesh_nats *t, struct mesh_reader *r)
     struct nats_peer *p = peer_of(t, name);
     if (!p)
         return;
-    if (p->life && p->life != life)
+    if (p->life && p->life != life) {
         p->anew = p->link != NULL;
+        p->asked_ms = p->retry_ms = 0;
+    }
     p->life = life;
     p->heard_ms = now;
     memcpy(p->region, region, sizeof region);
@@ -287,7 +300,7 @@ static void connection_changed(struct mesh_nats *t)
     }
     t->was_connected = b.connected;
     if (b.connected) {
-        log_notice("connected to the NATS cluster", "node", t->node);
+        log_notice("connected to the NATS cluster", "server", b.server);
         t->here_ms = 0; /* says so at once */
         nats_soon(t, 0);
     } else {

@@ -93,6 +93,7 @@ struct mesh_nats_stats {
 #undef X
     unsigned links, half_open, half_open_most, nodes; /* nodes: heard of */
     bool connected;
+    char server[128]; /* URL of the last one */
 };
 void mesh_nats_stats(const struct mesh_nats *t, struct mesh_nats_stats *out);
 
