@@ -85,7 +85,8 @@ struct mesh_nats {
     struct mesh_nats_stats stats; /* what the bus does not count itself */
     bool was_connected, freeing;
     unsigned handles, calling;
-    uint64_t refused_told;
+    uint64_t refused_told, remind_ms, ticked_ms, grace_ms;
+    int64_t reminded_s;
     uint8_t rx[NATS_RX], tx[NATS_FRAME_HEAD + MESH_MESSAGE_MAX];
 };
 

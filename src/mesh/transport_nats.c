@@ -19,6 +19,8 @@ enum {
     RETRY_MS = 250,
     RETRY_SHIFT_MAX = 6,
     REFUSED_AGAIN_MS = 60000,
+    REMIND_MS = 3600 * 1000,
+    LATE_MS = 1000,
     CALLS_MAX = 64, /* ours under way to nodes that never had a link: presence may be invented */
 };
 
@@ -331,7 +333,7 @@ static void tick_links(struct mesh_nats *t, uint64_t now)
     for (struct nats_link *l = t->all, *next; l; l = next) {
         struct nats_link *dead = t->dead;
         next = l->next;
-        if (l->state == NATS_UP && now - l->peer->heard_ms >= t->o.silence_ms)
+        if (l->state == NATS_UP && now >= t->grace_ms && now - l->peer->heard_ms >= t->o.silence_ms)
             nats_link_down(l, "not heard of any more");
         else
             nats_link_tick(l, now);
@@ -346,12 +348,19 @@ static void on_tick(uv_timer_t *timer)
     char subject[NATS_SUBJECT_MAX + 8];
     uint64_t now = uv_now(t->loop);
     nats_soon(t, TICK_MS);
+    if (t->ticked_ms && now - t->ticked_ms >= LATE_MS) /* it was us who did not listen */
+        t->grace_ms = now + t->o.silence_ms / 2;
+    t->ticked_ms = now;
     if (t->was_connected && (!t->here_ms || now - t->here_ms >= t->o.presence_ms)) {
         t->here_ms = now;
         snprintf(subject, sizeof subject, "%s.here", t->prefix);
         say_here(t, subject, 0);
     }
     tick_links(t, now);
+    if (now >= t->remind_ms) {
+        t->remind_ms = now + REMIND_MS;
+        (void)tls_context_remind(t->ssl, t->node, (int64_t)(clock_wall_ms(&clock_system) / 1000), &t->reminded_s);
+    }
     if (now - t->told_ms >= TICK_MS) {
         t->told_ms = now;
         reach_all(t, now);
@@ -494,6 +503,8 @@ int mesh_nats_reload(struct mesh_nats *t, const struct tls_files *files, struct 
         return err;
     SSL_CTX_free(t->ssl);
     t->ssl = ssl;
+    t->reminded_s = 0;
+    t->remind_ms = 0;
     for (struct nats_link *l = t->all, *next; l; l = next) {
         X509 *cert = l->state == NATS_UP ? SSL_get0_peer_certificate(l->ssl) : NULL;
         bool lost = cert && !tls_context_trusts(ssl, cert);
