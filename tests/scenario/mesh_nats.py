@@ -72,6 +72,8 @@ class World:
             subprocess.run([pointsman, "keys", "init", folder, "--name", "a"], check=True, stdout=subprocess.DEVNULL)
             for name in ("b", "c.x", "d", "e"):
                 subprocess.run([pointsman, "keys", "issue", name, "--dir", folder], check=True, stdout=subprocess.DEVNULL)
+        with open(self.program, "rb") as f:
+            self.slack = 16 if b"__asan_init" in f.read() else 1  # it keeps what is freed for a while
         self.cluster = Cluster(s)
         self.nodes = {}
 
@@ -161,7 +163,7 @@ def slow_reader(w):
     ended = wait_until(lambda: "e" not in d.up(), 20)
     most = max(x["rss_kb"] for x in d.lines(mark)) - rss
     s.check("a node that does not read loses its link", ended, d.last()["peers"].get("e"))
-    s.check("and costs at most 8 MB (%d KB)" % most, most < 8192)
+    s.check("and costs at most 8 MB (%d KB)" % most, most < 8192 * w.slack)
     s.check("the others' links stay, their round trips too (p99 %.1f ms)" % w.worst(a, "b", amark),
             a.downs("b") == downs and w.worst(a, "b", amark) < 500)
     e.process.signal(signal.SIGCONT)
@@ -213,7 +215,7 @@ def forged(w):
     s.check("invented nodes are bounded (%d)" % b["nodes"], b["nodes"] <= 4096)
     s.check("honest links stay (worst p99 %.1f ms)" % w.worst(a, "b", mark), a.downs("b") == downs and w.worst(a, "b", mark) < 200)
     grown = a.last()["rss_kb"] - last["rss_kb"]
-    s.check("memory is bounded (%d KB more)" % grown, grown < 65536)
+    s.check("memory is bounded (%d KB more)" % grown, grown < 65536 * w.slack)
     sock.close()
 
 
