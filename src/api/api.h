@@ -58,6 +58,12 @@ struct api_host {
     json_t *(*status)(void *ctx);
     /* The other balancers; NULL = there are none. */
     json_t *(*peers)(void *ctx);
+    /* The servers of the front end; NULL = there is none. */
+    json_t *(*servers)(void *ctx);
+    /* What the front end would do with a client: order is explain's, url may be NULL. NULL = there is no front end. */
+    json_t *(*front)(void *ctx, uint32_t service, const json_t *order, const char *url);
+    /* How many servers a target means. */
+    size_t (*server_count)(void *ctx, const char *target);
 };
 
 #endif

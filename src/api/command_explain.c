@@ -59,7 +59,10 @@ json_t *api_explain(struct api_call *c)
             return api_fail(c, "bad-argument", "\"%.253s\" %.20s: no domain name, or no record type", name, type);
         }
     }
-    json_t *name_json = json_string(name), *type_json = json_string(type);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", name_json, "type", type_json, "at", api_time_json(at),
-                     "explain", decision ? decision : json_null(), "answer", answer ? answer : json_null());
+    json_t *name_json = json_string(name), *type_json = json_string(type), *front = NULL;
+    if (decision && !at)
+        front = h->front(h->ctx, (uint32_t)service, json_object_get(decision, "order"), api_value(c, "url")->text);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", name_json, "type", type_json, "at", api_time_json(at),
+                     "explain", decision ? decision : json_null(), "front", front ? front : json_null(), "answer",
+                     answer ? answer : json_null());
 }

@@ -60,6 +60,12 @@ json_t *api_peers(struct api_call *c)
     return peers ? peers : api_fail(c, "not-found", "the configuration names no other balancers (mesh)");
 }
 
+json_t *api_servers(struct api_call *c)
+{
+    json_t *servers = c->host->servers(c->host->ctx);
+    return servers ? servers : api_fail(c, "not-found", "no service has a front end at this balancer's site (front, node.site)");
+}
+
 /* ---- matrix ---- */
 
 static json_t *cell(const struct asked *a, unsigned row, unsigned column)

@@ -103,6 +103,7 @@ static const struct api_arg explain_args[] = {
      "Address or prefix of the client; without it the client's place is not known."},
     {"type", API_TEXT, 0, 0, 0, NULL, "Type that is asked for; default A, or AAAA when the service has only IPv6."},
     {"at", API_TIME, 0, 0, 0, NULL, "As it was then, as far as the history reaches; no answer bytes in that case."},
+    {"url", API_TEXT, 0, 0, 0, NULL, "What the client asks this site's front end for: a redirect keeps its path and query."},
 };
 static const struct api_field explain_fields[] = {
     {"name", "string", "The name asked for; `type`: the type."},
@@ -122,10 +123,24 @@ static const struct api_field explain_fields[] = {
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
+    {"front[].does", "string", "What this site's front end would do: serve, relay, redirect, 503, drop; `why`: because; `to`: redirected where."},
+    {"front[].active", "integer", "In use now; `max-connections`: of how many (0: not limited)."},
+    {"front[].servers[]", "object", "server, usable, why, weight, active, response-ms of each server."},
     {"answer", "object",
      "The very answer: bytes (hex), rcode, flags, answer, authority, additional; null when `at` is given."},
 };
 
+static const struct api_field servers_fields[] = {
+    {"clients", "integer", "Connections of clients that are open."},
+    {"servers[].service", "string", "Service; `server`, `address`: name and place of the server."},
+    {"servers[].up", "boolean", "Whether it gets clients; `health`: what its checks say; `override`: what operators say."},
+    {"servers[].draining", "boolean", "It gets no new clients; `empty-in-ms`: when its last session may be expected to end."},
+    {"servers[].active", "integer", "Requests and connections in use; `idle`: connections kept for the next request."},
+    {"servers[].response-ms", "number", "Moving average from the request to the first byte."},
+    {"servers[].requests", "integer", "Requests given to it; what else is counted of it stands beside."},
+    {"services[].service", "string", "Service; `active`: in use, `waiting`: for a place at a server."},
+    {"counters", "object", "What the front end counts, by name."},
+};
 static const struct api_field peers_fields[] = {
     {"node", "string", "This balancer; `region`: its region."},
     {"records", "integer", "Records held, of all balancers; `bytes`: what they take; `writers`: of how many."},
@@ -169,7 +184,7 @@ static const struct api_field handoff_fields[] = {
 };
 
 #define TARGET_DOC                                                                                                   \
-    "SITE, SERVICE, ADDRESS, SERVICE@SITE or SERVICE@ADDRESS; each part may be a glob: \"www.*@paris\"."
+    "SITE, SERVICE, ADDRESS, SERVER, SERVICE@SITE, SERVICE@ADDRESS or SERVICE@SERVER; each part may be a glob: \"www.*@paris\"."
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"for", API_DURATION, 0, 0, 0, NULL, "For how long; without it until `enable`."},
@@ -185,6 +200,7 @@ static const struct api_field word_fields[] = {
     {"target", "string", "The target as given."},
     {"state", "string", "enabled, drained, disabled; none when a word was taken back."},
     {"vips", "integer", "VIPs the target means now."},
+    {"servers", "integer", "Servers of this site's front end the target means now."},
     {"services", "integer", "Services they belong to."},
     {"until", "time", "When the word ends by itself; null = when it is taken back."},
     {"ttl-s", "integer",
@@ -245,7 +261,10 @@ const struct api_command api_commands[] = {
     {"sites", "Sites with their VIPs' health.", NULL, ARGS(site_args), FIELDS(site_fields), false, api_sites},
     {"vips", "VIPs with what is believed of them, and every check.", NULL, ARGS(vip_args), FIELDS(vip_fields), false,
      api_vips},
-    {"servers", "The same as vips.", NULL, ARGS(vip_args), FIELDS(vip_fields), false, api_vips},
+    {"servers", "The servers of this site's front end.",
+     "Each with what it has in use and kept, how quickly it answers, what went wrong, and, while it drains, when its last session "
+     "may be expected to end.",
+     NULL, 0, FIELDS(servers_fields), false, api_servers},
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
     {"explain", "Why a client gets the answer it gets.",

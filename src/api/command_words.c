@@ -66,8 +66,8 @@ static json_t *word_answer(struct api_call *c, enum override what, uint64_t unti
     overrides_match(t.m, target, meet_ttl_bound, &t);
     bool leaves = what == OVERRIDE_DRAIN || what == OVERRIDE_DISABLE;
     json_t *report_json = json_string(report);
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "target", target, "state", override_name(what),
-                     "vips", (json_int_t)vips, "services", (json_int_t)t.services, "until", api_time_json(until_ms),
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "target", target, "state", override_name(what),
+                     "vips", (json_int_t)vips, "servers", (json_int_t)h->server_count(h->ctx, target), "services", (json_int_t)t.services, "until", api_time_json(until_ms),
                      "ttl-s", leaves ? json_integer(t.ttl_s) : json_null(), "clients-until",
                      api_time_json(leaves ? clock_wall_ms(h->clock) + t.ttl_s * 1000ull : 0), "saved", saved,
                      "report", report_json ? report_json : json_string("(not UTF-8)"));
@@ -80,7 +80,7 @@ static json_t *say(struct api_call *c, enum override what)
     uint64_t for_ms = api_value(c, "for")->ms, now = clock_wall_ms(h->clock), until_ms = for_ms ? now + for_ms : 0;
     struct buf report = BUF_INIT;
     json_t *answer;
-    if (what != OVERRIDE_NONE && !overrides_match_count(h->model(h->ctx), target))
+    if (what != OVERRIDE_NONE && !overrides_match_count(h->model(h->ctx), target) && !h->server_count(h->ctx, target))
         return means_nothing(c, target);
     if (until_ms < for_ms || for_ms > 100ull * 366 * 86400 * 1000)
         return api_fail(c, "bad-argument", "for: more than a hundred years; leave it out to mean until enable");

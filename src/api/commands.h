@@ -112,6 +112,7 @@ API_HANDLER(api_vips);
 API_HANDLER(api_services);
 API_HANDLER(api_explain);
 API_HANDLER(api_peers);
+API_HANDLER(api_servers);
 API_HANDLER(api_matrix);
 API_HANDLER(api_handoff);
 API_HANDLER(api_drain);

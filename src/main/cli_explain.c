@@ -194,6 +194,39 @@ static void order(struct text *t, const json_t *e)
     text_line(t);
 }
 
+/* What this site's front end would do with the client. */
+static void front(struct text *t, const json_t *data)
+{
+    const json_t *list = json_object_get(data, "front"), *f, *s;
+    size_t i, k;
+    json_array_foreach (list, i, f) {
+        struct table tb;
+        const char *to = json_text(f, "to");
+        title(t, "Front end here");
+        label(t, json_text(f, "mode"));
+        text_add(t, TEXT_BOLD, "%s", json_text(f, "does"));
+        text_add(t, TEXT_NAME, "%s%s", *to ? " to " : "", to);
+        text_add(t, TEXT_PLAIN, ": %s", json_text(f, "why"));
+        text_line(t);
+        label(t, "in use");
+        if (json_int(f, "max-connections"))
+            text_add(t, TEXT_PLAIN, "%lld of %lld", (long long)json_int(f, "active"), (long long)json_int(f, "max-connections"));
+        else
+            text_add(t, TEXT_PLAIN, "%lld", (long long)json_int(f, "active"));
+        text_line(t);
+        table_init(&tb, 4, NULL);
+        tb.indent = 6;
+        json_array_foreach (json_object_get(f, "servers"), k, s) {
+            bool usable = json_flag(s, "usable");
+            table_cell(&tb, TEXT_NAME, "%s", json_text(s, "server"));
+            table_cell(&tb, usable ? TEXT_GOOD : TEXT_BAD, "%s", json_text(s, "why"));
+            table_cell(&tb, TEXT_PLAIN, "%lld in use", (long long)json_int(s, "active"));
+            table_cell(&tb, TEXT_DIM, "%.1f ms", json_num(s, "response-ms", 0));
+        }
+        table_print(&tb, t);
+    }
+}
+
 static void section(struct text *t, const json_t *answer, const char *key, const char *heading)
 {
     const json_t *list = json_object_get(answer, key), *r;
@@ -256,5 +289,6 @@ void cli_render_explain(struct text *t, const json_t *data)
         text_add(t, TEXT_DIM, "  no decision here: the name is no service, or the type is no address");
         text_line(t);
     }
+    front(t, data);
     answer_bytes(t, data);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `pointsman peers`, `matrix` and `handoff` as text. */
+/* `pointsman peers`, `servers`, `matrix` and `handoff` as text. */
 #include <math.h>
 #include <string.h>
 #include "main/cli.h"
@@ -150,4 +150,36 @@ void cli_render_peers(struct text *t, const json_t *d)
         table_cell(&tb, TEXT_DIM, "%s", up ? "" : json_text(p, "why"));
     }
     table_print(&tb, t);
+}
+
+/* ---- servers ---- */
+
+void cli_render_servers(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"SERVER", "SERVICE", "ADDRESS", "STATE", "WORD", "ACTIVE", "IDLE", "RESPONSE", "REQUESTS", "ERRORS", "EMPTY IN"};
+    const json_t *s;
+    char age[AGE_TEXT];
+    struct table tb;
+    size_t i;
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    tb.right = 0x3e0;
+    tb.elastic = 2;
+    json_array_foreach (json_object_get(d, "servers"), i, s) {
+        bool up = json_flag(s, "up"), draining = json_flag(s, "draining");
+        const char *word = json_text(s, "override");
+        table_cell(&tb, TEXT_NAME, "%s", json_text(s, "server"));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_text(s, "service"));
+        table_cell(&tb, TEXT_DIM, "%s", json_text(s, "address"));
+        table_cell(&tb, up ? draining ? TEXT_WARN : TEXT_GOOD : TEXT_BAD, "%s", !up ? "down" : draining ? "draining" : "up");
+        table_cell(&tb, style_of_override(word), "%s", strcmp(word, "none") == 0 ? "" : word);
+        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "active"));
+        table_cell(&tb, TEXT_DIM, "%lld", (long long)json_int(s, "idle"));
+        table_cell(&tb, TEXT_PLAIN, "%.1f ms", json_num(s, "response-ms", 0));
+        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "requests"));
+        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)(json_int(s, "connect_errors") + json_int(s, "closed_early") + json_int(s, "timeouts") + json_int(s, "bad_responses")));
+        table_cell(&tb, TEXT_WARN, "%s", draining ? age_text(json_num(s, "empty-in-ms", 0), age) : "");
+    }
+    table_print(&tb, t);
+    text_add(t, TEXT_DIM, "%lld clients", (long long)json_int(d, "clients"));
+    text_line(t);
 }

@@ -363,7 +363,7 @@ static const struct view {
     void (*render)(struct text *t, const json_t *data);
 } views[] = {
     {"status", status},   {"sites", sites},         {"vips", vips},
-    {"servers", vips},    {"services", services},   {"drain", word},
+    {"servers", cli_render_servers}, {"services", services},   {"drain", word},
     {"disable", word},    {"enable", word},         {"reload", reload},
     {"history", history}, {"overrides", overrides}, {"check-now", check_now},
     {"metrics", metrics}, {"policies", policies},   {"explain", cli_render_explain},

@@ -27,13 +27,14 @@ enum {
     PUBLISH_BATCH = 1000, /* services compiled before the loop gets to run again */
     HISTORY_SIZE = 65536,
     TCP_LINGER_MS = 300,
+    FRONT_LINGER_MS = 10000, /* what clients of the front end have begun may end */
 };
 
 /* ---- publishing ---- */
 
 static void publish_cb(uv_timer_t *t);
 
-static void publish_soon(struct daemon *d)
+void daemon_publish_soon(struct daemon *d)
 {
     if (!uv_is_active((uv_handle_t *)&d->publish_timer) && model_dirty_count(d->gen->model))
         uv_timer_start(&d->publish_timer, publish_cb, PUBLISH_DELAY_MS, 0);
@@ -52,7 +53,7 @@ static void publish_cb(uv_timer_t *t)
     d->stats.published += n;
     d->stats.publish_ns += clock_mono_ns(d->clock) - start;
     d->stats.publish_last_ns = clock_mono_ns(d->clock) - start;
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
 /* ---- the monitor speaks ---- */
@@ -64,7 +65,7 @@ static void on_observe(void *ctx, struct monitor_check *c, const struct check_vi
         return;
     wiring_observe(d->wiring, c, v, changed);
     d->state_dirty = true;
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
 static void on_hold(void *ctx, bool held, const char *why)
@@ -75,81 +76,6 @@ static void on_hold(void *ctx, bool held, const char *why)
     else
         log_notice("own network is back: states follow the checks again", "why", why);
     d->held = held;
-}
-
-/* ---- the other balancers ---- */
-
-static struct model *fleet_model(void *ctx)
-{
-    return ((struct daemon *)ctx)->gen->model;
-}
-
-static void fleet_observed(void *ctx)
-{
-    publish_soon(ctx);
-}
-
-/* A word was heard: it holds as if it had been said here. */
-static void fleet_overrides(void *ctx)
-{
-    struct daemon *d = ctx;
-    daemon_apply_overrides(d);
-    int err = state_save_overrides(d);
-    if (err)
-        log_error("cannot keep overrides on disk, the old file stays", "why", err_text(err));
-}
-
-static void fleet_verify(void *ctx, uint32_t vip, bool down)
-{
-    struct daemon *d = ctx;
-    const struct monitor_check *c;
-    for (unsigned i = 0; wiring_vip_check(d->wiring, vip, i, &c); i++) {
-        struct monitor_check *check = monitor_find(d->monitor, monitor_check_spec(c)->key);
-        if (down)
-            monitor_verify(d->monitor, check);
-        else
-            monitor_check_now(d->monitor, check);
-    }
-}
-
-static void on_own_sight(void *ctx, uint32_t vip, bool health)
-{
-    struct daemon *d = ctx;
-    if (d->fleet && d->wiring)
-        fleet_own_sight(d->fleet, vip, health);
-}
-
-/* Makes the fleet a configuration asks for; before the privileges go, so that it can read its keys. */
-static int fleet_make(struct daemon *d, const struct config *c, struct buf *report)
-{
-    struct fleet_host host = {.ctx = d, .clock = d->clock, .overrides = &d->overrides, .model = fleet_model,
-                              .observed = fleet_observed, .overrides_changed = fleet_overrides, .verify = fleet_verify};
-    d->fleet = NULL;
-    d->overrides.remember = fleet_wanted(c);
-    return fleet_wanted(c) ? fleet_new(&d->loop, c, &host, &d->fleet, report) : PM_OK;
-}
-
-/* After a reload: the same peers go on; else the fleet is made anew. */
-static int fleet_change(struct daemon *d, const struct config *c, struct fleet **old, struct buf *report)
-{
-    *old = NULL;
-    if (d->fleet && fleet_wanted(c) && fleet_same(d->fleet, c))
-        return fleet_reload(d->fleet, c, report);
-    *old = d->fleet;
-    int err = fleet_make(d, c, report);
-    if (err) {
-        d->fleet = *old;
-        d->overrides.remember = d->fleet != NULL;
-    }
-    return err;
-}
-
-static void fleet_begin(struct daemon *d)
-{
-    struct buf why = BUF_INIT;
-    if (d->fleet && fleet_start(d->fleet, &why) != PM_OK)
-        log_error("the other balancers cannot be called", "why", buf_str(&why));
-    buf_fini(&why);
 }
 
 /* ---- overrides ---- */
@@ -163,28 +89,33 @@ void daemon_apply_overrides(struct daemon *d)
     for (uint32_t v = 0; v < n; v++)
         before[v] = model_vip(m, v)->override;
     overrides_apply(&d->overrides, m);
+    if (d->front)
+        front_words(d->front, &d->overrides);
     for (uint32_t v = 0; v < n; v++)
         if (before[v] != model_vip(m, v)->override)
             history_add(d->history, &(struct history_change){clock_wall_ms(d->clock), v, HISTORY_OVERRIDE, before[v],
                                                              model_vip(m, v)->override});
     free(before);
-    publish_soon(d);
+    daemon_publish_soon(d);
 }
 
-static void on_released(void *ctx, uint32_t vip)
+static void on_second(void *ctx, uint32_t vip)
 {
     const struct daemon *d = ctx;
+    const struct model_vip *v = model_vip(d->gen->model, vip);
     char address[ADDR_TEXT];
-    log_notice("a VIP that is down does not keep its clients any longer", "address",
-               addr_format(&model_vip(d->gen->model, vip)->config->addr, address));
+    log_notice("a VIP that others call down, or that was kept for now, does not get clients any longer", "address",
+               addr_format(&v->config->addr, address));
 }
 
 static void second_cb(uv_timer_t *t)
 {
     struct daemon *d = t->data;
+    if (d->front)
+        front_second(d->front, d->gen->model);
     loop_run(d->gen->model, 1);
-    model_guard(d->gen->model, on_released, d);
-    publish_soon(d);
+    model_second(d->gen->model, on_second, d);
+    daemon_publish_soon(d);
     if (overrides_expire(&d->overrides, clock_wall_ms(d->clock))) {
         log_notice("an override has run out", "left", LOG_U(d->overrides.count));
         daemon_apply_overrides(d);
@@ -244,14 +175,15 @@ static int install(struct daemon *d, struct generation *g)
     struct history *history = history_new(HISTORY_SIZE, clock_wall_ms(d->clock));
     if (old)
         carry_history(history, d->history, g->model, old->model);
+    struct wire_servers servers = d->front ? front_servers(d->front) : (struct wire_servers){0};
     d->wiring = NULL;
-    int err = wiring_new(g->model, d->monitor, history, &wiring);
+    int err = wiring_new(g->model, &servers, d->monitor, history, &wiring);
     if (err) {
         history_free(history);
         d->wiring = old_wiring;
         return err;
     }
-    model_on_own_sight(g->model, on_own_sight, d);
+    model_on_own_sight(g->model, daemon_own_sight, d);
     generation_compile(g, &d->overrides);
     struct snapshot *was = world_publish(&d->world, g->snapshot);
     (void)was; /* belongs to old, and goes with it */
@@ -288,16 +220,20 @@ int daemon_reload(struct daemon *d, struct buf *report)
         err = respond_reconfigure(d->respond, g->config->dns.listen.items, g->config->dns.listen.count, report);
     struct fleet *old_fleet = NULL, *was = d->fleet;
     if (!err)
-        err = fleet_change(d, g->config, &old_fleet, report);
+        err = daemon_front_change(d, g->config, report);
+    if (!err)
+        err = daemon_fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
+    if (err && d->front && daemon_front_change(d, d->gen->config, report) != PM_OK)
+        log_error("the front end cannot go back to the running configuration");
     if (err)
         generation_free(g);
     else if (d->fleet && d->fleet == was)
         fleet_generation(d->fleet);
     if (!err && d->fleet != was) {
         fleet_free(old_fleet);
-        fleet_begin(d);
+        daemon_fleet_begin(d);
     }
     if (err) {
         d->stats.reload_failures++;
@@ -357,7 +293,13 @@ static void start_successor(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     uv_timer_stop(t);
-    int err = upgrade_spawn(respond_sockets(d->respond), &d->successor);
+    struct listen_set all = {NULL, 0};
+    int err = respond_listen_copy(respond_sockets(d->respond), &all);
+    if (!err)
+        err = daemon_copy_sockets(d, &all);
+    if (!err)
+        err = upgrade_spawn(&all, &d->successor);
+    respond_listen_fini(&all);
     if (!err)
         return;
     log_error("cannot start anew", "why", err_text(err));
@@ -469,6 +411,10 @@ static int open_listeners(struct daemon *d, const struct config *c, struct buf *
         err = respond_listen_open(&d->respond_options.listen, c->dns.listen.items, c->dns.listen.count, &kept, &d->sockets,
                                   why);
     if (!err)
+        err = daemon_front_make(d, c, &kept, why);
+    if (!err)
+        err = daemon_fleet_make(d, c, &kept, why);
+    if (!err)
         respond_listen_release(&kept, &d->sockets);
     else
         respond_listen_fini(&kept);
@@ -504,8 +450,6 @@ static int boot(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_api_start(d, c, report);
     if (!err)
-        err = fleet_make(d, c, report);
-    if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
                         c->api.socket ? c->api.socket : "");
     if (err) {
@@ -517,10 +461,12 @@ static int boot(struct daemon *d, struct buf *report)
     d->gen = g; /* state_load needs to know where */
     state_load(d);
     d->gen = NULL;
-    err = install(d, g);
+    err = daemon_front_change(d, c, report);
+    if (!err)
+        err = install(d, g);
     if (err)
         return err;
-    fleet_begin(d);
+    daemon_fleet_begin(d);
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);
@@ -534,6 +480,8 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static void shut_down(struct daemon *d)
 {
+    front_free(d->front, FRONT_LINGER_MS);
+    d->front = NULL;
     if (d->respond)
         respond_stop(d->respond, TCP_LINGER_MS);
     else

@@ -110,12 +110,32 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fn(fn_ctx, "pointsman_reload_failures_total", "", "counter", "Reloads that changed nothing because of errors.",
        (double)d->stats.reload_failures);
     fleet_metrics(d->fleet, fn, fn_ctx);
+    front_metrics(d->front, fn, fn_ctx);
 }
 
 static json_t *host_peers(void *ctx)
 {
     const struct daemon *d = ctx;
     return d->fleet ? fleet_peers(d->fleet) : NULL;
+}
+
+static json_t *host_servers(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->front ? front_view(d->front) : NULL;
+}
+
+static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
+{
+    const struct daemon *d = ctx;
+    const struct cfg_service *services = d->gen->config->services.items;
+    return d->front ? front_explain(d->front, &services[service], order, url) : NULL;
+}
+
+static size_t host_server_count(void *ctx, const char *target)
+{
+    const struct daemon *d = ctx;
+    return d->front ? front_means(d->front, target) : 0;
 }
 
 static json_t *host_status(void *ctx)
@@ -148,7 +168,10 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .vip_check = host_vip_check,
                                 .metrics = daemon_metrics,
                                 .status = host_status,
-                                .peers = host_peers};
+                                .peers = host_peers,
+                                .servers = host_servers,
+                                .front = host_front,
+                                .server_count = host_server_count};
     if (c->api.socket) {
         struct control_options o = {.path = c->api.socket, .mode = c->api.socket_mode, .group = c->api.socket_group};
         int err = control_start(&d->loop, &d->host, &o, &d->control, report);

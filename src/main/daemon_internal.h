@@ -8,6 +8,7 @@
 #include "main/answer.h"
 #include "main/daemon.h"
 #include "main/fleet.h"
+#include "main/front.h"
 #include "main/wire.h"
 #include "model/world.h"
 #include "respond/service.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct wiring *wiring;
     struct monitor *monitor;
     struct overrides overrides;
+    struct front *front; /* NULL = no front end */
     struct fleet *fleet; /* NULL = no other balancers */
     struct history *history;
     uint64_t geo_stamp;
@@ -49,6 +51,19 @@ struct daemon {
 
 int daemon_reload(struct daemon *d, struct buf *report) PM_MUST_CHECK;
 void daemon_apply_overrides(struct daemon *d);
+/* Compiles and publishes what is dirty, in a moment. */
+void daemon_publish_soon(struct daemon *d);
+/* daemon_sites.c. Made at the start, before the privileges go, so that ports can be opened and keys be read; sockets of a process
+ * before us that are wanted leave `kept` (NULL = there are none). */
+int daemon_front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
+int daemon_fleet_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
+int daemon_front_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
+/* old: the fleet that was replaced, to be freed when the generation is in force; NULL = it is the same. */
+int daemon_fleet_change(struct daemon *d, const struct config *c, struct fleet **old, struct buf *report) PM_MUST_CHECK;
+void daemon_fleet_begin(struct daemon *d);
+void daemon_own_sight(void *ctx, uint32_t vip, bool health); /* for model_on_own_sight */
+/* Appends duplicates of all sockets but those of DNS. */
+int daemon_copy_sockets(const struct daemon *d, struct listen_set *all) PM_MUST_CHECK;
 /* daemon_api.c: what the operator's side may ask of the daemon. */
 int daemon_api_start(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 void daemon_api_stop(struct daemon *d);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
 
@@ -68,6 +69,7 @@ static void on_tell(uv_timer_t *t)
     struct fleet *f = t->data;
     if (f->any_due)
         tell_due(f);
+    tell_capacities(f);
     tell_resources(f);
     fleet_arm(f);
 }
@@ -169,14 +171,52 @@ static void arrays_make(struct fleet *f)
     f->verified_ms = mem_alloc((f->vip_count + 1) * sizeof *f->verified_ms);
 }
 
-int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct fleet **out, struct buf *why)
+/* Takes the sockets on our endpoints out of kept. */
+static int *inherited(const struct config *c, struct listen_set *kept, size_t *n)
+{
+    int *fds = mem_alloc((kept ? kept->count + 1 : 1) * sizeof *fds);
+    *n = 0;
+    for (size_t i = kept ? kept->count : 0; i-- > 0;) {
+        struct listen_socket *s = &kept->items[i];
+        bool ours = false;
+        CONFIG_EACH(struct endpoint, e, c->mesh.listen)
+            ours |= s->proto == LISTEN_TCP && s->at.port == e->port && addr_eq(&s->at.addr, &e->addr);
+        if (!ours)
+            continue;
+        fds[(*n)++] = s->fd;
+        memmove(s, s + 1, (kept->count - i - 1) * sizeof *s);
+        kept->count--;
+    }
+    return fds;
+}
+
+int fleet_sockets(const struct fleet *f, struct listen_set *set)
+{
+    struct endpoint at[FLEET_SOCKETS_MAX];
+    int fds[FLEET_SOCKETS_MAX];
+    size_t n = mesh_tls_listening(f->tls, at, fds, FLEET_SOCKETS_MAX);
+    for (size_t i = 0; i < n && i < FLEET_SOCKETS_MAX; i++) {
+        int copy = dup(fds[i]);
+        if (copy < 0)
+            return PM_EIO;
+        set->items = mem_realloc(set->items, (set->count + 1) * sizeof *set->items);
+        set->items[set->count++] = (struct listen_socket){.at = at[i], .fd = copy, .proto = LISTEN_TCP};
+    }
+    return PM_OK;
+}
+
+int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct listen_set *kept, struct fleet **out,
+              struct buf *why)
 {
     struct fleet *f = mem_alloc(sizeof *f);
     f->host = *host;
     f->loop = loop;
     struct buf path = BUF_INIT;
     struct mesh_tls_options o = tls_options(c, &path);
+    int *fds = inherited(c, kept, &o.inherited_count);
+    o.inherited = fds;
     int err = mesh_tls_new(loop, &o, on_link, f, &f->tls, why);
+    free(fds);
     buf_fini(&path);
     if (err) {
         free(f);

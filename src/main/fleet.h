@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "model/model.h"
 #include "model/overrides.h"
+#include "respond/listen.h"
 
 struct fleet;
 
@@ -38,8 +39,11 @@ struct fleet_host {
 bool fleet_wanted(const struct config *c);
 /* Whether all that a running fleet was made from is the same. */
 bool fleet_same(const struct fleet *f, const struct config *c);
-int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct fleet **out,
-              struct buf *why) PM_MUST_CHECK;
+/* kept: sockets of a process before us; those it wants leave it. NULL = there are none. */
+int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct listen_set *kept,
+              struct fleet **out, struct buf *why) PM_MUST_CHECK;
+/* Duplicates of its listening sockets, appended to set. */
+int fleet_sockets(const struct fleet *f, struct listen_set *set) PM_MUST_CHECK;
 /* When the first generation is in force: says what we know, and begins to call. */
 int fleet_start(struct fleet *f, struct buf *why) PM_MUST_CHECK;
 /* Says bye. The loop must run once more. NULL is allowed. */

@@ -10,6 +10,7 @@
 #include "mesh/values.h"
 
 enum {
+    FLEET_SOCKETS_MAX = 64,
     FLEET_TELL_MS = 200,       /* changes that are no events are gathered so long */
     FLEET_RESOURCES_MS = 10000,
     FLEET_VERIFY_MS = 500,     /* a VIP is not looked at more often because of others */
@@ -41,6 +42,7 @@ struct fleet {
 void tell_all(struct fleet *f); /* marks everything as due */
 void tell_due(struct fleet *f);
 void tell_event(struct fleet *f, uint32_t vip);
+void tell_capacities(struct fleet *f);
 void tell_resources(struct fleet *f);
 void tell_word(struct fleet *f, const struct override_entry *e);
 void tell_words(struct fleet *f);

@@ -113,6 +113,14 @@ static void tell_capacity(struct fleet *f, uint32_t service)
     put(f, MESH_KIND_CAPACITY, service_at(f, service)->name, &w, f->lifetime_ms, MESH_PUT_KEEP | (event ? MESH_PUT_EVENT : 0));
 }
 
+/* What the front end has in use moves without a sight: looked at each time, told when it has changed. */
+void tell_capacities(struct fleet *f)
+{
+    CONFIG_EACH(struct cfg_service, s, f->config->services)
+        if (s->fronts.count)
+            tell_capacity(f, s->index);
+}
+
 /* Our table as we would use it: heaviest first. For people; others make their own from the times. */
 static void tell_handoff(struct fleet *f, uint32_t service)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/wire.h"
-#include "model/guard.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,8 +10,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "conf/doc.h"
+#include "model/guard.h"
 
-/* One check and the VIPs it speaks for. */
+/* One check and the VIPs it speaks for; from model_vip_count on they are servers. */
 struct wire_check {
     const char *key;
     struct monitor_check *check;
@@ -24,10 +24,12 @@ struct wiring {
     struct model *model;
     struct monitor *monitor;
     struct history *history;
+    struct wire_servers servers;
+    uint32_t vip_count, total; /* VIPs; and servers behind them */
     struct arena *arena;
     struct wire_check *checks;
     size_t check_count, check_cap;
-    uint32_t *first;    /* [vip_count + 1] into of_vip */
+    uint32_t *first;    /* [total + 1] into of_vip */
     uint32_t *of_vip;   /* indexes into checks */
     size_t *user_index; /* what specs carry as `user`: &user_index[i] == check i */
 };
@@ -51,14 +53,14 @@ static const char *check_text(struct wiring *w, const char **texts, const struct
     return texts[c->index];
 }
 
-static struct monitor_spec spec_of(const struct cfg_check *c, const struct model_vip *v, const char *service)
+static struct monitor_spec spec_of(const struct cfg_check *c, const struct wire_server *of)
 {
     const struct monitor_module *module = monitor_module_for(c->module.kind);
     return (struct monitor_spec){
         .module = module,
         .params = c->module.value,
-        .target = {v->config->addr, (uint16_t)(c->port ? c->port : module->default_port)},
-        .host = c->host ? c->host : service,
+        .target = {of->at.addr, (uint16_t)(c->port ? c->port : of->at.port ? of->at.port : module->default_port)},
+        .host = c->host ? c->host : of->host,
         .timing = {.interval_ms = c->interval_ms,
                    .down_interval_ms = c->down_interval_ms,
                    .timeout_ms = c->timeout_ms,
@@ -69,7 +71,7 @@ static struct monitor_spec spec_of(const struct cfg_check *c, const struct model
                    .flap_limit = c->flap_limit,
                    .flap_window_ms = c->flap_window_ms,
                    .flap_hold_ms = c->flap_hold_ms},
-        .group = v->site,
+        .group = of->group,
     };
 }
 
@@ -91,26 +93,32 @@ static uint32_t check_index(struct wiring *w, struct map *by_key, struct monitor
     return (uint32_t)w->check_count - 1;
 }
 
+static struct wire_server subject(const struct wiring *w, uint32_t v)
+{
+    if (v >= w->vip_count)
+        return w->servers.items[v - w->vip_count];
+    const struct model_vip *vip = model_vip(w->model, v);
+    const struct cfg_service *services = model_config(w->model)->services.items;
+    return (struct wire_server){model_vip_checks(w->model, v), {vip->config->addr, 0}, services[vip->service].name, vip->site, vip->service};
+}
+
 static struct monitor_spec *collect_specs(struct wiring *w)
 {
-    struct model *m = w->model;
-    const struct cfg_service *services = model_config(m)->services.items;
     struct map by_key = MAP_INIT;
-    const char **texts = mem_alloc((model_config(m)->check_count + 1) * sizeof *texts);
+    const char **texts = mem_alloc((model_config(w->model)->check_count + 1) * sizeof *texts);
     struct monitor_spec *specs = NULL;
     struct buf key = BUF_INIT;
-    uint32_t vips = model_vip_count(m), used = 0, cap = 0;
-    w->first = mem_alloc((vips + 1) * sizeof *w->first);
-    for (uint32_t v = 0; v < vips; v++) {
-        const struct model_vip *vip = model_vip(m, v);
-        const struct cfg_checks *checks = model_vip_checks(m, v);
+    uint32_t used = 0, cap = 0;
+    w->first = mem_alloc((w->total + 1) * sizeof *w->first);
+    for (uint32_t v = 0; v < w->total; v++) {
+        const struct wire_server of = subject(w, v);
         w->first[v] = used;
-        for (uint32_t i = 0; i < checks->count; i++) {
-            struct monitor_spec spec = spec_of(checks->items[i], vip, services[vip->service].name);
+        for (uint32_t i = 0; of.checks && i < of.checks->count; i++) {
+            struct monitor_spec spec = spec_of(of.checks->items[i], &of);
             char target[ENDPOINT_TEXT];
             buf_clear(&key);
             buf_printf(&key, "%s %s %s", endpoint_format(&spec.target, target), spec.module->uses_host ? spec.host : "-",
-                       check_text(w, texts, checks->items[i]));
+                       check_text(w, texts, of.checks->items[i]));
             spec.key = buf_str(&key);
             if (used == cap) {
                 cap = cap ? cap * 2 : 64;
@@ -119,7 +127,7 @@ static struct monitor_spec *collect_specs(struct wiring *w)
             w->of_vip[used++] = check_index(w, &by_key, &specs, &spec);
         }
     }
-    w->first[vips] = used;
+    w->first[w->total] = used;
     buf_fini(&key);
     free(texts);
     map_fini(&by_key);
@@ -129,14 +137,13 @@ static struct monitor_spec *collect_specs(struct wiring *w)
 /* The inverse of of_vip: which VIPs each check speaks for. */
 static void invert(struct wiring *w)
 {
-    uint32_t vips = model_vip_count(w->model);
-    for (uint32_t i = 0; i < w->first[vips]; i++)
+    for (uint32_t i = 0; i < w->first[w->total]; i++)
         w->checks[w->of_vip[i]].vip_count++;
     for (size_t c = 0; c < w->check_count; c++) {
         w->checks[c].vips = arena_alloc(w->arena, w->checks[c].vip_count * sizeof(uint32_t));
         w->checks[c].vip_count = 0;
     }
-    for (uint32_t v = 0; v < vips; v++) {
+    for (uint32_t v = 0; v < w->total; v++) {
         for (uint32_t i = w->first[v]; i < w->first[v + 1]; i++) {
             struct wire_check *c = &w->checks[w->of_vip[i]];
             if (!c->vip_count || c->vips[c->vip_count - 1] != v) /* one VIP may name the same check twice */
@@ -178,6 +185,10 @@ static void combine(const struct wiring *w, uint32_t vip, struct observation *o,
         uint64_t stable = v.can_change_in_ms > wait ? v.can_change_in_ms - wait : 0;
         o->stable_ms = stable < o->stable_ms ? stable : o->stable_ms;
     }
+    if (vip < w->vip_count && w->servers.starved && w->servers.starved(w->servers.ctx, model_vip(w->model, vip))) {
+        down = true;
+        snprintf(why, 128, "no healthy server");
+    }
     o->health = down ? HEALTH_DOWN : unknown ? HEALTH_UNKNOWN : HEALTH_UP;
     o->why = why;
 }
@@ -214,6 +225,14 @@ static void observe_vip(struct wiring *w, uint32_t vip)
 {
     struct observation o;
     char why[128], address[ADDR_TEXT];
+    if (vip >= w->vip_count) {
+        combine(w, vip, &o, why);
+        uint32_t count, first = model_service_first_vip(w->model, w->servers.items[vip - w->vip_count].service, &count);
+        w->servers.health(w->servers.ctx, vip - w->vip_count, (enum health)o.health);
+        for (uint32_t v = first; v < first + count; v++)
+            observe_vip(w, v);
+        return;
+    }
     struct model_vip was = *model_vip(w->model, vip);
     combine(w, vip, &o, why);
     if (model_observe(w->model, &o)) {
@@ -254,12 +273,15 @@ size_t wiring_check_count(const struct wiring *w)
 
 /* ---- life ---- */
 
-int wiring_new(struct model *m, struct monitor *mon, struct history *h, struct wiring **out)
+int wiring_new(struct model *m, const struct wire_servers *servers, struct monitor *mon, struct history *h, struct wiring **out)
 {
     struct wiring *w = mem_alloc(sizeof *w);
     w->model = m;
     w->monitor = mon;
     w->history = h;
+    w->servers = *servers;
+    w->vip_count = model_vip_count(m);
+    w->total = w->vip_count + servers->count;
     w->arena = arena_new();
     struct monitor_spec *specs = collect_specs(w);
     invert(w);
@@ -275,7 +297,7 @@ int wiring_new(struct model *m, struct monitor *mon, struct history *h, struct w
     for (size_t i = 0; i < w->check_count; i++)
         w->checks[i].check = monitor_find(mon, w->checks[i].key);
     /* What the monitor knows already, from before a reload or from disk. */
-    for (uint32_t v = 0; v < model_vip_count(m); v++)
+    for (uint32_t v = 0; v < w->total; v++)
         if (w->first[v] < w->first[v + 1])
             observe_vip(w, v);
     *out = w;

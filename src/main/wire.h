@@ -16,8 +16,25 @@
 
 struct wiring;
 
-/* Applies the model's checks to the monitor and feeds what is known already into the model. */
-int wiring_new(struct model *m, struct monitor *mon, struct history *h, struct wiring **out) PM_MUST_CHECK;
+/* Something else that is checked: a server behind a VIP. */
+struct wire_server {
+    const struct cfg_checks *checks; /* NULL = none */
+    struct endpoint at;              /* its port is checked unless the check names one */
+    const char *host;
+    uint32_t group;
+    uint32_t service;                /* whose VIPs it stands behind */
+};
+struct wire_servers {
+    const struct wire_server *items; /* must outlive the wiring */
+    uint32_t count;
+    void (*health)(void *ctx, uint32_t server, enum health h);
+    bool (*starved)(void *ctx, const struct model_vip *v); /* no server behind it is up: so it is down */
+    void *ctx;
+};
+
+/* Applies the model's checks and the servers' to the monitor and feeds what is known already into the model. */
+int wiring_new(struct model *m, const struct wire_servers *servers, struct monitor *mon, struct history *h,
+               struct wiring **out) PM_MUST_CHECK;
 void wiring_free(struct wiring *w);
 /* The monitor's observe callback gives its check here. */
 void wiring_observe(struct wiring *w, struct monitor_check *c, const struct check_view *v, bool changed);

@@ -203,6 +203,42 @@ struct cfg_vip {
     const struct cfg_checks *checks; /* NULL = as the service */
 };
 
+/* ---- the front end: what happens on the VIPs of a site ---- */
+
+enum cfg_front_mode { CFG_FRONT_SERVE, CFG_FRONT_REDIRECT, CFG_FRONT_TCP, CFG_FRONT_FTP };
+
+struct cfg_rewrite {
+    const char *match, *to;
+    bool regex;
+    uint32_t status; /* 0 = rewritten for the server */
+};
+
+struct cfg_front_times {
+    uint64_t idle_ms, head_ms, stall_ms, connect_ms, response_ms, queue_ms, tunnel_ms, pool_ms;
+};
+
+struct cfg_front {
+    int mode, balance, sticky, proxy, target, busy, guard; /* orders as in frontend/table.h */
+    struct conf_list ports; /* uint32_t */
+    uint32_t server_port;   /* 0 = as the servers say */
+    bool forwarded_for, overload_redirect;
+    const char *cookie;
+    uint32_t queue, retries, pool;
+    uint64_t slow_start_ms;
+    struct cfg_front_times times;
+    struct conf_list rewrites; /* struct cfg_rewrite */
+    const struct cfg_checks *checks; /* of the servers; NULL = none */
+    struct conf_mark mark;
+};
+
+struct cfg_server {
+    const char *name;
+    struct endpoint at;
+    uint32_t weight, max_connections;
+    const char *url; /* for redirects to it; NULL = made from the address */
+    struct conf_mark mark;
+};
+
 struct cfg_service_site {
     const char *name; /* = site->name */
     const struct cfg_site *site;
@@ -210,6 +246,8 @@ struct cfg_service_site {
     double weight, cost;   /* not said: the site's */
     uint32_t priority;     /* failover order, lower first; not said: the position in this list, from 1 */
     bool disabled;
+    const char *url;          /* where clients are redirected to; NULL = made from the first VIP */
+    struct conf_list servers; /* struct cfg_server */
     struct conf_mark mark;
 };
 
@@ -221,6 +259,7 @@ struct cfg_service {
     struct conf_list sites;          /* struct cfg_service_site, at least one */
     struct conf_list aliases;        /* const char *: further names with the same answers */
     struct conf_list fallback;       /* struct addr */
+    struct conf_list fronts;         /* struct cfg_front: what this balancer does on the VIPs of its site */
     uint32_t ttl_s;                  /* or CFG_TTL_AUTO: from when the state can next change, within the two below */
     uint32_t min_ttl_s, max_ttl_s;
     uint32_t addresses; /* how many an answer has at most; CFG_ADDRESSES_ALL */
@@ -269,6 +308,7 @@ struct cfg_mesh {
     struct conf_list peers; /* struct cfg_peer */
     uint64_t expire_ms;
     uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
+    uint64_t quorum_delay_ms; /* when they have said so for this long */
     struct cfg_nats nats;
 };
 

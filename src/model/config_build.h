@@ -25,6 +25,9 @@ extern const struct conf_object config_object;
 extern const struct conf_object config_check_object;
 /* config_mesh.c */
 extern const struct conf_object config_mesh_object;
+/* config_front.c */
+extern const struct conf_object config_front_object, config_server_object;
+void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s);
 
 /* config_refs.c: conf_custom_fn and print functions of references */
 conf_custom_fn config_policies_read, config_checks_read, config_policy_read, config_check_list_read;
@@ -47,7 +50,7 @@ struct json_t *config_mode_print(const void *field);
 typedef void config_check_fn(struct conf_ctx *ctx, const struct conf_node *node, void *object);
 config_check_fn config_node_check, config_zone_check, config_site_check, config_override_check, config_csv_check,
     config_template_check, config_service_site_check, config_service_check, config_defaults_check, config_peer_check,
-    config_mesh_check;
+    config_mesh_check, config_front_check;
 /* The site of that name; NULL after an error at the map's key that named it. */
 const struct cfg_site *config_site_named(struct conf_ctx *ctx, const struct conf_node *map, const char *key,
                                          const char *name);

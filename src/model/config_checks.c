@@ -299,6 +299,14 @@ static void count_addresses(struct conf_ctx *ctx, const struct cfg_service *s)
                             f ? "IPv6" : "IPv4", SNAP_CANDS_MAX);
 }
 
+/* Only a server behind an address has a port of its own. */
+static void checks_need_port(struct conf_ctx *ctx, const struct cfg_service *s, const struct cfg_checks *checks)
+{
+    for (uint32_t i = 0; checks && i < checks->count; i++)
+        if (checks->items[i]->module.kind->wants && !checks->items[i]->port)
+            conf_error_mark(ctx, &s->mark, "service '%s': its check '%s' needs a port", s->name, checks->items[i]->module.kind->name);
+}
+
 void config_service_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct cfg_service *s = object;
@@ -319,6 +327,11 @@ void config_service_check(struct conf_ctx *ctx, const struct conf_node *node, vo
     if (!s->policy && !said(node, "policy") && !conf_diag_errors(conf_tree(ctx)->diag))
         conf_error_mark(ctx, &s->mark, "service '%s' has no policy, and there is no default", s->name);
     count_addresses(ctx, s);
+    checks_need_port(ctx, s, s->checks);
+    CONFIG_EACH(struct cfg_service_site, at, s->sites)
+        CONFIG_EACH(struct cfg_vip, vip, at->vips)
+            checks_need_port(ctx, s, vip->checks);
+    config_fronts_check(ctx, s);
     if (s->all_down == CFG_ALL_DOWN_FALLBACK && !s->fallback.count)
         conf_error(ctx, spot(node, "all-down"), "all-down is 'fallback', but 'fallback' has no address");
 }

@@ -48,7 +48,10 @@ static const struct conf_key mesh_keys[] = {
      .doc = "What a balancer has said counts for so long after it was last heard of."},
     {"quorum", CONF_UINT, AT(cfg_mesh, quorum), .def = "2", .min = 0, .max = 4096,
      .doc = "A VIP that so many other balancers cannot reach is down here, too; 0: only this balancer's own view counts. What "
-            "it cannot reach itself is down for its own clients in any case."},
+            "it cannot reach itself, or what the balancers of its own site call down, is down in any case."},
+    {"quorum-delay", CONF_DURATION, AT(cfg_mesh, quorum_delay_ms), .def = "5s", .min = 0, .max = DAY_MS,
+     .doc = "So long they must have said so before they outvote what this balancer can reach: after a partition each side first calls "
+            "the other down."},
     {"nats", CONF_OBJECT, AT(cfg_mesh, nats), .sub = &nats_object, .doc = "A NATS cluster in place of direct connections."},
 };
 const struct conf_object config_mesh_object = {

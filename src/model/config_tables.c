@@ -221,7 +221,7 @@ static const struct conf_key check_keys[] = {
     {"flap-hold", CONF_DURATION, AT(cfg_check, flap_hold_ms), .def = "5m", .min = 1000, .max = 86400000,
      .doc = "See `flap-limit`."},
     {"port", CONF_UINT, AT(cfg_check, port), .def = "0", .min = 0, .max = 65535,
-     .doc = "Port to check; 0 is the module's own."},
+     .doc = "Port to check; 0 is the module's own, or, for a server behind an address, the server's."},
     {"host", CONF_STRING, AT(cfg_check, host), .doc = "Host header, SNI or mail name; not said: the service's name."},
 };
 const struct conf_object config_check_object = {
@@ -283,6 +283,10 @@ static const struct conf_key service_site_keys[] = {
     {"cost", CONF_DOUBLE, AT(cfg_service_site, cost), .min = 0, .max = 1e9, .doc = "Not said: the site's."},
     {"priority", CONF_UINT, AT(cfg_service_site, priority), .min = 1, .max = 1000000,
      .doc = "Order of failover, lowest first; not said: the position in this list."},
+    {"url", CONF_STRING, AT(cfg_service_site, url),
+     .doc = "Where the front end of another site redirects clients to come here; not said: the first address."},
+    {"servers", CONF_MAP, AT(cfg_service_site, servers), .sub = &config_server_object,
+     .doc = "The servers behind the addresses, for the front end."},
     {"disabled", CONF_BOOL, AT(cfg_service_site, disabled), .def = "no", .doc = "Take it out of the answers."},
 };
 static const struct conf_object service_site_object = {
@@ -296,6 +300,9 @@ static const struct conf_key service_keys[] = {
      .doc = "Addresses for `all-down: fallback`, which is assumed when they are given."},
     {"aliases", CONF_NAME, AT(cfg_service, aliases), .flags = CONF_LIST, .doc = "More names with the same answers."},
     {"hostnames", CONF_NAME, AT(cfg_service, aliases), .flags = CONF_LIST | CONF_ALIAS, .doc = "The same."},
+    {"front", CONF_OBJECT, AT(cfg_service, fronts), .sub = &config_front_object, .flags = CONF_LIST,
+     .doc = "What the balancer of a site does with clients that come to the site's addresses; not said: nothing, the "
+            "addresses belong to somebody else."},
     {"sites", CONF_MAP, AT(cfg_service, sites), .sub = &service_site_object, .flags = CONF_REQUIRED,
      .doc = "Where it can be had, and under which addresses."},
 };

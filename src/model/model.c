@@ -20,6 +20,8 @@ struct model {
     uint32_t *dirty_list;
     size_t dirty_head, dirty_count;
     uint32_t kept_count;
+    uint64_t *outvoted_ms; /* by VIP: since when others who suffice call it down, against our own sight; 0 = they do not */
+    uint32_t outvoted_count;
     void (*own_sight)(void *ctx, uint32_t vip, bool health);
     void *own_sight_ctx;
 };
@@ -73,6 +75,7 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->vip_count = m->first_vip[m->service_count];
     m->vips = mem_alloc(m->vip_count * sizeof *m->vips);
     m->own_health = mem_alloc(m->vip_count);
+    m->outvoted_ms = mem_alloc((m->vip_count + 1) * sizeof *m->outvoted_ms);
     m->metric_mask = mem_alloc(m->service_count);
     m->dirty = mem_alloc(m->service_count);
     m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
@@ -91,6 +94,7 @@ void model_free(struct model *m)
         free(m->vips[v].why);
     free(m->vips);
     free(m->own_health);
+    free(m->outvoted_ms);
     free(m->first_vip);
     free(m->metric_mask);
     free(m->dirty);
@@ -158,6 +162,7 @@ static void adopt_vip(struct model *m, uint32_t v, const struct model *old, uint
     now->site = fresh.site;
     now->why = was->why ? mem_strdup(was->why) : NULL;
     m->own_health[v] = old->own_health[o];
+    m->outvoted_ms[v] = old->outvoted_ms[o];
     /* Whether there is a check at all is the new configuration's to say. */
     if ((fresh.health == HEALTH_UNCHECKED) != (was->health == HEALTH_UNCHECKED))
         now->health = m->own_health[v] = fresh.health;
@@ -170,8 +175,10 @@ void model_adopt(struct model *m, const struct model *old)
     for (uint32_t o = 0; o < old->vip_count; o++)
         if (to_new[o] != UINT32_MAX)
             adopt_vip(m, to_new[o], old, o);
-    for (uint32_t v = 0; v < m->vip_count; v++)
+    for (uint32_t v = 0; v < m->vip_count; v++) {
         m->kept_count += m->vips[v].kept;
+        m->outvoted_count += m->outvoted_ms[v] != 0;
+    }
     sights_adopt(m->sights, old->sights, to_new);
     free(to_new);
 }
@@ -245,13 +252,19 @@ struct sights *model_sights(const struct model *m)
     return m->sights;
 }
 
-/* Own sight decides; so many others who call it down outvote it. */
-static uint8_t combined_health(const struct model *m, uint32_t vip)
+/* Own sight decides; so many others who call it down outvote it, and so does the site itself: that it has no server left
+ * shows nowhere else. */
+static uint8_t combined_health(struct model *m, uint32_t vip)
 {
     uint32_t quorum = m->config->mesh.quorum;
+    bool against = quorum && m->own_health[vip] != HEALTH_DOWN && sights_down(m->sights, vip) >= quorum;
+    uint64_t now = clock_mono_ms(m->clock), *since = &m->outvoted_ms[vip];
+    m->outvoted_count += against - (*since != 0);
+    *since = !against ? 0 : *since ? *since : now;
     if (m->own_health[vip] == HEALTH_DOWN || !quorum)
         return m->own_health[vip];
-    return sights_down(m->sights, vip) >= quorum ? HEALTH_DOWN : m->own_health[vip];
+    bool down = (against && now - *since >= m->config->mesh.quorum_delay_ms) || sights_site_down(m->sights, vip, m->vips[vip].site);
+    return down ? HEALTH_DOWN : m->own_health[vip];
 }
 
 /* Small movements of an average are not worth a new snapshot: 5 %, and more than `least`. */
@@ -371,7 +384,7 @@ void model_set_admit(struct model *m, uint32_t vip, float admit, float integral)
     mark_dirty(m, v->service);
 }
 
-void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx)
+static void guard_release(struct model *m, void (*changed)(void *ctx, uint32_t vip), void *ctx)
 {
     uint64_t now = clock_mono_ms(m->clock);
     for (uint32_t i = 0; m->kept_count && i < m->vip_count; i++) {
@@ -382,8 +395,16 @@ void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), voi
         v->moved_ms = now;
         m->kept_count--;
         mark_dirty(m, v->service);
-        released(ctx, i);
+        changed(ctx, i);
     }
+}
+
+void model_second(struct model *m, void (*changed)(void *ctx, uint32_t vip), void *ctx)
+{
+    for (uint32_t i = 0; m->outvoted_count && i < m->vip_count; i++)
+        if (m->outvoted_ms[i] && take_health(m, i))
+            changed(ctx, i);
+    guard_release(m, changed, ctx);
 }
 
 void model_forget(struct model *m, uint32_t vip, uint16_t vantage)

@@ -7,7 +7,8 @@
  *   observation (vip, vantage) ──> sights ──combine──> health, metrics ──┐
  *   operator: target, drain|disable|enable ──matches──> override ────────┴─> candidate of a snapshot
  *
- * Own sight decides; other vantages' "down" counts when at least mesh.quorum of them say so (0: they are only shown).
+ * Own sight decides; other vantages' "down" counts when at least mesh.quorum of them say so (0: they are only shown), or
+ * when it is the word of the site itself.
  *
  * Thread: control. Memory: the model belongs to one configuration generation; model_adopt carries state into the next.
  */
@@ -87,8 +88,9 @@ void model_report(struct model *m, uint32_t vip, enum metric metric, float value
 /* What the closed loop says; the service is compiled again when it moved by more than a hundredth. */
 void model_set_admit(struct model *m, uint32_t vip, float admit, float integral);
 
-/* Lets go of what the guard keeps, as far as there is room; calls released for each. */
-void model_guard(struct model *m, void (*released)(void *ctx, uint32_t vip), void *ctx);
+/* Once a second: others outvote us when they have called a VIP down for mesh.quorum-delay, and what the guard keeps is let go as far as
+ * there is room; calls changed for each VIP. */
+void model_second(struct model *m, void (*changed)(void *ctx, uint32_t vip), void *ctx);
 
 /* The operator's word for a VIP (model/overrides.h works it out). */
 void model_set_override(struct model *m, uint32_t vip, enum override what);

@@ -136,6 +136,19 @@ const struct sight *sights_of(const struct sights *s, uint32_t vip)
     return s->of ? s->of[vip] : NULL;
 }
 
+bool sights_site_down(const struct sights *s, uint32_t vip, uint16_t site)
+{
+    bool down = false;
+    for (const struct sight *at = sights_of(s, vip); at; at = at->next) {
+        if (at->vantage == VANTAGE_OWN || s->vantages[at->vantage].site_number != site)
+            continue;
+        if (at->health == HEALTH_UP)
+            return false;
+        down |= at->health == HEALTH_DOWN;
+    }
+    return down;
+}
+
 unsigned sights_down(const struct sights *s, uint32_t vip)
 {
     unsigned n = 0;

@@ -49,6 +49,8 @@ bool sights_set(struct sights *s, uint32_t vip, const struct sight *what);
 bool sights_forget(struct sights *s, uint32_t vip, uint16_t vantage);
 const struct sight *sights_find(const struct sights *s, uint32_t vip, uint16_t vantage); /* NULL = none */
 const struct sight *sights_of(const struct sights *s, uint32_t vip);
+/* Whether the balancers that stand at that site themselves call it down, and none of them calls it up. */
+bool sights_site_down(const struct sights *s, uint32_t vip, uint16_t site);
 /* How many others call it down. */
 unsigned sights_down(const struct sights *s, uint32_t vip);
 

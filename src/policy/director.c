@@ -211,7 +211,7 @@ void director_choose(const struct snapshot *s, struct director_thread *t, const 
         uint8_t bits = q->client.family == ADDR_V4 ? d->hash_v4 : d->hash_v6;
         a->scope = bits > a->scope ? bits : a->scope;
     }
-    unsigned want = svc->addresses ? svc->addresses : d->count;
+    unsigned want = svc->addresses && !q->all ? svc->addresses : d->count;
     a->status = DIRECTOR_ADDRESSES;
     a->count = (uint8_t)director_pick(d, t, q->service * 2 + q->family, &q->client, f->cands, want, order);
     for (unsigned i = 0; i < a->count; i++) {

@@ -26,6 +26,7 @@ struct director_request {
     unsigned family;    /* 0 = IPv4 VIPs wanted, 1 = IPv6 */
     struct addr client; /* the client's network (EDNS client subnet), or the resolver */
     bool located;       /* false: the client asked not to be located (source length 0): class of no place */
+    bool all;           /* the whole order, however many addresses an answer has */
 };
 
 enum director_status { DIRECTOR_ADDRESSES, DIRECTOR_NODATA, DIRECTOR_SERVFAIL };

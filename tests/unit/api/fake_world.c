@@ -208,6 +208,18 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     /* A family whose values do not come together. */
     fn(fn_ctx, API_QUERIES, "proto=\"tcp\"", "counter", "Questions.", 20);
 }
+static json_t *host_servers(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:i, s:[{s:s, s:b}]}", "clients", 3, "servers", "server", "web1", "up", true) : NULL;
+}
+static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
+{
+    return fake.handoff ? json_pack("[{s:s, s:s}]", "does", "redirect 307", "to", url ? url : "") : NULL;
+}
+static size_t host_server_count(void *ctx, const char *target)
+{
+    return strcmp(target, "web1") == 0;
+}
 static json_t *host_peers(void *ctx)
 {
     return fake.handoff ? json_pack("{s:s, s:[{s:s, s:b}]}", "node", "me", "peers", "name", "tokyo-1", "up", true) : NULL;
@@ -279,6 +291,9 @@ void fake_world_init(void)
                                   .vip_check = host_vip_check,
                                   .metrics = host_metrics,
                                   .peers = host_peers,
+                                 .servers = host_servers,
+                                 .front = host_front,
+                                 .server_count = host_server_count,
                                  .status = host_status};
 }
 

@@ -99,7 +99,7 @@ static void test_vips(void **state)
     assert_true(json_is_null(at(d, "vips.0.seen-ms-ago")));
     assert_string_equal(TEXT(d, "vips.0.checks.0.module"), "tcp");
     json_decref(d);
-    d = good("{\"cmd\":\"servers\",\"args\":{\"problems\":true,\"limit\":\"2\"}}");
+    d = good("{\"cmd\":\"vips\",\"args\":{\"problems\":true,\"limit\":\"2\"}}");
     assert_int_equal(INT(d, "total"), 4);
     assert_string_equal(TEXT(d, "vips.0.health"), "down");
     assert_string_equal(TEXT(d, "vips.1.health"), "unknown");

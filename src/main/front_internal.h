@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by front.c (what is served, health, words) and front_view.c (what is shown). */
+#ifndef PM_MAIN_FRONT_INTERNAL_H
+#define PM_MAIN_FRONT_INTERNAL_H
+
+#include "base/arena.h"
+#include "frontend/frontend.h"
+#include "main/front.h"
+
+enum { FRONT_URL_MAX = 1024 };
+
+/* A server of the configuration in force, with what checks and operators say of it. */
+struct backend {
+    const char *service; /* the front service's name: it may have several front ends */
+    const struct cfg_service *config;
+    const struct cfg_server *server;
+    uint8_t health, word;
+};
+
+struct front {
+    struct frontend *f;
+    const struct world *world;
+    const struct config *config;
+    struct arena *arena; /* of what was published last */
+    struct backend *backends;
+    struct wire_server *checked;
+    uint32_t backend_count;
+};
+
+/* The service at this node's site; NULL = it is not here. */
+const struct cfg_service_site *front_own_site(const struct config *c, const struct cfg_service *s);
+/* Where clients of another site are sent: its own URL, or one made from its first address. */
+void front_site_url(const struct cfg_service_site *at, const struct cfg_front *cf, char out[FRONT_URL_MAX]);
+/* The capacity of the site's addresses is the front end's; 0 = not limited. */
+uint32_t front_max_connections(const struct cfg_service_site *at);
+
+#endif
