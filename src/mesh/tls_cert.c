@@ -5,7 +5,9 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
+#include "base/log.h"
 
+enum { DAY_S = 86400, SOON_S = 7 * DAY_S };
 enum { CERT_BYTES_MAX = 16 * 1024 }; /* of the other side's chain, before it is known to be a peer */
 
 const char *tls_why(void)
@@ -83,6 +85,29 @@ bool tls_context_trusts(SSL_CTX *ctx, X509 *cert)
     X509_STORE_CTX_free(v);
     ERR_clear_error();
     return yes;
+}
+
+enum tls_age tls_cert_age(const X509 *cert, int64_t now_s)
+{
+    int64_t from = tls_cert_time(X509_get0_notBefore(cert)), until = tls_cert_time(X509_get0_notAfter(cert));
+    int64_t soon = (until - from) / 3 < SOON_S ? (until - from) / 3 : SOON_S;
+    return now_s >= until ? TLS_ENDED : until - now_s < soon ? TLS_ENDS_SOON : TLS_FRESH;
+}
+
+int64_t tls_context_remind(SSL_CTX *ctx, const char *node, int64_t now_s, int64_t *told_s)
+{
+    const X509 *own = SSL_CTX_get0_certificate(ctx);
+    int64_t until = tls_cert_time(X509_get0_notAfter(own));
+    enum tls_age age = tls_cert_age(own, now_s);
+    if (age == TLS_FRESH || (*told_s && now_s - *told_s < DAY_S))
+        return until;
+    *told_s = now_s;
+    if (age == TLS_ENDED)
+        log_error("this node's certificate has expired: peers refuse it until it is renewed", "node", node);
+    else
+        log_warn("this node's certificate ends soon: renew it (pointsman keys renew) and reload", "node", node, "hours",
+                 LOG_U((uint64_t)(until - now_s) / 3600));
+    return until;
 }
 
 static int check_own(SSL_CTX *ctx, const struct tls_files *f, const char *node, struct buf *why)

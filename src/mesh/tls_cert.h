@@ -32,6 +32,12 @@ int64_t tls_cert_time(const ASN1_TIME *t);
  * must have signed it. One that has ended is taken: peers say no until it is renewed, and a reload picks that up.
  */
 int tls_context(const struct tls_files *files, const char *node, SSL_CTX **out, struct buf *why) PM_MUST_CHECK;
+/* Near its end: a third of its time is left, at most a week. */
+enum tls_age { TLS_FRESH, TLS_ENDS_SOON, TLS_ENDED };
+enum tls_age tls_cert_age(const X509 *cert, int64_t now_s);
+/* Says in the log when the context's own certificate has ended or will soon; to be called now and then. *told_s: when it
+ * last did (0 = never), since it says so once a day. Returns until when it is good. */
+int64_t tls_context_remind(SSL_CTX *ctx, const char *node, int64_t now_s, int64_t *told_s);
 /* Whether the context's authority has signed this certificate, whatever the time. */
 bool tls_context_trusts(SSL_CTX *ctx, X509 *cert);
 /* OpenSSL's reason for what just failed; clears its queue. Valid until the thread's next use of OpenSSL. */

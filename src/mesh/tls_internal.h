@@ -76,7 +76,9 @@ struct mesh_tls {
     struct tls_limit limit;
     struct tls_listener **listeners;
     size_t listener_count;
-    uv_timer_t pause; /* out of descriptors: not accepting */
+    uv_timer_t pause;  /* out of descriptors: not accepting */
+    uv_timer_t remind; /* of our certificate's end */
+    int64_t reminded_s;
     struct tls_peer **peers;
     size_t peer_count;
     struct map by_name, known; /* known: addresses of peers */

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "mesh/tls_internal.h"
 
-enum { SETTLED_MS = 10000, BACKOFF_SHIFT_MAX = 10, STRANGERS_RATE = 10, SOON_S = 7 * 86400 };
+enum { SETTLED_MS = 10000, BACKOFF_SHIFT_MAX = 10, STRANGERS_RATE = 10, REMIND_MS = 3600 * 1000 };
 
 static void schedule(struct tls_peer *p, bool first);
 
@@ -326,17 +326,23 @@ static void set_options(struct mesh_tls *t, const struct mesh_tls_options *o)
     t->limit.rate = STRANGERS_RATE * t->o.rate_per_address;
 }
 
+static int64_t wall_s(void)
+{
+    return (int64_t)(clock_wall_ms(&clock_system) / 1000);
+}
+
 static void use_context(struct mesh_tls *t, SSL_CTX *ctx)
 {
-    int64_t until = tls_cert_time(X509_get0_notAfter(SSL_CTX_get0_certificate(ctx)));
-    int64_t left = until - (int64_t)(clock_wall_ms(&clock_system) / 1000);
     SSL_CTX_free(t->ssl);
     t->ssl = ctx;
-    t->stats.certificate_until_s = until;
-    if (left < 0)
-        log_error("this node's certificate has expired: peers refuse it until it is renewed", "node", t->node);
-    else if (left < SOON_S)
-        log_warn("this node's certificate ends soon", "node", t->node, "days", LOG_U((uint64_t)left / 86400));
+    t->reminded_s = 0;
+    t->stats.certificate_until_s = tls_context_remind(ctx, t->node, wall_s(), &t->reminded_s);
+}
+
+static void on_remind(uv_timer_t *timer)
+{
+    struct mesh_tls *t = timer->data;
+    (void)tls_context_remind(t->ssl, t->node, wall_s(), &t->reminded_s);
 }
 
 int mesh_tls_new(uv_loop_t *loop, const struct mesh_tls_options *o, mesh_tls_link_up *up, void *ctx, struct mesh_tls **out,
@@ -364,7 +370,11 @@ int mesh_tls_new(uv_loop_t *loop, const struct mesh_tls_options *o, mesh_tls_lin
     t->random |= 1;
     uv_timer_init(loop, &t->pause);
     t->pause.data = t;
-    t->handles = 1;
+    uv_timer_init(loop, &t->remind);
+    t->remind.data = t;
+    uv_timer_start(&t->remind, on_remind, REMIND_MS, REMIND_MS);
+    uv_unref((uv_handle_t *)&t->remind);
+    t->handles = 2;
     use_context(t, ssl);
     err = tls_listen_set(t, o, true, why);
     if (err) {
@@ -406,7 +416,7 @@ int mesh_tls_reload(struct mesh_tls *t, const struct mesh_tls_options *o, struct
     return PM_OK;
 }
 
-static void on_pause_closed(uv_handle_t *h)
+static void on_timer_closed(uv_handle_t *h)
 {
     tls_handle_closed(h->data);
 }
@@ -425,5 +435,6 @@ void mesh_tls_free(struct mesh_tls *t)
         tls_conn_close(t->conns);
     map_fini(&t->by_name);
     map_fini(&t->known);
-    uv_close((uv_handle_t *)&t->pause, on_pause_closed);
+    uv_close((uv_handle_t *)&t->pause, on_timer_closed);
+    uv_close((uv_handle_t *)&t->remind, on_timer_closed);
 }

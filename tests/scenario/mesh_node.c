@@ -4,10 +4,12 @@
  * writes a line of JSON twice a second: links, round trips of the last half second, refusals, memory.
  *
  *   mesh_node tls DIR NAME LISTEN[,LISTEN...] [--flood PEER] [PEER[=ADDRESS[,ADDRESS...]] ...]
+ *   mesh_node nats DIR NAME REGION SUBJECT SERVER[,SERVER...] [--flood PEER] [--ca FILE] [--credentials FILE]
  *   mesh_node past DIR NAME        a certificate for NAME that has expired
  *
  * "reload" on standard input reloads the files; its end stops the program.
  */
+#include <nats/nats.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "mesh/keys.h"
+#include "mesh/transport_nats.h"
 #include "mesh/transport_tls.h"
 
 enum { PING_MS = 5, REPORT_MS = 500, SAMPLES = 4096, LINKS = 256, ADDRESSES = 8 };
@@ -35,6 +38,8 @@ static struct peer_state states[LINKS];
 static unsigned count;
 static struct mesh_tls *tls;
 static struct mesh_tls_options options;
+static struct mesh_nats *nats;
+static struct mesh_nats_options nats_options;
 static const char *flooded = "";
 
 static struct peer_state *state_of(const char *name)
@@ -131,6 +136,17 @@ static void report_peer(struct peer_state *s, bool first)
     s->samples = 0;
 }
 
+static void report_nats(void)
+{
+    struct mesh_nats_stats st;
+    mesh_nats_stats(nats, &st);
+    printf(", \"connected\": %d, \"half_open\": %u, \"nodes\": %u, \"server\": \"%s\"", st.connected, st.half_open,
+           st.nodes, st.server);
+#define X(name, doc) printf(", \"" #name "\": %llu", (unsigned long long)st.name);
+    MESH_NATS_STATS(X)
+#undef X
+}
+
 static void on_report(uv_timer_t *t)
 {
     struct rusage use;
@@ -152,6 +168,8 @@ static void on_report(uv_timer_t *t)
             printf("%s\"%s\": %llu", i ? ", " : "", mesh_tls_refusal_name(i), (unsigned long long)st->refused[i]);
         printf("}");
     }
+    if (nats)
+        report_nats();
     printf("}\n");
     fflush(stdout);
 }
@@ -162,12 +180,17 @@ static void on_input_alloc(uv_handle_t *h, size_t size, uv_buf_t *out)
     *out = uv_buf_init(text, sizeof text);
 }
 
+static int reload(struct buf *why)
+{
+    return tls ? mesh_tls_reload(tls, &options, why) : mesh_nats_reload(nats, &nats_options.files, why);
+}
+
 static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     struct buf why = BUF_INIT;
     if (n < 0)
         uv_stop(&loop);
-    else if (n >= 6 && memcmp(b->base, "reload", 6) == 0 && tls && mesh_tls_reload(tls, &options, &why) != PM_OK)
+    else if (n >= 6 && memcmp(b->base, "reload", 6) == 0 && reload(&why) != PM_OK)
         log_error("reload failed", "why", buf_str(&why));
     buf_fini(&why);
 }
@@ -208,6 +231,28 @@ static int start_tls(int argc, char **argv, struct buf *why)
     return err ? err : mesh_tls_peers(tls, peers, n, why);
 }
 
+static int start_nats(int argc, char **argv, struct buf *why)
+{
+    static char ca[4096], cert[4096];
+    static const char *servers[ADDRESSES];
+    snprintf(ca, sizeof ca, "%s/ca.pem", argv[2]);
+    snprintf(cert, sizeof cert, "%s/%s.pem", argv[2], argv[3]);
+    nats_options = (struct mesh_nats_options){
+        .files = {.ca = ca, .cert = cert}, .node = argv[3], .region = argv[4], .subject = argv[5], .servers = servers};
+    for (char *save = NULL, *one = strtok_r(argv[6], ",", &save); one && nats_options.server_count < ADDRESSES;
+         one = strtok_r(NULL, ",", &save))
+        servers[nats_options.server_count++] = one;
+    for (int i = 7; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--flood") == 0)
+            flooded = argv[i + 1];
+        else if (strcmp(argv[i], "--ca") == 0)
+            nats_options.ca = argv[i + 1];
+        else if (strcmp(argv[i], "--credentials") == 0)
+            nats_options.credentials = argv[i + 1];
+    }
+    return mesh_nats_new(&loop, &nats_options, on_up, NULL, &nats, why);
+}
+
 static int past(char **argv)
 {
     struct clock_manual then;
@@ -230,7 +275,9 @@ int main(int argc, char **argv)
         return past(argv);
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&loop);
-    int err = argc >= 5 && strcmp(argv[1], "tls") == 0 ? start_tls(argc, argv, &why) : PM_EINVAL;
+    int err = argc >= 5 && strcmp(argv[1], "tls") == 0    ? start_tls(argc, argv, &why)
+              : argc >= 7 && strcmp(argv[1], "nats") == 0 ? start_nats(argc, argv, &why)
+                                                          : PM_EINVAL;
     if (err) {
         fprintf(stderr, "mesh_node: %s: %s\n", err_text(err), buf_str(&why));
         return 1;
@@ -244,10 +291,12 @@ int main(int argc, char **argv)
     uv_read_start((uv_stream_t *)&input, on_input_alloc, on_input);
     uv_run(&loop, UV_RUN_DEFAULT);
     mesh_tls_free(tls);
+    mesh_nats_free(nats);
     uv_close((uv_handle_t *)&ping, NULL);
     uv_close((uv_handle_t *)&report, NULL);
     uv_close((uv_handle_t *)&input, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     buf_fini(&why);
+    nats_Close();
     return uv_loop_close(&loop) ? 3 : 0; /* 3: something was left open */
 }

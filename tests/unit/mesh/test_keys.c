@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "cmocka_pm.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "mesh/keys.h"
 #include "mesh/tls_cert.h"
 
@@ -218,6 +219,52 @@ static void test_context(void **state)
     assert_int_equal(system(cmd), 0);
 }
 
+static void test_age(void **state)
+{
+    opt.days = 90;
+    assert_int_equal(keys_init(&opt, "paris", &why), PM_OK);
+    opt.days = 3;
+    assert_int_equal(keys_issue(&opt, "lima", &why), PM_OK);
+    X509 *node = read_cert("paris.pem"), *brief = read_cert("lima.pem");
+    int64_t now = (int64_t)(clk.now_wall_ms / 1000);
+    assert_int_equal(tls_cert_age(node, now + 82 * 86400), TLS_FRESH);
+    assert_int_equal(tls_cert_age(node, now + 84 * 86400), TLS_ENDS_SOON);
+    assert_int_equal(tls_cert_age(node, now + 90 * 86400 - 1), TLS_ENDS_SOON);
+    assert_int_equal(tls_cert_age(node, now + 90 * 86400), TLS_ENDED);
+    assert_int_equal(tls_cert_age(brief, now + 86400), TLS_FRESH); /* not all its life */
+    assert_int_equal(tls_cert_age(brief, now + 2 * 86400 + 3600), TLS_ENDS_SOON);
+    X509_free(node);
+    X509_free(brief);
+}
+
+static void test_remind(void **state)
+{
+    SSL_CTX *ctx = NULL;
+    struct buf text = BUF_INIT;
+    int64_t told = 0, now = (int64_t)(clock_wall_ms(&clock_system) / 1000);
+    opt.clock = NULL;
+    assert_int_equal(keys_init(&opt, "paris", &why), PM_OK);
+    struct tls_files files = {.ca = in_dir("ca.pem"), .cert = in_dir("paris.pem")};
+    assert_int_equal(tls_context(&files, "paris", &ctx, &why), PM_OK);
+    int fd = open(in_dir("log"), O_CREAT | O_RDWR | O_APPEND, 0600);
+    log_init(LOG_INFO, fd);
+    assert_int_equal(tls_context_remind(ctx, "paris", now, &told) / 86400, (now + 90 * 86400) / 86400);
+    assert_int_equal(told, 0);
+    for (unsigned h = 0; h < 24; h++) /* the last day but two: once, however often it is asked */
+        (void)!tls_context_remind(ctx, "paris", now + 87 * 86400 + h * 3600, &told);
+    assert_int_equal(told, now + 87 * 86400);
+    (void)!tls_context_remind(ctx, "paris", now + 91 * 86400, &told);
+    log_init(LOG_INFO, -1);
+    close(fd);
+    assert_int_equal(file_read(in_dir("log"), 65536, &text), PM_OK);
+    const char *first = strstr(buf_str(&text), "ends soon");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "ends soon"));
+    assert_non_null(strstr(first, "has expired"));
+    SSL_CTX_free(ctx);
+    buf_fini(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_renew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_show, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_context, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_remind, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
