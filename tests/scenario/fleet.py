@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Scenario, free_port, wait_until  # noqa: E402
+import nats_cluster  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
 SITES = ["london", "paris", "tokyo", "lima"]
@@ -31,6 +32,7 @@ S((sys.argv[1], int(sys.argv[2])), H).serve_forever()
 class Fleet:
     def __init__(self, s, family):
         self.s, self.family = s, family
+        self.cluster = nats_cluster.Cluster(s) if family == "nats" else None
         self.http = free_port()
         self.dns = {n: free_port() for n in SITES}
         self.mesh = {n: free_port() for n in SITES}
@@ -43,15 +45,19 @@ class Fleet:
         self.origins[site] = self.s.start("origin-" + site, [sys.executable, "-c", ORIGIN, self.vip[site], str(self.http), str(delay)])
 
     def start(self, site):
-        host = "127.0.0.1" if self.family == 4 else "[::1]"
+        host = "[::1]" if self.family == 6 else "127.0.0.1"
         peers = ", ".join("%s-1: {address: '%s:%d', site: %s, update: 1s}" % (n, host, self.mesh[n], n) for n in SITES)
+        how = "listen: '%s:%d'" % (host, self.mesh[site])
+        if self.cluster:  # nobody needs to know anybody's address
+            peers = ", ".join("%s-1: {site: %s, update: 1s}" % (n, n) for n in SITES)
+            how = "nats: {servers: [%s], subject: gslb}" % self.cluster.urls()
         self.s.mkdir("state-" + site)
         path = self.s.write(site + ".yaml", """
 node: {name: %s-1, site: %s, state: '%s', user: '', log-level: info}
 dns: {listen: ['127.0.0.1:%d']}
 api: {socket: '%s', metrics: off}
 mesh:
-  listen: '%s:%d'
+  %s
   ca: '%s'
   expire: 20s
   peers: {%s}
@@ -60,7 +66,7 @@ sites: {london: {}, paris: {}, tokyo: {}, lima: {}}
 checks: {web: {http: {path: /, body: hello}, port: %d, interval: 2s, timeout: 1s, rise: 1, fall: 3}}
 services:
   www.gslb.test: {check: web, ttl: 1s, policy: [up, handoff, spread], sites: {%s}}
-""" % (site, site, self.s.path("state-" + site), self.dns[site], self.s.path(site + ".sock"), host, self.mesh[site],
+""" % (site, site, self.s.path("state-" + site), self.dns[site], self.s.path(site + ".sock"), how,
             self.s.path("keys", "ca.pem"), peers, self.http, ", ".join("%s: %s" % (n, self.vip[n]) for n in SITES)))
         self.daemons[site] = self.s.start("pointsman-" + site, [BINARY, "run", "-c", path])
 
@@ -184,7 +190,7 @@ def keys(s):
 def main():
     s = Scenario("fleet")
     keys(s)
-    for family in (4, 6):
+    for family in (4, 6) + (("nats",) if nats_cluster.available() else ()):
         f = Fleet(s, family)
         joins(f)
         event(f)
@@ -192,9 +198,15 @@ def main():
             words(f)
             changed(f)
             quorum(f)
+        if f.cluster:
+            used = f.cluster.at(f.ctl("london", "peers")["cluster"]["server"])
+            f.cluster.process[used].stop()
+            f.ctl("tokyo", "drain", "lima")
+            s.check("a server of the cluster dies, words still arrive", wait_until(
+                lambda: all("lima" in {o["target"] for o in f.ctl(n, "overrides").get("overrides", [])} for n in SITES), 10))
         for n, d in f.daemons.items():
             running = d.running()
-            s.check(n + " ends well", d.stop() == 0 or not running, d.output()[-300:])
+            s.check(n + " ends well", d.stop(15) == 0 or not running, d.output()[-300:])
         for o in f.origins.values():
             o.stop()
     s.finish()
