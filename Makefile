@@ -5,6 +5,7 @@ FUZZ_SECONDS ?= 600
 help:
 	@echo 'make build     compile the daemon: build/src/main/pointsman'
 	@echo 'make demo      build, then run a demonstration on loopback addresses'
+	@echo 'make world     ten cities with the sea between them to play with (root; namespaces)'
 	@echo 'make check     all checks and tests; ends with "N passed, N failed"'
 	@echo 'make fuzz      run every fuzz harness FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make bench     measure beside gdnsd, Knot and NSD; BENCH="--rounds 3" goes to tests/bench/run.py'
@@ -21,6 +22,13 @@ build:
 demo:
 	@if [ ! -e build ] || [ -w build ]; then $(MAKE) --no-print-directory build; fi
 	@exec build/src/main/pointsman demo
+
+world:
+	@tools/deps build check
+	@[ -e build/build.ninja ] || meson setup build
+	@meson configure build -Dtests=true
+	ninja -C build src/main/pointsman tests/tools/wan
+	@exec tests/tools/world.py build/src/main/pointsman build/tests/tools/wan
 
 check:
 	@tools/deps build check
@@ -48,4 +56,4 @@ format:
 clean:
 	rm -rf build build-check build-sanitize build-fuzz build-bench
 
-.PHONY: help build demo check fuzz bench install format clean
+.PHONY: help build demo world check fuzz bench install format clean
