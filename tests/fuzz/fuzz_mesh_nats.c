@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whoever may publish on the cluster: the input is packets (u8 how, u16 length, bytes) that come to a node with an honest
- * peer. How: bit 0 = the number of the honest link is put in, bit 1 = its next sequence as well, bits 2-7 = time that
- * passes, in 10 ms. Afterwards nothing may have grown beyond its bound, and the honest peer must have its link, or get one.
+ * Whoever may publish on the cluster: the input is packets (u8 how, u16 length, bytes) that come to
+ * a node with an honest peer. How: bit 0 = the number of the honest link is put in, bit 1 = its
+ * next sequence as well, bits 2-7 = time that passes, in 10 ms. Afterwards nothing may have grown
+ * beyond its bound, and the honest peer must have its link, or get one.
  */
 #include "../unit/mesh/nats_stub.h"
 
@@ -44,7 +45,8 @@ static void once(void)
 {
     struct buf why = BUF_INIT;
     struct keys_options o = {.dir = dir};
-    if (uv_loop_init(&stub_loop) != 0 || !mkdtemp(dir) || keys_init(&o, "a", &why) != PM_OK || keys_issue(&o, "b", &why) != PM_OK)
+    if (uv_loop_init(&stub_loop) != 0 || !mkdtemp(dir) || keys_init(&o, "a", &why) != PM_OK ||
+        keys_issue(&o, "b", &why) != PM_OK)
         abort();
     buf_fini(&why);
     atexit(remove_dir);
@@ -85,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= n;
         stub_run(t, 2, (how >> 2) * STEP_MS);
     }
-    if (t[1]->stats.half_open > t[1]->o.half_open + CALLS_MAX || t[1]->peers.count > PEERS_MAX || t[0]->stats.links > 1)
+    if (t[1]->stats.half_open > t[1]->o.half_open + CALLS_MAX || t[1]->peers.count > PEERS_MAX ||
+        t[0]->stats.links > 1)
         abort();
     struct nats_peer *p = map_get_str(&t[1]->peers, "a");
     for (unsigned i = 0; i < 60 && !(p && p->link); i++) {

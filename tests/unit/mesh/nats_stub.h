@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bus in memory that loses, doubles and reorders, in place of mesh/nats_bus.c: all its functions are defined here, so the
- * library's are not linked. Includes transport_nats.c, to drive its ticks with a virtual time. Statics on purpose.
+ * A bus in memory that loses, doubles and reorders, in place of mesh/nats_bus.c: all its functions
+ * are defined here, so the library's are not linked. Includes transport_nats.c, to drive its ticks
+ * with a virtual time. Statics on purpose.
  */
 #ifndef PM_TESTS_NATS_STUB_H
 #define PM_TESTS_NATS_STUB_H
@@ -43,8 +44,8 @@ void nats_packet_unref(struct nats_packet *p)
         free(p);
 }
 
-int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx), void *ctx,
-                 struct nats_bus **out, struct buf *why)
+int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx),
+                 void *ctx, struct nats_bus **out, struct buf *why)
 {
     struct nats_bus *b = mem_alloc(sizeof *b);
     b->subjects[0] = mem_strdup(o->subjects[0]);
@@ -78,7 +79,8 @@ bool nats_bus_send(struct nats_bus *from, struct nats_packet *p)
 {
     for (unsigned i = 0; i < STUB_BUSES; i++) {
         struct nats_bus *b = stub_buses[i];
-        if (!b || b == from || (strcmp(b->subjects[0], p->subject) != 0 && strcmp(b->subjects[1], p->subject) != 0))
+        if (!b || b == from ||
+            (strcmp(b->subjects[0], p->subject) != 0 && strcmp(b->subjects[1], p->subject) != 0))
             continue;
         if (!stub_chance(stub_lose))
             stub_put(b, p);
@@ -111,7 +113,8 @@ void nats_bus_state(struct nats_bus *b, struct nats_bus_state *out)
     *out = (struct nats_bus_state){.connected = true};
 }
 
-static struct mesh_nats *stub_new(const char *dir, const char *node, mesh_nats_link_up *up, void *ctx)
+static struct mesh_nats *stub_new(const char *dir, const char *node, mesh_nats_link_up *up,
+                                  void *ctx)
 {
     char ca[256], cert[256];
     const char *servers[] = {"nats://192.0.2.1"};
@@ -119,8 +122,12 @@ static struct mesh_nats *stub_new(const char *dir, const char *node, mesh_nats_l
     struct mesh_nats *t = NULL;
     snprintf(ca, sizeof ca, "%s/ca.pem", dir);
     snprintf(cert, sizeof cert, "%s/%s.pem", dir, node);
-    struct mesh_nats_options o = {.node = node, .region = "r", .files = {.ca = ca, .cert = cert}, .subject = "x",
-                                  .servers = servers, .server_count = 1};
+    struct mesh_nats_options o = {.node = node,
+                                  .region = "r",
+                                  .files = {.ca = ca, .cert = cert},
+                                  .subject = "x",
+                                  .servers = servers,
+                                  .server_count = 1};
     if (mesh_nats_new(&stub_loop, &o, up, ctx, &t, &why) != PM_OK)
         abort();
     buf_fini(&why);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links over a bus that loses, doubles and reorders: every message comes once, in order, or the link goes down. */
+/* Links over a bus that loses, doubles and reorders: every message comes once, in order, or the
+ * link goes down. */
 #include "cmocka_pm.h"
 #include "nats_stub.h"
 
@@ -128,7 +129,8 @@ static void test_all_is_well(void **state)
 
 static void test_lossy(void **state)
 {
-    stub_lose = 5; /* far more than a cluster does, which is why what came too early is not kept, but sent again */
+    stub_lose = 5; /* far more than a cluster does, which is why what came too early is not kept,
+                      but sent again */
     stub_double = 10;
     stub_mix = 5;
     exchange(600, 60000);
@@ -192,10 +194,13 @@ static void test_garbage_in_a_link(void **state)
     uint8_t junk[50];
     struct nats_link *l = t[0]->all;
     memset(junk, 0x5a, sizeof junk);
-    nats_link_packet(l, NATS_DATA, l->expected + 5, l->next_seq, junk, sizeof junk); /* a gap: waits for what is missing */
-    nats_link_packet(l, NATS_DATA, l->expected - 1, l->next_seq + 1000, junk, sizeof junk); /* old, acknowledges the future */
+    nats_link_packet(l, NATS_DATA, l->expected + 5, l->next_seq, junk,
+                     sizeof junk); /* a gap: waits for what is missing */
+    nats_link_packet(l, NATS_DATA, l->expected - 1, l->next_seq + 1000, junk,
+                     sizeof junk); /* old, acknowledges the future */
     assert_int_equal(sides[0].downs, 0);
-    nats_link_packet(l, NATS_DATA, l->expected, l->next_seq, junk, sizeof junk); /* not what the peer wrote */
+    nats_link_packet(l, NATS_DATA, l->expected, l->next_seq, junk,
+                     sizeof junk); /* not what the peer wrote */
     assert_int_equal(sides[0].downs, 1);
     stub_run(t, 2, 3000);
     assert_int_equal(sides[0].ups, 2);
