@@ -21,7 +21,7 @@ enum {
     REFUSED_AGAIN_MS = 60000,
     REMIND_MS = 3600 * 1000,
     LATE_MS = 1000,
-    CALLS_MAX = 64, /* ours under way to nodes that never had a link: presence may be invented */
+    CALLS_MAX = 12, /* ours under way to nodes that never had a link: presence may be invented */
 };
 
 static void on_tick(uv_timer_t *timer);
