@@ -145,7 +145,8 @@ static const struct api_field peers_fields[] = {
     {"node", "string", "This balancer; `region`: its region."},
     {"records", "integer", "Records held, of all balancers; `bytes`: what they take; `writers`: of how many."},
     {"links", "integer", "Balancers linked with now."},
-    {"certificate-left-s", "integer", "Until our certificate ends, in seconds."},
+    {"transport", "string", "tls or nats; `signed`: whether records carry signatures; `cluster`: what the NATS links count."},
+    {"certificate-left-s", "integer", "Until our certificate ends, in seconds; null over NATS."},
     {"events-heard", "integer", "Events others told; `events-told`: events we told."},
     {"refused", "object", "Connections that were refused, by cause."},
     {"peers[].name", "string", "Name in its certificate; `region`, `site`, `software`: what it says of itself."},
@@ -188,13 +189,15 @@ static const struct api_field handoff_fields[] = {
 static const struct api_arg word_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"for", API_DURATION, 0, 0, 0, NULL, "For how long; without it until `enable`."},
-    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
+    {"scope", API_TEXT, 0, 0, 0, NULL,
+     "Who obeys: fleet (the default), region, site (this balancer's), or here alone (the default for servers)."},
 };
 static const struct api_arg enable_args[] = {
     {"target", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, TARGET_DOC},
     {"force", API_FLAG, 0, 0, 0, "no", "Count it as up whatever the checks say."},
     {"for", API_DURATION, 0, 0, 0, NULL, "With force: for how long."},
-    {"scope", API_TEXT, 0, 0, 0, "fleet", "Who obeys: fleet, region, site (this balancer's), or here alone."},
+    {"scope", API_TEXT, 0, 0, 0, NULL,
+     "Who obeys: fleet (the default), region, site (this balancer's), or here alone (the default for servers)."},
 };
 static const struct api_field word_fields[] = {
     {"target", "string", "The target as given."},

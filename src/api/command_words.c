@@ -90,6 +90,9 @@ static json_t *say(struct api_call *c, enum override what)
         scope++;
     if (scope == OVERRIDE_SCOPES)
         return api_fail(c, "bad-argument", "scope: \"%.20s\" is none of fleet, region, site, here", scope_text);
+    /* Servers of another site may have the same names. */
+    if (!api_given(c, "scope") && !overrides_match_count(h->model(h->ctx), target))
+        scope = OVERRIDE_HERE;
     int err = h->override(h->ctx, target, what, scope, until_ms, &report);
     if (err && err != PM_EIO)
         answer = api_fail(c, err_name(err), "%s", report.len ? buf_str(&report) : err_text(err));

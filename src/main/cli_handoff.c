@@ -127,9 +127,10 @@ void cli_render_peers(struct text *t, const json_t *d)
     struct table tb;
     size_t i;
     text_add(t, TEXT_BOLD, "%s", json_text(d, "node"));
-    text_add(t, TEXT_DIM, "  region %s, %lld links, %lld records of %lld balancers, certificate for %s more", json_text(d, "region"),
-             (long long)json_int(d, "links"), (long long)json_int(d, "records"), (long long)json_int(d, "writers"),
-             age_text((double)json_int(d, "certificate-left-s") * 1000, age));
+    text_add(t, TEXT_DIM, "  region %s, %lld links over %s, %lld records of %lld balancers", json_text(d, "region"),
+             (long long)json_int(d, "links"), json_text(d, "transport"), (long long)json_int(d, "records"), (long long)json_int(d, "writers"));
+    if (json_has(d, "certificate-left-s"))
+        text_add(t, TEXT_DIM, ", certificate for %s more", age_text((double)json_int(d, "certificate-left-s") * 1000, age));
     text_line(t);
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
     tb.right = 0x3f0;

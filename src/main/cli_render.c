@@ -216,12 +216,15 @@ static void word(struct text *t, const json_t *d)
     text_add(t, TEXT_PLAIN, back ? ": taken back; the checks decide again" : " is ");
     if (!back)
         text_add(t, style_of_override(state), "%s", state);
-    text_add(t, TEXT_PLAIN, " (%lld VIPs of %lld services)", (long long)json_int(d, "vips"),
-             (long long)json_int(d, "services"));
+    if (json_int(d, "vips") || !json_int(d, "servers"))
+        text_add(t, TEXT_PLAIN, " (%lld VIPs of %lld services)", (long long)json_int(d, "vips"),
+                 (long long)json_int(d, "services"));
+    if (json_int(d, "servers"))
+        text_add(t, TEXT_PLAIN, " (%lld server%s of this site)", (long long)json_int(d, "servers"), json_int(d, "servers") > 1 ? "s" : "");
     if (json_has(d, "until"))
         text_add(t, TEXT_PLAIN, " until %s", json_text(d, "until"));
     text_line(t);
-    if (json_has(d, "clients-until")) {
+    if (json_has(d, "clients-until") && json_int(d, "vips")) {
         text_add(t, TEXT_PLAIN, "Clients with an earlier answer may come until %s (TTL %lld s).",
                  json_text(d, "clients-until"), (long long)json_int(d, "ttl-s"));
         text_line(t);
@@ -235,7 +238,7 @@ static void word(struct text *t, const json_t *d)
 
 static void overrides(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"TARGET", "WORD", "VIPS", "SINCE", "UNTIL"};
+    static const char *const heads[] = {"TARGET", "WORD", "VIPS", "SINCE", "UNTIL", "FOR", "BY"};
     struct table tb;
     size_t i;
     const json_t *o;
@@ -248,6 +251,8 @@ static void overrides(struct text *t, const json_t *d)
         table_cell(&tb, json_int(o, "vips") ? TEXT_PLAIN : TEXT_BAD, "%lld", (long long)json_int(o, "vips"));
         table_cell(&tb, TEXT_PLAIN, "%s", json_text(o, "since"));
         table_cell(&tb, TEXT_PLAIN, "%s", json_has(o, "until") ? json_text(o, "until") : "taken back");
+        table_cell(&tb, TEXT_DIM, "%s", json_text(o, "scope"));
+        table_cell(&tb, TEXT_DIM, "%s", json_text(o, "by"));
     }
     if (!tb.count)
         text_add(t, TEXT_DIM, "no operator has said anything");

@@ -85,7 +85,12 @@ int daemon_fleet_change(struct daemon *d, const struct config *c, struct fleet *
     if (d->fleet && fleet_wanted(c) && fleet_same(d->fleet, c))
         return fleet_reload(d->fleet, c, report);
     *old = d->fleet;
-    int err = daemon_fleet_make(d, c, NULL, report);
+    /* The new one takes the old one's sockets: both are there for a moment. */
+    struct listen_set kept = {NULL, 0};
+    int err = *old ? fleet_sockets(*old, &kept) : PM_OK;
+    if (!err)
+        err = daemon_fleet_make(d, c, &kept, report);
+    respond_listen_fini(&kept);
     if (err) {
         d->fleet = *old;
         d->overrides.remember = d->fleet != NULL;

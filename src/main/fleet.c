@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/log.h"
 
 /* ---- what it is made from ---- */
@@ -14,9 +15,18 @@ static bool is_self(const struct config *c, const struct cfg_peer *p)
     return strcmp(p->name, c->node.name) == 0;
 }
 
+/* Where we listen: as said, or where the others are told to find us. */
+static const struct conf_list *listen_of(const struct config *c)
+{
+    CONFIG_EACH(struct cfg_peer, p, c->mesh.peers)
+        if (is_self(c, p) && !c->mesh.listen.count)
+            return &p->addresses;
+    return &c->mesh.listen;
+}
+
 bool fleet_wanted(const struct config *c)
 {
-    return c->mesh.peers.count || c->mesh.listen.count;
+    return c->mesh.peers.count || c->mesh.listen.count || c->mesh.nats.servers.count;
 }
 
 static void endpoints_text(struct buf *b, const struct conf_list *list)
@@ -26,11 +36,29 @@ static void endpoints_text(struct buf *b, const struct conf_list *list)
         buf_printf(b, " %s", endpoint_format(e, text));
 }
 
+/* path: of the certificate when the configuration does not name it. */
+static struct tls_files tls_files(const struct config *c, struct buf *path)
+{
+    const char *slash = strrchr(c->mesh.ca, '/');
+    buf_printf(path, "%.*s%s.pem", slash ? (int)(slash - c->mesh.ca + 1) : 0, c->mesh.ca, c->node.name);
+    return (struct tls_files){c->mesh.ca, c->mesh.certificate ? c->mesh.certificate : buf_str(path), c->mesh.key};
+}
+
 static void identity(const struct config *c, struct buf *b)
 {
     buf_printf(b, "%s %s %s %llu\n", c->node.name, c->node.site ? c->node.site : "", c->mesh.region,
                (unsigned long long)c->mesh.expire_ms);
-    endpoints_text(b, &c->mesh.listen);
+    endpoints_text(b, listen_of(c));
+    const char *const *server = c->mesh.nats.servers.items;
+    for (uint32_t i = 0; i < c->mesh.nats.servers.count; i++)
+        buf_printf(b, "\nnats %s %s", server[i], c->mesh.nats.subject);
+    buf_printf(b, "\nsign %d", c->mesh.sign);
+    if (c->mesh.sign) { /* a renewed certificate has another key: who signs with it is a new writer */
+        struct buf path = BUF_INIT;
+        struct file_stamp stamp = file_stamp(tls_files(c, &path).cert);
+        buf_add(b, &stamp, sizeof stamp);
+        buf_fini(&path);
+    }
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
         buf_printf(b, "\n%s %s %s %llu", p->name, p->site ? p->site : "", p->region ? p->region : "",
                    (unsigned long long)p->update_ms);
@@ -95,27 +123,23 @@ static void on_peer(void *ctx, const char *name, bool up, const char *why)
         log_warn("balancer lost", "peer", name, "why", why);
 }
 
+static void on_need(void *ctx, const char *name, bool needed)
+{
+    struct fleet *f = ctx;
+    if (f->nats)
+        mesh_nats_need(f->nats, name, needed); /* direct links are made with all configured peers anyway */
+}
+
 static void on_changed(void *ctx, const struct mesh_stored *s, enum mesh_change what)
 {
     hear_record(ctx, s, what);
 }
 
-/* path: of the certificate when the configuration does not name it. */
-static struct mesh_tls_options tls_options(const struct config *c, struct buf *path)
-{
-    const char *slash = strrchr(c->mesh.ca, '/');
-    buf_printf(path, "%.*s%s.pem", slash ? (int)(slash - c->mesh.ca + 1) : 0, c->mesh.ca, c->node.name);
-    return (struct mesh_tls_options){
-        .node = c->node.name,
-        .files = {c->mesh.ca, c->mesh.certificate ? c->mesh.certificate : buf_str(path), c->mesh.key},
-        .listen = c->mesh.listen.items,
-        .listen_count = c->mesh.listen.count,
-    };
-}
-
 /* All configured peers may call us and are called; whom the mesh needs no link with is left alone by it. */
 static int peers_start(struct fleet *f, const struct config *c, struct buf *why)
 {
+    if (!f->tls)
+        return PM_OK; /* over the cluster nodes find each other */
     struct mesh_tls_peer *peers = mem_alloc((c->mesh.peers.count + 1) * sizeof *peers);
     size_t n = 0;
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers)
@@ -136,7 +160,7 @@ static struct mesh *engine_new(struct fleet *f, const struct config *c)
                              .address = "",
                              .incarnation = clock_wall_ms(f->host.clock),
                              .seeds = seeds,
-                             .closed = true};
+                             .closed = !f->nats};
     uint64_t interval = UINT64_MAX;
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
         if (is_self(c, p))
@@ -149,8 +173,8 @@ static struct mesh *engine_new(struct fleet *f, const struct config *c)
     /* A record per service and a few of its VIPs' events. */
     uint32_t records = 4096 + 4 * c->services.count;
     mc.limits = (struct mesh_store_limits){.records_each = records, .bytes_each = (1u << 20) + (size_t)c->services.count * 1024};
-    struct mesh_calls calls = {.user = f, .changed = on_changed, .peer = on_peer};
-    struct mesh *m = mesh_new(&mc, f->host.clock, &calls, NULL);
+    struct mesh_calls calls = {.user = f, .changed = on_changed, .peer = on_peer, .need_link = on_need};
+    struct mesh *m = mesh_new(&mc, f->host.clock, &calls, f->sign ? mesh_sign_trust(f->sign) : NULL);
     free(seeds);
     return m;
 }
@@ -179,7 +203,7 @@ static int *inherited(const struct config *c, struct listen_set *kept, size_t *n
     for (size_t i = kept ? kept->count : 0; i-- > 0;) {
         struct listen_socket *s = &kept->items[i];
         bool ours = false;
-        CONFIG_EACH(struct endpoint, e, c->mesh.listen)
+        CONFIG_EACH(struct endpoint, e, *listen_of(c))
             ours |= s->proto == LISTEN_TCP && s->at.port == e->port && addr_eq(&s->at.addr, &e->addr);
         if (!ours)
             continue;
@@ -194,7 +218,7 @@ int fleet_sockets(const struct fleet *f, struct listen_set *set)
 {
     struct endpoint at[FLEET_SOCKETS_MAX];
     int fds[FLEET_SOCKETS_MAX];
-    size_t n = mesh_tls_listening(f->tls, at, fds, FLEET_SOCKETS_MAX);
+    size_t n = f->tls ? mesh_tls_listening(f->tls, at, fds, FLEET_SOCKETS_MAX) : 0;
     for (size_t i = 0; i < n && i < FLEET_SOCKETS_MAX; i++) {
         int copy = dup(fds[i]);
         if (copy < 0)
@@ -205,20 +229,36 @@ int fleet_sockets(const struct fleet *f, struct listen_set *set)
     return PM_OK;
 }
 
+static int links_new(struct fleet *f, const struct config *c, struct listen_set *kept, const struct tls_files *files, struct buf *why)
+{
+    if (c->mesh.nats.servers.count) {
+        struct mesh_nats_options o = {.node = c->node.name, .region = c->mesh.region, .files = *files, .subject = c->mesh.nats.subject,
+                                      .servers = c->mesh.nats.servers.items, .server_count = c->mesh.nats.servers.count,
+                                      .credentials = c->mesh.nats.credentials, .ca = c->mesh.nats.ca};
+        return mesh_nats_new(f->loop, &o, on_link, f, &f->nats, why);
+    }
+    struct mesh_tls_options o = {.node = c->node.name, .files = *files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
+    int *fds = inherited(c, kept, &o.inherited_count);
+    o.inherited = fds;
+    int err = mesh_tls_new(f->loop, &o, on_link, f, &f->tls, why);
+    free(fds);
+    return err;
+}
+
 int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct listen_set *kept, struct fleet **out,
               struct buf *why)
 {
     struct fleet *f = mem_alloc(sizeof *f);
+    struct buf path = BUF_INIT;
+    struct tls_files files = tls_files(c, &path);
     f->host = *host;
     f->loop = loop;
-    struct buf path = BUF_INIT;
-    struct mesh_tls_options o = tls_options(c, &path);
-    int *fds = inherited(c, kept, &o.inherited_count);
-    o.inherited = fds;
-    int err = mesh_tls_new(loop, &o, on_link, f, &f->tls, why);
-    free(fds);
+    int err = c->mesh.sign ? mesh_sign_new(&files, c->node.name, host->clock, &f->sign, why) : PM_OK;
+    if (!err)
+        err = links_new(f, c, kept, &files, why);
     buf_fini(&path);
     if (err) {
+        mesh_sign_free(f->sign);
         free(f);
         return err;
     }
@@ -254,7 +294,11 @@ void fleet_free(struct fleet *f)
     if (!f)
         return;
     mesh_free(f->mesh);
-    mesh_tls_free(f->tls);
+    if (f->tls)
+        mesh_tls_free(f->tls);
+    if (f->nats)
+        mesh_nats_free(f->nats);
+    mesh_sign_free(f->sign);
     buf_fini(&f->identity);
     free(f->service_due);
     free(f->full);
@@ -273,8 +317,9 @@ void fleet_generation(struct fleet *f)
 int fleet_reload(struct fleet *f, const struct config *c, struct buf *why)
 {
     struct buf path = BUF_INIT;
-    struct mesh_tls_options o = tls_options(c, &path);
-    int err = mesh_tls_reload(f->tls, &o, why);
+    struct tls_files files = tls_files(c, &path);
+    struct mesh_tls_options o = {.node = c->node.name, .files = files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
+    int err = f->tls ? mesh_tls_reload(f->tls, &o, why) : mesh_nats_reload(f->nats, &files, why);
     buf_fini(&path);
     return err;
 }

@@ -6,6 +6,8 @@
 #include "base/map.h"
 #include "main/fleet.h"
 #include "mesh/mesh.h"
+#include "mesh/sign.h"
+#include "mesh/transport_nats.h"
 #include "mesh/transport_tls.h"
 #include "mesh/values.h"
 
@@ -22,7 +24,9 @@ struct fleet {
     uv_loop_t *loop;
     uv_timer_t tick, tell;
     struct mesh *mesh;
-    struct mesh_tls *tls;
+    struct mesh_tls *tls;   /* direct links, */
+    struct mesh_nats *nats; /* or links over a cluster; the other one is NULL */
+    struct mesh_sign *sign; /* NULL = records are not signed */
     struct buf identity; /* what of the configuration it was made from */
     const struct config *config; /* the generation's in force */
     bool update_off;

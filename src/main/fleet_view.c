@@ -45,23 +45,42 @@ static void tell_peer(void *ctx, const struct mesh_peer_status *s)
     json_array_append_new(t->list, o);
 }
 
+static json_t *links(const struct fleet *f)
+{
+    json_t *refused = json_object();
+    const struct mesh_tls_stats *tls = f->tls ? mesh_tls_stats(f->tls) : NULL;
+    int64_t now_s = (int64_t)(clock_wall_ms(f->host.clock) / 1000);
+    for (unsigned i = 0; tls && i < MESH_TLS_REFUSAL_COUNT; i++)
+        if (tls->refused[i])
+            json_object_set_new(refused, mesh_tls_refusal_name((enum mesh_tls_refusal)i), json_integer((json_int_t)tls->refused[i]));
+    json_t *o = json_pack("{s:s, s:o, s:o}", "transport", tls ? "tls" : "nats", "certificate-left-s",
+                          tls ? json_integer((json_int_t)(tls->certificate_until_s - now_s)) : json_null(), "refused", refused);
+    if (f->nats) {
+        struct mesh_nats_stats n;
+        mesh_nats_stats(f->nats, &n);
+        json_t *c = json_pack("{s:b, s:s}", "connected", n.connected, "server", n.server);
+#define X(name, doc) json_object_set_new(c, #name, json_integer((json_int_t)n.name));
+        MESH_NATS_STATS(X)
+#undef X
+        json_object_set_new(o, "cluster", c);
+    }
+    return o;
+}
+
 json_t *fleet_peers(const struct fleet *f)
 {
     struct mesh_totals totals;
     struct telling t = {f, json_array()};
-    const struct mesh_tls_stats *tls = mesh_tls_stats(f->tls);
     mesh_totals(f->mesh, &totals);
     mesh_status(f->mesh, tell_peer, &t);
-    json_t *refused = json_object();
-    for (unsigned i = 0; i < MESH_TLS_REFUSAL_COUNT; i++)
-        if (tls->refused[i])
-            json_object_set_new(refused, mesh_tls_refusal_name((enum mesh_tls_refusal)i), json_integer((json_int_t)tls->refused[i]));
-    int64_t now_s = (int64_t)(clock_wall_ms(f->host.clock) / 1000);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", f->config->node.name, "region",
-                     f->config->mesh.region, "records", (json_int_t)totals.records, "bytes", (json_int_t)totals.bytes, "writers",
-                     (json_int_t)totals.writers, "links", (json_int_t)totals.links, "certificate-left-s",
-                     (json_int_t)(tls->certificate_until_s - now_s), "events-heard", (json_int_t)f->events_heard, "events-told",
-                     (json_int_t)f->events_told, "refused", refused, "peers", t.list);
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "node", f->config->node.name, "region", f->config->mesh.region,
+                          "records", (json_int_t)totals.records, "bytes", (json_int_t)totals.bytes, "writers", (json_int_t)totals.writers,
+                          "links", (json_int_t)totals.links, "events-heard", (json_int_t)f->events_heard, "events-told",
+                          (json_int_t)f->events_told, "signed", f->sign != NULL, "peers", t.list);
+    json_t *more = links(f);
+    json_object_update(o, more);
+    json_decref(more);
+    return o;
 }
 
 /* ---- metrics ---- */

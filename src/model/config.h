@@ -309,6 +309,7 @@ struct cfg_mesh {
     uint64_t expire_ms;
     uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
     uint64_t quorum_delay_ms; /* when they have said so for this long */
+    bool sign;                /* records carry their writer's signature */
     struct cfg_nats nats;
 };
 

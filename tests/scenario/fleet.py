@@ -142,6 +142,23 @@ def words(f):
     f.ctl("london", "enable", "lima")
 
 
+def changed(f):
+    """Another configuration of the mesh, and a renewed certificate, by reload."""
+    s = f.s
+    with open(s.path("london.yaml")) as file:
+        text = file.read()
+    s.write("london.yaml", text.replace("expire: 20s", "expire: 21s"))
+    s.check("reload with another mesh", "failed" not in f.ctl("london", "reload"), f.ctl("london", "reload"))
+    s.check("has its links again", wait_until(lambda: f.links("london") == 3 and all(f.links(n) == 3 for n in SITES), 10), f.ctl("london", "peers"))
+    time.sleep(1.1)
+    got = subprocess.run([BINARY, "keys", "renew", "paris-1", "--force", "--dir", s.path("keys")], capture_output=True, text=True)
+    s.check("a renewed certificate", got.returncode == 0 and "failed" not in f.ctl("paris", "reload"), got.stderr)
+    s.check("is taken", wait_until(lambda: f.links("paris") == 3, 10), f.ctl("paris", "peers"))
+    f.ctl("paris", "drain", "tokyo")
+    s.check("and believed", wait_until(lambda: "tokyo" in {o["target"] for o in f.ctl("lima", "overrides").get("overrides", [])}, 5))
+    f.ctl("paris", "enable", "tokyo")
+
+
 def quorum(f):
     """London can reach lima, two others say they cannot: iptables is not ours, so the others look at a wrong port."""
     s = f.s
@@ -173,6 +190,7 @@ def main():
         event(f)
         if family == 4:
             words(f)
+            changed(f)
             quorum(f)
         for n, d in f.daemons.items():
             running = d.running()
