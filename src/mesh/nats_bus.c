@@ -13,7 +13,8 @@ enum {
     RECONNECT_MS = 250,
     PING_MS = 2000, /* a server that does not answer two of them is left */
     WRITE_MS = 4000,
-    RECONNECT_BYTES = 1024 * 1024, /* kept by libnats between two servers; the rest is sent again by us */
+    RECONNECT_BYTES =
+        1024 * 1024, /* kept by libnats between two servers; the rest is sent again by us */
     LAST_WORDS_MS = 300,
 };
 
@@ -26,7 +27,8 @@ struct nats_bus {
     pthread_mutex_t lock;
     pthread_cond_t work;
     pthread_t thread;
-    unsigned refs; /* the loop's, and one for each thing of libnats that may still call; under the lock */
+    unsigned refs; /* the loop's, and one for each thing of libnats that may still call; under the
+                      lock */
     bool stopping;
     struct nats_bus_state state;
     struct queue_in in;
@@ -161,7 +163,8 @@ static void on_disconnected(natsConnection *nc, void *ctx)
     natsStatus st = natsConnection_GetLastError(nc, &error);
     set_connected(b, nc, false);
     pthread_mutex_lock(&b->lock);
-    snprintf(b->state.error, sizeof b->state.error, "%s", error && *error ? error : natsStatus_GetText(st));
+    snprintf(b->state.error, sizeof b->state.error, "%s",
+             error && *error ? error : natsStatus_GetText(st));
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -210,7 +213,8 @@ static bool wait_for(struct nats_bus *b, unsigned ms)
 static natsStatus subscribe(struct nats_bus *b)
 {
     for (unsigned i = 0; i < 2; i++) {
-        natsStatus st = natsConnection_Subscribe(&b->subs[i], b->conn, b->subjects[i], on_message, b);
+        natsStatus st =
+            natsConnection_Subscribe(&b->subs[i], b->conn, b->subjects[i], on_message, b);
         if (st == NATS_OK)
             st = natsSubscription_SetOnCompleteCB(b->subs[i], on_last_message, b);
         if (st != NATS_OK)
@@ -251,7 +255,8 @@ static natsStatus attempt(struct nats_bus *b)
     return st;
 }
 
-/* libnats tries all servers again and again by itself; what makes it give up at once is, say, a credentials file. */
+/* libnats tries all servers again and again by itself; what makes it give up at once is, say, a
+ * credentials file. */
 static bool connect_to_cluster(struct nats_bus *b)
 {
     for (;;) {
@@ -260,8 +265,8 @@ static bool connect_to_cluster(struct nats_bus *b)
             return true;
         pthread_mutex_lock(&b->lock);
         const char *detail = nats_GetLastError(&st);
-        snprintf(b->state.error, sizeof b->state.error, "%s%s%s", natsStatus_GetText(st), detail ? ": " : "",
-                 detail ? detail : "");
+        snprintf(b->state.error, sizeof b->state.error, "%s%s%s", natsStatus_GetText(st),
+                 detail ? ": " : "", detail ? detail : "");
         wake_locked(b);
         pthread_mutex_unlock(&b->lock);
         if (wait_for(b, CONNECT_MS))
@@ -383,7 +388,8 @@ static void on_async(uv_async_t *a)
 static int fail(struct nats_bus *b, natsStatus st, struct buf *why)
 {
     const char *detail = nats_GetLastError(NULL);
-    buf_printf(why, "NATS: %s%s%s", natsStatus_GetText(st), detail && *detail ? ": " : "", detail ? detail : "");
+    buf_printf(why, "NATS: %s%s%s", natsStatus_GetText(st), detail && *detail ? ": " : "",
+               detail ? detail : "");
     natsOptions_Destroy(b->options);
     free(b->subjects[0]);
     free(b->subjects[1]);
@@ -391,8 +397,8 @@ static int fail(struct nats_bus *b, natsStatus st, struct buf *why)
     return PM_EINVAL;
 }
 
-int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx), void *ctx,
-                 struct nats_bus **out, struct buf *why)
+int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx),
+                 void *ctx, struct nats_bus **out, struct buf *why)
 {
     struct nats_bus *b = mem_alloc(sizeof *b);
     b->wake = wake;

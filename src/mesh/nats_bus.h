@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection to a NATS cluster, as seen from a loop: packets go out by a thread that may wait for the cluster, so that
- * the loop never does; messages come in through a bounded queue.
+ * One connection to a NATS cluster, as seen from a loop: packets go out by a thread that may wait
+ * for the cluster, so that the loop never does; messages come in through a bounded queue.
  *
- *     loop ── nats_bus_send ──> queue ──> writer thread ──> libnats          nothing of libnats is called by the loop,
- *     loop <── wake, nats_bus_take <── queue <── libnats' delivery threads   except to look at and free messages
+ *     loop ── nats_bus_send ──> queue ──> writer thread ──> libnats          nothing of libnats is
+ * called by the loop, loop <── wake, nats_bus_take <── queue <── libnats' delivery threads   except
+ * to look at and free messages
  *
- * Memory: packets are counted; a packet is in the queue once at most (nats_packet_busy). The bus lives until the loop has
- * closed it and libnats has made its last call. Failure: a full queue drops and counts; no connection: for ever again.
+ * Memory: packets are counted; a packet is in the queue once at most (nats_packet_busy). The bus
+ * lives until the loop has closed it and libnats has made its last call. Failure: a full queue
+ * drops and counts; no connection: for ever again.
  */
 #ifndef PM_MESH_NATS_BUS_H
 #define PM_MESH_NATS_BUS_H
@@ -41,8 +43,8 @@ struct nats_bus_options {
 };
 
 /* wake: called in the loop when there is something to take, or the connection has come or gone. */
-int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx), void *ctx,
-                 struct nats_bus **out, struct buf *why) PM_MUST_CHECK;
+int nats_bus_new(uv_loop_t *loop, const struct nats_bus_options *o, void (*wake)(void *ctx),
+                 void *ctx, struct nats_bus **out, struct buf *why) PM_MUST_CHECK;
 /* Keeps a reference while it needs one. False: busy, or the queue is full. */
 bool nats_bus_send(struct nats_bus *b, struct nats_packet *p);
 /* The next message, to be freed by natsMsg_Destroy; NULL = none. */
@@ -54,9 +56,10 @@ void nats_bus_close(struct nats_bus *b, void (*closed)(void *ctx));
 
 struct nats_bus_state {
     bool connected;
-    uint64_t connects, losses, dropped_in, dropped_out, messages_in, bytes_in, messages_out, bytes_out;
+    uint64_t connects, losses, dropped_in, dropped_out, messages_in, bytes_in, messages_out,
+        bytes_out;
     char server[128]; /* the last one connected to */
-    char error[160]; /* of the last attempt; "" = none */
+    char error[160];  /* of the last attempt; "" = none */
 };
 void nats_bus_state(struct nats_bus *b, struct nats_bus_state *out);
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of mesh/transport_nats.c: one link (nats_link.c), the connection to the cluster (nats_bus.c), presence and who
- * calls whom (transport_nats.c).
+ * Inside of mesh/transport_nats.c: one link (nats_link.c), the connection to the cluster
+ * (nats_bus.c), presence and who calls whom (transport_nats.c).
  *
  * A message on the bus, big-endian:
  *     'D' 'N', u8 version 1, u8 type, u64 link, u32 sequence, u32 acknowledged, then by type:
- *     call   str8 caller's name, TLS bytes      sequence 0 of a link, number chosen at random by the caller
- *     data   TLS bytes                          sequence counts the sender's packets of the link
- *     ack    -                                  all packets before `acknowledged` have come; sequence has no meaning
- *     nak    -                                  likewise, and a later one has come before it: send again
- *     reset  str8 why                           the link is no more
- *     here   u64 life, u8 flags, str8 name, str8 region       flags: 1 = please call me
+ *     call   str8 caller's name, TLS bytes      sequence 0 of a link, number chosen at random by
+ * the caller data   TLS bytes                          sequence counts the sender's packets of the
+ * link ack    -                                  all packets before `acknowledged` have come;
+ * sequence has no meaning nak    -                                  likewise, and a later one has
+ * come before it: send again reset  str8 why                           the link is no more here u64
+ * life, u8 flags, str8 name, str8 region       flags: 1 = please call me
  *
- * A link is freed by nats_reap only, never inside a call: whoever calls out may go on to look at l->state.
+ * A link is freed by nats_reap only, never inside a call: whoever calls out may go on to look at
+ * l->state.
  */
 #ifndef PM_MESH_NATS_INTERNAL_H
 #define PM_MESH_NATS_INTERNAL_H
@@ -36,7 +37,8 @@ struct nats_peer {
     struct mesh_nats *t;
     char name[MESH_NAME_MAX + 1], region[MESH_NAME_MAX + 1];
     uint64_t life, heard_ms, retry_ms, asked_ms; /* life 0 = not heard of; not before retry_ms */
-    bool needed, proven, anew; /* proven: it had a link; anew: it has started anew since its link was made */
+    bool needed, proven,
+        anew; /* proven: it had a link; anew: it has started anew since its link was made */
     unsigned failures;
     struct nats_link *link, *call; /* call: ours, on its way */
 };
@@ -106,13 +108,15 @@ struct nats_link *nats_link_call(struct nats_peer *p);
 /* name: what the caller says; not proven yet. */
 struct nats_link *nats_link_accept(struct mesh_nats *t, uint64_t id, const char *name);
 /* A packet of this link. rest: behind its header (and name). */
-void nats_link_packet(struct nats_link *l, enum nats_type type, uint32_t seq, uint32_t ack, const uint8_t *rest, size_t n);
+void nats_link_packet(struct nats_link *l, enum nats_type type, uint32_t seq, uint32_t ack,
+                      const uint8_t *rest, size_t n);
 void nats_link_tick(struct nats_link *l, uint64_t now);
 void nats_link_close(struct nats_link *l, const char *why); /* without a word to our side */
 void nats_link_down(struct nats_link *l, const char *why);
 void nats_link_free(struct nats_link *l);
 uint64_t nats_get(const uint8_t *p, unsigned bytes);
 /* A message with its header; the caller fills in what follows. */
-struct nats_packet *nats_message(const char *subject, enum nats_type type, uint64_t id, uint32_t seq, uint32_t ack, size_t more);
+struct nats_packet *nats_message(const char *subject, enum nats_type type, uint64_t id,
+                                 uint32_t seq, uint32_t ack, size_t more);
 
 #endif

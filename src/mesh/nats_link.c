@@ -35,7 +35,8 @@ static uint8_t *put(uint8_t *p, uint64_t v, unsigned bytes)
     return p + bytes;
 }
 
-struct nats_packet *nats_message(const char *subject, enum nats_type type, uint64_t id, uint32_t seq, uint32_t ack, size_t more)
+struct nats_packet *nats_message(const char *subject, enum nats_type type, uint64_t id,
+                                 uint32_t seq, uint32_t ack, size_t more)
 {
     struct nats_packet *p = nats_packet_new(subject, NATS_HEAD + more);
     uint8_t *at = put(p->data, 'D' << 8 | 'N', 2);
@@ -93,8 +94,8 @@ static void flush(struct nats_link *l)
         bool call = l->next_seq == 0 && l->link.called;
         size_t head = call ? 1 + name : 0;
         n = n > NATS_PIECE ? NATS_PIECE : n;
-        struct nats_packet *p =
-            nats_message(l->subject, call ? NATS_CALL : NATS_DATA, l->id, l->next_seq, l->expected, head + n);
+        struct nats_packet *p = nats_message(l->subject, call ? NATS_CALL : NATS_DATA, l->id,
+                                             l->next_seq, l->expected, head + n);
         if (call) {
             p->data[NATS_HEAD] = (uint8_t)name;
             memcpy(p->data + NATS_HEAD + 1, t->node, name);
@@ -112,7 +113,8 @@ static void flush(struct nats_link *l)
 static void resend(struct nats_link *l, uint64_t now)
 {
     for (uint32_t i = 0; i < l->flight_count && i < REST_MAX; i++)
-        l->t->stats.resent += nats_bus_send(l->t->bus, l->flight[(l->flight_at + i) % l->flight_cap]);
+        l->t->stats.resent +=
+            nats_bus_send(l->t->bus, l->flight[(l->flight_at + i) % l->flight_cap]);
     l->resend_ms = now + l->resend_wait_ms;
 }
 
@@ -302,7 +304,8 @@ static void become_up(struct nats_link *l)
     t->stats.half_open--;
     t->stats.links++;
     t->stats.links_made++;
-    log_notice("link up", "peer", l->link.peer, "over", "NATS", "called", l->link.called ? "by us" : "by the peer");
+    log_notice("link up", "peer", l->link.peer, "over", "NATS", "called",
+               l->link.called ? "by us" : "by the peer");
     t->up(t->ctx, &l->link);
 }
 
@@ -449,7 +452,8 @@ static void on_reset(struct nats_link *l, const uint8_t *rest, size_t n)
     nats_link_down(l, why);
 }
 
-void nats_link_packet(struct nats_link *l, enum nats_type type, uint32_t seq, uint32_t ack, const uint8_t *rest, size_t n)
+void nats_link_packet(struct nats_link *l, enum nats_type type, uint32_t seq, uint32_t ack,
+                      const uint8_t *rest, size_t n)
 {
     l->link.bytes_in += NATS_HEAD + n;
     if (l->peer)
@@ -478,7 +482,8 @@ void nats_link_tick(struct nats_link *l, uint64_t now)
         return;
     }
     if (l->flight_count && now >= l->resend_ms) {
-        l->resend_wait_ms = l->resend_wait_ms * 2 > RESEND_MAX_MS ? RESEND_MAX_MS : l->resend_wait_ms * 2;
+        l->resend_wait_ms =
+            l->resend_wait_ms * 2 > RESEND_MAX_MS ? RESEND_MAX_MS : l->resend_wait_ms * 2;
         resend(l, now);
     }
     if (l->ack_due_ms && now >= l->ack_due_ms)

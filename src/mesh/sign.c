@@ -46,14 +46,16 @@ static void forget_all(struct mesh_sign *s)
 }
 
 /* NULL: not one of ours. */
-static struct known *learn(struct mesh_sign *s, const uint8_t hash[HASH_BYTES], const uint8_t *der, size_t n)
+static struct known *learn(struct mesh_sign *s, const uint8_t hash[HASH_BYTES], const uint8_t *der,
+                           size_t n)
 {
     const unsigned char *at = der;
     const char *why;
     struct known k = {.key = NULL};
     struct known *out = NULL;
     X509 *cert = d2i_X509(NULL, &at, (long)n);
-    if (cert && at == der + n && tls_context_trusts(s->ssl, cert) && tls_cert_name(cert, k.name, &why) == PM_OK)
+    if (cert && at == der + n && tls_context_trusts(s->ssl, cert) &&
+        tls_cert_name(cert, k.name, &why) == PM_OK)
         k.key = X509_get_pubkey(cert);
     if (k.key && EVP_PKEY_base_id(k.key) == EVP_PKEY_EC && !X509_check_ca(cert)) {
         if (s->keys.count >= SIGN_KEYS_MAX)
@@ -72,7 +74,8 @@ static struct known *learn(struct mesh_sign *s, const uint8_t hash[HASH_BYTES], 
     return out;
 }
 
-static const struct known *key_of(struct mesh_sign *s, struct mesh_str node, const struct mesh_record *identity)
+static const struct known *key_of(struct mesh_sign *s, struct mesh_str node,
+                                  const struct mesh_record *identity)
 {
     uint8_t hash[HASH_BYTES];
     if (!identity || !identity->value_len ||
@@ -81,7 +84,8 @@ static const struct known *key_of(struct mesh_sign *s, struct mesh_str node, con
     const struct known *k = map_get(&s->keys, hash, HASH_BYTES);
     if (!k)
         k = learn(s, hash, identity->value, identity->value_len);
-    bool good = k && mesh_str_eq(mesh_str(k->name), node) && now_s(s) >= k->from_s && now_s(s) < k->until_s;
+    bool good =
+        k && mesh_str_eq(mesh_str(k->name), node) && now_s(s) >= k->from_s && now_s(s) < k->until_s;
     return good ? k : NULL;
 }
 
@@ -94,15 +98,16 @@ static int sign(void *user, const struct mesh_signed *what, uint8_t out[MESH_SIG
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t n = MESH_SIGNATURE_MAX;
     bool ok = ctx && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
-              EVP_DigestSignUpdate(ctx, what->a, what->a_len) == 1 && EVP_DigestSignUpdate(ctx, what->b, what->b_len) == 1 &&
+              EVP_DigestSignUpdate(ctx, what->a, what->a_len) == 1 &&
+              EVP_DigestSignUpdate(ctx, what->b, what->b_len) == 1 &&
               EVP_DigestSignFinal(ctx, out, &n) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
     return ok ? (int)n : PM_ETLS;
 }
 
-static int verify(void *user, struct mesh_str node, const struct mesh_record *identity, const struct mesh_signed *what,
-                  const uint8_t *signature, size_t n)
+static int verify(void *user, struct mesh_str node, const struct mesh_record *identity,
+                  const struct mesh_signed *what, const uint8_t *signature, size_t n)
 {
     struct mesh_sign *s = user;
     const struct known *k = key_of(s, node, identity);
@@ -111,7 +116,8 @@ static int verify(void *user, struct mesh_str node, const struct mesh_record *id
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, k->key) == 1 &&
               EVP_DigestVerifyUpdate(ctx, what->a, what->a_len) == 1 &&
-              EVP_DigestVerifyUpdate(ctx, what->b, what->b_len) == 1 && EVP_DigestVerifyFinal(ctx, signature, n) == 1;
+              EVP_DigestVerifyUpdate(ctx, what->b, what->b_len) == 1 &&
+              EVP_DigestVerifyFinal(ctx, signature, n) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
     return ok ? PM_OK : PM_ETLS;
@@ -119,8 +125,8 @@ static int verify(void *user, struct mesh_str node, const struct mesh_record *id
 
 /* ---- life ---- */
 
-int mesh_sign_new(const struct tls_files *files, const char *node, const struct clock *clock, struct mesh_sign **out,
-                  struct buf *why)
+int mesh_sign_new(const struct tls_files *files, const char *node, const struct clock *clock,
+                  struct mesh_sign **out, struct buf *why)
 {
     SSL_CTX *ssl = NULL;
     int err = tls_context(files, node, &ssl, why);
@@ -129,7 +135,8 @@ int mesh_sign_new(const struct tls_files *files, const char *node, const struct 
     unsigned char *der = NULL;
     int n = i2d_X509(SSL_CTX_get0_certificate(ssl), &der);
     EVP_PKEY *key = SSL_CTX_get0_privatekey(ssl);
-    if (n <= 0 || n > MESH_VALUE_MAX || EVP_PKEY_base_id(key) != EVP_PKEY_EC || EVP_PKEY_get_size(key) > MESH_SIGNATURE_MAX) {
+    if (n <= 0 || n > MESH_VALUE_MAX || EVP_PKEY_base_id(key) != EVP_PKEY_EC ||
+        EVP_PKEY_get_size(key) > MESH_SIGNATURE_MAX) {
         buf_printf(why, "%s: signing needs an ECDSA key of at most 384 bits", files->cert);
         OPENSSL_free(der);
         SSL_CTX_free(ssl);

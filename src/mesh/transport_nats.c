@@ -21,7 +21,7 @@ enum {
     REFUSED_AGAIN_MS = 60000,
     REMIND_MS = 3600 * 1000,
     LATE_MS = 1000,
-    CALLS_MAX = 64, /* ours under way to nodes that never had a link: presence may be invented */
+    CALLS_MAX = 12, /* ours under way to nodes that never had a link: presence may be invented */
 };
 
 static void on_tick(uv_timer_t *timer);
@@ -39,7 +39,8 @@ void nats_subject_of(const struct mesh_nats *t, const char *node, char *out, siz
 
 void nats_soon(struct mesh_nats *t, unsigned ms)
 {
-    if (!t->freeing && (!uv_is_active((uv_handle_t *)&t->tick) || uv_timer_get_due_in(&t->tick) > ms))
+    if (!t->freeing &&
+        (!uv_is_active((uv_handle_t *)&t->tick) || uv_timer_get_due_in(&t->tick) > ms))
         uv_timer_start(&t->tick, on_tick, ms, 0);
 }
 
@@ -50,7 +51,8 @@ void nats_refused(struct mesh_nats *t, const char *peer, const char *why)
     if (t->refused_told && now - t->refused_told < REFUSED_AGAIN_MS)
         return;
     t->refused_told = now;
-    log_warn("a call over NATS made no link", "peer", peer, "why", why, "times", LOG_U(t->stats.refused));
+    log_warn("a call over NATS made no link", "peer", peer, "why", why, "times",
+             LOG_U(t->stats.refused));
 }
 
 static void reap(struct mesh_nats *t)
@@ -146,7 +148,8 @@ void nats_gone(struct nats_peer *p, struct nats_link *l, bool failed)
 static void say_here(struct mesh_nats *t, const char *subject, uint8_t flags)
 {
     size_t node = strlen(t->node), region = strlen(t->region);
-    struct nats_packet *p = nats_message(subject, NATS_HERE, 0, 0, 0, 8 + 1 + 1 + node + 1 + region);
+    struct nats_packet *p =
+        nats_message(subject, NATS_HERE, 0, 0, 0, 8 + 1 + 1 + node + 1 + region);
     struct mesh_writer w = mesh_writer(p->data + NATS_HEAD, p->len - NATS_HEAD);
     mesh_put_int(&w, t->life, 8);
     mesh_put_int(&w, flags, 1);
@@ -160,7 +163,7 @@ static void say_here(struct mesh_nats *t, const char *subject, uint8_t flags)
 static void reach(struct nats_peer *p, bool wanted, uint64_t now)
 {
     struct mesh_nats *t = p->t;
-    char subject[sizeof ((struct nats_link *)0)->subject];
+    char subject[sizeof((struct nats_link *)0)->subject];
     if ((p->link && !p->anew) || p->call || !wanted || !is_heard(p, now) || now < p->retry_ms)
         return;
     if (strcmp(t->node, p->name) < 0) {
@@ -267,10 +270,12 @@ static bool admit(struct mesh_nats *t)
 static void on_packet(struct mesh_nats *t, const uint8_t *data, size_t n)
 {
     struct mesh_reader r = mesh_reader(data, n);
-    uint64_t magic = mesh_get(&r, 2), version = mesh_get(&r, 1), type = mesh_get(&r, 1), id = mesh_get(&r, 8);
+    uint64_t magic = mesh_get(&r, 2), version = mesh_get(&r, 1), type = mesh_get(&r, 1),
+             id = mesh_get(&r, 8);
     uint32_t seq = (uint32_t)mesh_get(&r, 4), ack = (uint32_t)mesh_get(&r, 4);
     char name[MESH_NAME_MAX + 1];
-    if (r.bad || magic != ('D' << 8 | 'N') || version != 1 || type < NATS_CALL || type > NATS_HERE) {
+    if (r.bad || magic != ('D' << 8 | 'N') || version != 1 || type < NATS_CALL ||
+        type > NATS_HERE) {
         t->stats.malformed++;
         return;
     }
@@ -280,7 +285,8 @@ static void on_packet(struct mesh_nats *t, const uint8_t *data, size_t n)
     }
     struct nats_link *l = map_get(&t->links, &id, sizeof id);
     if (type == NATS_CALL) {
-        if (!take_name(&r, name) || strcmp(name, t->node) >= 0 || seq != 0 || (l && l->link.called)) {
+        if (!take_name(&r, name) || strcmp(name, t->node) >= 0 || seq != 0 ||
+            (l && l->link.called)) {
             t->stats.malformed++; /* only a lower name calls */
             return;
         }
@@ -359,7 +365,8 @@ static void on_tick(uv_timer_t *timer)
     tick_links(t, now);
     if (now >= t->remind_ms) {
         t->remind_ms = now + REMIND_MS;
-        (void)tls_context_remind(t->ssl, t->node, (int64_t)(clock_wall_ms(&clock_system) / 1000), &t->reminded_s);
+        (void)tls_context_remind(t->ssl, t->node, (int64_t)(clock_wall_ms(&clock_system) / 1000),
+                                 &t->reminded_s);
     }
     if (now - t->told_ms >= TICK_MS) {
         t->told_ms = now;
@@ -425,7 +432,8 @@ static int check(const struct mesh_nats_options *o, struct buf *why)
     else if (!o->region || strlen(o->region) > MESH_NAME_MAX || !mesh_name_ok(mesh_str(o->region)))
         buf_puts(why, "the mesh needs this node's region");
     else if (!o->subject || !prefix_ok(o->subject))
-        buf_printf(why, "\"%s\" cannot be the first words of a NATS subject", o->subject ? o->subject : "");
+        buf_printf(why, "\"%s\" cannot be the first words of a NATS subject",
+                   o->subject ? o->subject : "");
     else if (!o->server_count)
         buf_puts(why, "no server of the NATS cluster is named");
     else
@@ -435,7 +443,7 @@ static int check(const struct mesh_nats_options *o, struct buf *why)
 
 static int bus_start(struct mesh_nats *t, const struct mesh_nats_options *o, struct buf *why)
 {
-    char here[NATS_SUBJECT_MAX + 8], inbox[sizeof ((struct nats_link *)0)->subject];
+    char here[NATS_SUBJECT_MAX + 8], inbox[sizeof((struct nats_link *)0)->subject];
     snprintf(here, sizeof here, "%s.here", t->prefix);
     nats_subject_of(t, t->node, inbox, sizeof inbox);
     struct nats_bus_options b = {.name = t->node,
@@ -449,8 +457,8 @@ static int bus_start(struct mesh_nats *t, const struct mesh_nats_options *o, str
     return nats_bus_new(t->loop, &b, on_wake, t, &t->bus, why);
 }
 
-int mesh_nats_new(uv_loop_t *loop, const struct mesh_nats_options *o, mesh_nats_link_up *up, void *ctx,
-                  struct mesh_nats **out, struct buf *why)
+int mesh_nats_new(uv_loop_t *loop, const struct mesh_nats_options *o, mesh_nats_link_up *up,
+                  void *ctx, struct mesh_nats **out, struct buf *why)
 {
     SSL_CTX *ssl = NULL;
     int err = check(o, why);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many balancers' engines over a real NATS cluster, in one process: one connection, certificate and store each. Reads
- * commands, one a line, and answers each with a line of JSON. tests/bench/mesh_nats.py drives it.
+ * Many balancers' engines over a real NATS cluster, in one process: one connection, certificate and
+ * store each. Reads commands, one a line, and answers each with a line of JSON.
+ * tests/bench/mesh_nats.py drives it.
  *
  *   mesh_nats DIR NODES REGIONS SUBJECT SERVER[,SERVER...]
  *   state          links, nodes that hold the same as the first
- *   steady S       bytes per node and second, and CPU, over S seconds in which each node renews what it says once a minute
- *   events N MS    N events of random nodes, one each MS: how long until each other node has heard
+ *   steady S       bytes per node and second, and CPU, over S seconds in which each node renews
+ * what it says once a minute events N MS    N events of random nodes, one each MS: how long until
+ * each other node has heard
  */
 #include <nats/nats.h>
 #include <signal.h>
@@ -22,7 +24,15 @@
 #include "mesh/transport_nats.h"
 #include "mesh/values.h"
 
-enum { NODES_MAX = 512, EVENTS_MAX = 256, SERVICES = 10, VIPS_EACH = 5, TICK_MS = 2, EVENT_WAIT_MS = 5000, RENEW_MS = 60000 };
+enum {
+    NODES_MAX = 512,
+    EVENTS_MAX = 256,
+    SERVICES = 10,
+    VIPS_EACH = 5,
+    TICK_MS = 2,
+    EVENT_WAIT_MS = 5000,
+    RENEW_MS = 60000
+};
 
 struct node {
     char name[32], region[32];
@@ -60,7 +70,8 @@ static double cpu_s(void)
 {
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
 /* ---- nodes ---- */
@@ -84,11 +95,13 @@ static void on_changed(void *ctx, const struct mesh_stored *s, enum mesh_change 
     char subject[MESH_SUBJECT_MAX + 1];
     unsigned e = 0;
     snprintf(subject, sizeof subject, "%.*s", MESH_STR_ARG(s->rec.subject));
-    if (what == MESH_WRITTEN && s->rec.kind == MESH_KIND_SIGHT && sscanf(subject, "event-%u ", &e) == 1 && e < EVENTS_MAX && !took_us[e][x->index])
+    if (what == MESH_WRITTEN && s->rec.kind == MESH_KIND_SIGHT &&
+        sscanf(subject, "event-%u ", &e) == 1 && e < EVENTS_MAX && !took_us[e][x->index])
         took_us[e][x->index] = (uint32_t)(now_us() - event_at_us[e]);
 }
 
-static void put(struct node *x, uint16_t kind, const char *subject, const struct mesh_writer *w, unsigned flags)
+static void put(struct node *x, uint16_t kind, const char *subject, const struct mesh_writer *w,
+                unsigned flags)
 {
     if (mesh_put(x->mesh, kind, subject, w->p, w->len, 300000, flags) != PM_OK)
         abort();
@@ -101,7 +114,8 @@ static void say(struct node *x)
         struct mesh_sight list[VIPS_EACH] = {0};
         char subject[64];
         for (unsigned v = 0; v < VIPS_EACH; v++) {
-            addr_from_bytes(&list[v].vip, ADDR_V4, (const uint8_t[4]){192, 0, 2, (uint8_t)(s * VIPS_EACH + v)});
+            addr_from_bytes(&list[v].vip, ADDR_V4,
+                            (const uint8_t[4]){192, 0, 2, (uint8_t)(s * VIPS_EACH + v)});
             list[v].health = 1;
             list[v].stable = true;
             list[v].response_us = 1000 + below(200000);
@@ -139,7 +153,8 @@ static int start(struct node *x, unsigned i, char **argv, struct buf *why)
     unsigned regions = (unsigned)atoi(argv[3]);
     if (!n) {
         snprintf(list, sizeof list, "%s", argv[5]);
-        for (char *save = NULL, *one = strtok_r(list, ",", &save); one && n < PM_ARRAY_LEN(servers); one = strtok_r(NULL, ",", &save))
+        for (char *save = NULL, *one = strtok_r(list, ",", &save); one && n < PM_ARRAY_LEN(servers);
+             one = strtok_r(NULL, ",", &save))
             servers[n++] = one;
     }
     x->index = i;
@@ -149,11 +164,20 @@ static int start(struct node *x, unsigned i, char **argv, struct buf *why)
     int err = i ? keys_issue(&keys, x->name, why) : keys_init(&keys, x->name, why);
     snprintf(ca, sizeof ca, "%s/ca.pem", argv[1]);
     snprintf(cert, sizeof cert, "%s/%s.pem", argv[1], x->name);
-    struct mesh_config c = {.node = x->name, .region = x->region, .site = x->name, .software = "bench", .address = "",
-                            .incarnation = clock_wall_ms(&clock_system), .interval_ms = RENEW_MS};
+    struct mesh_config c = {.node = x->name,
+                            .region = x->region,
+                            .site = x->name,
+                            .software = "bench",
+                            .address = "",
+                            .incarnation = clock_wall_ms(&clock_system),
+                            .interval_ms = RENEW_MS};
     struct mesh_calls calls = {.user = x, .changed = on_changed, .need_link = on_need};
-    struct mesh_nats_options o = {.node = x->name, .region = x->region, .files = {.ca = ca, .cert = cert}, .subject = argv[4],
-                                  .servers = servers, .server_count = n};
+    struct mesh_nats_options o = {.node = x->name,
+                                  .region = x->region,
+                                  .files = {.ca = ca, .cert = cert},
+                                  .subject = argv[4],
+                                  .servers = servers,
+                                  .server_count = n};
     if (!err)
         err = mesh_nats_new(&loop, &o, on_link, x, &x->nats, why);
     if (err)
@@ -168,7 +192,8 @@ static int start(struct node *x, unsigned i, char **argv, struct buf *why)
 
 static bool same(const struct node *a, const struct node *b)
 {
-    return memcmp(mesh_store_digest(mesh_store_of(a->mesh)), mesh_store_digest(mesh_store_of(b->mesh)), MESH_BUCKETS * sizeof(uint64_t)) == 0;
+    return memcmp(mesh_store_digest(mesh_store_of(a->mesh)),
+                  mesh_store_digest(mesh_store_of(b->mesh)), MESH_BUCKETS * sizeof(uint64_t)) == 0;
 }
 
 static void state(void)
@@ -188,8 +213,9 @@ static void state(void)
     }
     mesh_totals(nodes[0].mesh, &t);
     uv_resident_set_memory(&rss);
-    printf("{\"connected\": %u, \"links\": %u, \"same\": %u, \"records\": %zu, \"writers\": %zu, \"rss_mb\": %zu, \"cpu_s\": %.1f", connected,
-           sum.links / 2, equal, t.records, t.writers, rss >> 20, cpu_s());
+    printf("{\"connected\": %u, \"links\": %u, \"same\": %u, \"records\": %zu, \"writers\": %zu, "
+           "\"rss_mb\": %zu, \"cpu_s\": %.1f",
+           connected, sum.links / 2, equal, t.records, t.writers, rss >> 20, cpu_s());
 #define X(name, doc) printf(", \"" #name "\": %llu", (unsigned long long)sum.name);
     MESH_NATS_STATS(X)
 #undef X
@@ -212,8 +238,9 @@ static void on_steady(uv_timer_t *t)
     uint64_t in, out;
     sum_bytes(&in, &out);
     double s = (double)(uv_now(&loop) - from_ms) / 1000;
-    printf("{\"seconds\": %.1f, \"in_kb_s\": %.2f, \"out_kb_s\": %.2f, \"cpu_ms_minute\": %.1f}\n", s, (double)(in - from_in) / s / count / 1e3,
-           (double)(out - from_out) / s / count / 1e3, (cpu_s() - from_cpu) * 60000 / s / count);
+    printf("{\"seconds\": %.1f, \"in_kb_s\": %.2f, \"out_kb_s\": %.2f, \"cpu_ms_minute\": %.1f}\n",
+           s, (double)(in - from_in) / s / count / 1e3, (double)(out - from_out) / s / count / 1e3,
+           (cpu_s() - from_cpu) * 60000 / s / count);
 }
 
 static int by_value(const void *a, const void *b)
@@ -236,8 +263,10 @@ static void on_events_end(uv_timer_t *t)
                 all[n++] = us;
         }
     qsort(all, n, sizeof *all, by_value);
-    printf("{\"heard\": %zu, \"never\": %zu, \"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n", n, lost,
-           n ? all[n / 2] / 1e3 : 0, n ? all[n * 99 / 100] / 1e3 : 0, n ? all[n - 1] / 1e3 : 0);
+    printf(
+        "{\"heard\": %zu, \"never\": %zu, \"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n",
+        n, lost, n ? all[n / 2] / 1e3 : 0, n ? all[n * 99 / 100] / 1e3 : 0,
+        n ? all[n - 1] / 1e3 : 0);
 }
 
 static void on_event(uv_timer_t *t)

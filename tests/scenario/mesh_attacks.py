@@ -80,10 +80,11 @@ def context(keys, name=None):
 
 
 def connect(port, source=STRANGER, timeout=5):
-    sock = socket.socket()
+    v6 = ":" in source
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET)
     sock.settimeout(timeout)
     sock.bind((source, 0))
-    sock.connect(("127.0.0.1", port))
+    sock.connect(("::1" if v6 else "127.0.0.1", port))
     return sock
 
 
@@ -254,6 +255,24 @@ class Attacks:
         time.sleep(1)
         self.honest("a frame cut off in the middle", since)
 
+    def over_ipv6(self):
+        self.expect("another authority's certificate over IPv6", "untrusted",
+                    lambda: attempt(self.port, context(self.other, "b"), source="::1"))
+        time.sleep(1)
+        ups = self.a.last()["peers"].get("c", {}).get("ups", 0)
+        got = attempt(self.port, context(self.keys, "c"), source="::1")
+        self.s.check("an honest client over IPv6 gets a link",
+                     wait_until(lambda: self.a.last()["peers"].get("c", {}).get("ups", 0) == ups + 1, 5), got)
+        since, before = self.a.mark(), self.a.refused("rate") + self.a.refused("limit")
+        for _ in range(200):
+            try:
+                connect(self.port, "::1", 0.2).close()
+            except OSError:
+                pass
+        self.s.check("a flood over IPv6 is limited", wait_until(
+            lambda: self.a.refused("rate") + self.a.refused("limit") > before + 100, 5), self.a.last()["refused"])
+        self.honest("a flood over IPv6", since)
+
     # ---- many at once ----
 
     def slow_loris(self):
@@ -377,8 +396,8 @@ class Attacks:
             return
         time.sleep(1.5)
         self.honest("in peace", 1)
-        for attack in (self.certificates, self.not_tls, self.truncated, self.replay, self.huge_frames, self.impostor,
-                       self.slow_reader, self.slow_loris, self.floods):
+        for attack in (self.certificates, self.not_tls, self.truncated, self.replay, self.huge_frames, self.over_ipv6,
+                       self.impostor, self.slow_reader, self.slow_loris, self.floods):
             attack()
         for node in (self.a, self.b):
             self.s.equal("node %s ends cleanly" % node.name, node.stop(), 0)

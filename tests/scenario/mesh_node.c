@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A balancer that has nothing but its links, for scenarios: it pings every peer each few milliseconds, answers pings, and
- * writes a line of JSON twice a second: links, round trips of the last half second, refusals, memory.
+ * A balancer that has nothing but its links, for scenarios: it pings every peer each few
+ * milliseconds, answers pings, and writes a line of JSON twice a second: links, round trips of the
+ * last half second, refusals, memory.
  *
  *   mesh_node tls DIR NAME LISTEN[,LISTEN...] [--flood PEER] [PEER[=ADDRESS[,ADDRESS...]] ...]
- *   mesh_node nats DIR NAME REGION SUBJECT SERVER[,SERVER...] [--flood PEER] [--ca FILE] [--credentials FILE]
- *   mesh_node past DIR NAME        a certificate for NAME that has expired
+ *   mesh_node nats DIR NAME REGION SUBJECT SERVER[,SERVER...] [--flood PEER] [--ca FILE]
+ * [--credentials FILE] mesh_node past DIR NAME        a certificate for NAME that has expired
  *
  * "reload" on standard input reloads the files; its end stops the program.
  */
@@ -128,10 +129,12 @@ static void report_peer(struct peer_state *s, bool first)
 {
     qsort(s->sample_ns, s->samples, sizeof s->sample_ns[0], by_size);
     unsigned n = s->samples;
-    printf("%s\"%s\": {\"up\": %d, \"ups\": %u, \"downs\": %u, \"why\": \"%s\", \"n\": %u, \"p50\": %u, \"p99\": %u, "
+    printf("%s\"%s\": {\"up\": %d, \"ups\": %u, \"downs\": %u, \"why\": \"%s\", \"n\": %u, "
+           "\"p50\": %u, \"p99\": %u, "
            "\"max\": %u}",
            first ? "" : ", ", s->name, s->link != NULL, s->ups, s->downs, s->why, n,
-           n ? (unsigned)(s->sample_ns[n / 2] / 1000) : 0, n ? (unsigned)(s->sample_ns[n * 99 / 100] / 1000) : 0,
+           n ? (unsigned)(s->sample_ns[n / 2] / 1000) : 0,
+           n ? (unsigned)(s->sample_ns[n * 99 / 100] / 1000) : 0,
            n ? (unsigned)(s->sample_ns[n - 1] / 1000) : 0);
     s->samples = 0;
 }
@@ -140,8 +143,8 @@ static void report_nats(void)
 {
     struct mesh_nats_stats st;
     mesh_nats_stats(nats, &st);
-    printf(", \"connected\": %d, \"half_open\": %u, \"nodes\": %u, \"server\": \"%s\"", st.connected, st.half_open,
-           st.nodes, st.server);
+    printf(", \"connected\": %d, \"half_open\": %u, \"nodes\": %u, \"server\": \"%s\"",
+           st.connected, st.half_open, st.nodes, st.server);
 #define X(name, doc) printf(", \"" #name "\": %llu", (unsigned long long)st.name);
     MESH_NATS_STATS(X)
 #undef X
@@ -162,10 +165,11 @@ static void on_report(uv_timer_t *t)
     printf("}");
     if (tls) {
         const struct mesh_tls_stats *st = mesh_tls_stats(tls);
-        printf(", \"half_open\": %u, \"half_open_most\": %u, \"accepted\": %llu, \"refused\": {", st->half_open,
-               st->half_open_most, (unsigned long long)st->accepted);
+        printf(", \"half_open\": %u, \"half_open_most\": %u, \"accepted\": %llu, \"refused\": {",
+               st->half_open, st->half_open_most, (unsigned long long)st->accepted);
         for (unsigned i = 0; i < MESH_TLS_REFUSAL_COUNT; i++)
-            printf("%s\"%s\": %llu", i ? ", " : "", mesh_tls_refusal_name(i), (unsigned long long)st->refused[i]);
+            printf("%s\"%s\": %llu", i ? ", " : "", mesh_tls_refusal_name(i),
+                   (unsigned long long)st->refused[i]);
         printf("}");
     }
     if (nats)
@@ -182,7 +186,8 @@ static void on_input_alloc(uv_handle_t *h, size_t size, uv_buf_t *out)
 
 static int reload(struct buf *why)
 {
-    return tls ? mesh_tls_reload(tls, &options, why) : mesh_nats_reload(nats, &nats_options.files, why);
+    return tls ? mesh_tls_reload(tls, &options, why)
+               : mesh_nats_reload(nats, &nats_options.files, why);
 }
 
 static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
@@ -199,7 +204,8 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 static size_t endpoints(char *list, struct endpoint *out)
 {
     size_t n = 0;
-    for (char *save = NULL, *one = strtok_r(list, ",", &save); one && n < ADDRESSES; one = strtok_r(NULL, ",", &save))
+    for (char *save = NULL, *one = strtok_r(list, ",", &save); one && n < ADDRESSES;
+         one = strtok_r(NULL, ",", &save))
         if (endpoint_parse(one, 0, &out[n++]) != PM_OK)
             exit(2);
     return n;
@@ -213,8 +219,11 @@ static int start_tls(int argc, char **argv, struct buf *why)
     size_t n = 0;
     snprintf(ca, sizeof ca, "%s/ca.pem", argv[2]);
     snprintf(cert, sizeof cert, "%s/%s.pem", argv[2], argv[3]);
-    options = (struct mesh_tls_options){
-        .node = argv[3], .files = {.ca = ca, .cert = cert}, .listen = at, .handshake_ms = 3000, .stall_ms = 4000};
+    options = (struct mesh_tls_options){.node = argv[3],
+                                        .files = {.ca = ca, .cert = cert},
+                                        .listen = at,
+                                        .handshake_ms = 3000,
+                                        .stall_ms = 4000};
     options.listen_count = endpoints(argv[4], at);
     for (int i = 5; i < argc; i++) {
         char *to = strchr(argv[i], '=');
@@ -237,10 +246,13 @@ static int start_nats(int argc, char **argv, struct buf *why)
     static const char *servers[ADDRESSES];
     snprintf(ca, sizeof ca, "%s/ca.pem", argv[2]);
     snprintf(cert, sizeof cert, "%s/%s.pem", argv[2], argv[3]);
-    nats_options = (struct mesh_nats_options){
-        .files = {.ca = ca, .cert = cert}, .node = argv[3], .region = argv[4], .subject = argv[5], .servers = servers};
-    for (char *save = NULL, *one = strtok_r(argv[6], ",", &save); one && nats_options.server_count < ADDRESSES;
-         one = strtok_r(NULL, ",", &save))
+    nats_options = (struct mesh_nats_options){.files = {.ca = ca, .cert = cert},
+                                              .node = argv[3],
+                                              .region = argv[4],
+                                              .subject = argv[5],
+                                              .servers = servers};
+    for (char *save = NULL, *one = strtok_r(argv[6], ",", &save);
+         one && nats_options.server_count < ADDRESSES; one = strtok_r(NULL, ",", &save))
         servers[nats_options.server_count++] = one;
     for (int i = 7; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--flood") == 0)

@@ -30,7 +30,8 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(other));
     buf_init(&why);
     clock_manual_init(&clk);
-    struct keys_options o = {.dir = dir, .clock = &clk.clock}, o2 = {.dir = other, .clock = &clk.clock};
+    struct keys_options o = {.dir = dir, .clock = &clk.clock},
+                        o2 = {.dir = other, .clock = &clk.clock};
     assert_int_equal(keys_init(&o, "paris", &why), PM_OK);
     assert_int_equal(keys_issue(&o, "lima", &why), PM_OK);
     assert_int_equal(keys_init(&o2, "paris", &why), PM_OK);
@@ -49,38 +50,46 @@ static int tear_down(void **state)
 static struct mesh_record identity_of(const struct mesh_sign *s)
 {
     const struct mesh_trust *t = mesh_sign_trust(s);
-    return (struct mesh_record){.kind = MESH_KIND_IDENTITY, .value = t->identity, .value_len = t->identity_len};
+    return (struct mesh_record){
+        .kind = MESH_KIND_IDENTITY, .value = t->identity, .value_len = t->identity_len};
 }
 
-static int check(const struct mesh_sign *by, const char *node, const struct mesh_record *id, const char *text, const uint8_t *sig, int n)
+static int check(const struct mesh_sign *by, const char *node, const struct mesh_record *id,
+                 const char *text, const uint8_t *sig, int n)
 {
     const struct mesh_trust *t = mesh_sign_trust(by);
-    struct mesh_signed what = {(const uint8_t *)text, (const uint8_t *)text + 4, 4, strlen(text) - 4};
+    struct mesh_signed what = {(const uint8_t *)text, (const uint8_t *)text + 4, 4,
+                               strlen(text) - 4};
     return t->verify(t->user, mesh_str(node), id, &what, sig, (size_t)n);
 }
 
 static int make(const struct mesh_sign *by, const char *text, uint8_t sig[MESH_SIGNATURE_MAX])
 {
     const struct mesh_trust *t = mesh_sign_trust(by);
-    struct mesh_signed what = {(const uint8_t *)text, (const uint8_t *)text + 4, 4, strlen(text) - 4};
+    struct mesh_signed what = {(const uint8_t *)text, (const uint8_t *)text + 4, 4,
+                               strlen(text) - 4};
     return t->sign(t->user, &what, sig);
 }
 
 static void test_who_is_believed(void **state)
 {
     uint8_t sig[MESH_SIGNATURE_MAX], false_sig[MESH_SIGNATURE_MAX];
-    struct mesh_sign *paris = signer(dir, "paris"), *lima = signer(dir, "lima"), *stranger = signer(other, "paris");
-    struct mesh_record id = identity_of(paris), id_lima = identity_of(lima), id_stranger = identity_of(stranger);
+    struct mesh_sign *paris = signer(dir, "paris"), *lima = signer(dir, "lima"),
+                     *stranger = signer(other, "paris");
+    struct mesh_record id = identity_of(paris), id_lima = identity_of(lima),
+                       id_stranger = identity_of(stranger);
     int n = make(paris, "what paris says", sig), f = make(stranger, "what paris says", false_sig);
     assert_in_range(n, 64, MESH_SIGNATURE_MAX);
     assert_int_equal(check(lima, "paris", &id, "what paris says", sig, n), PM_OK);
-    assert_int_equal(check(lima, "paris", &id, "what paris says", sig, n), PM_OK); /* the kept key */
+    assert_int_equal(check(lima, "paris", &id, "what paris says", sig, n),
+                     PM_OK); /* the kept key */
     assert_int_not_equal(check(lima, "paris", &id, "what paris said", sig, n), PM_OK);
     assert_int_not_equal(check(lima, "paris", &id, "what paris says", sig, n - 1), PM_OK);
     assert_int_not_equal(check(lima, "paris", NULL, "what paris says", sig, n), PM_OK);
     assert_int_not_equal(check(lima, "tokyo", &id, "what paris says", sig, n), PM_OK);
     assert_int_not_equal(check(lima, "paris", &id_lima, "what paris says", sig, n), PM_OK);
-    assert_int_not_equal(check(lima, "paris", &id_stranger, "what paris says", false_sig, f), PM_OK);
+    assert_int_not_equal(check(lima, "paris", &id_stranger, "what paris says", false_sig, f),
+                         PM_OK);
     assert_int_not_equal(check(lima, "paris", &id, "what paris says", false_sig, f), PM_OK);
     sig[10] ^= 1;
     assert_int_not_equal(check(lima, "paris", &id, "what paris says", sig, n), PM_OK);
@@ -104,7 +113,8 @@ static void test_broken_identities(void **state)
         cut.value_len = (uint16_t)(len == id.value_len ? len + 1 : len);
         assert_int_not_equal(check(lima, "paris", &cut, "what paris says", sig, n), PM_OK);
     }
-    for (unsigned i = 0; i < id.value_len; i++) { /* whatever byte is changed, the authority's signature is not there */
+    for (unsigned i = 0; i < id.value_len;
+         i++) { /* whatever byte is changed, the authority's signature is not there */
         memcpy(der, id.value, id.value_len);
         der[i] ^= 0x55;
         cut.value_len = id.value_len;
