@@ -16,7 +16,7 @@ enum {
     ACCEPTS = 32,           /* in a row, before others get their turn */
 };
 
-static struct client *client_new(struct thread *t, struct listen_sock *s, int fd)
+struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd)
 {
     struct client *c = t->free_clients;
     if (c)
@@ -67,7 +67,7 @@ static void tunnel_accept(struct thread *t, struct client *c)
 
 static void accepted(struct thread *t, struct listen_sock *s, int fd, const struct sockaddr_storage *sa)
 {
-    struct client *c = client_new(t, s, fd);
+    struct client *c = front_client_new(t, s, fd);
     peer_set(c, sa);
     front_count(t, FRONT_ACCEPTED);
     if (front_conn_watch(t, &c->c) != PM_OK) {
@@ -108,6 +108,7 @@ void front_client_close(struct thread *t, struct client *c)
         return;
     c->state = CLIENT_CLOSED;
     front_flow_end(t, &c->req);
+    front_ftp_end(t, c);
     front_conn_close(t, &c->c);
     front_chunk_put(t, &c->out);
     if (c->all_prev)
@@ -277,7 +278,7 @@ static void head_run(struct thread *t, struct client *c)
 static void connect_run(struct thread *t, struct client *c)
 {
     struct upstream *u = c->up;
-    if (u->c.io & (IO_ERR | IO_HUP)) {
+    if (u->c.io & IO_ERR) { /* a server that has answered and closed already is no failure */
         server_count(t, u->server, FRONT_SERVER_CONNECT_ERRORS);
         front_upstream_give(t, c, false);
         front_request_failed(t, c, true, 503);
@@ -313,6 +314,9 @@ void front_client_run(struct thread *t, struct client *c)
         break;
     case CLIENT_TUNNEL:
         front_tunnel_run(t, c);
+        break;
+    case CLIENT_FTP:
+        front_ftp_run(t, c);
         break;
     case CLIENT_REPLY:
         front_reply_flush(t, c);

@@ -45,8 +45,12 @@ void front_exchange_begin(struct thread *t, struct client *c)
 {
     struct upstream *u = c->up;
     u->connected = true;
-    if (c->service->proxy != FRONT_PROXY_OFF && !send_proxy_head(c)) {
+    if (c->service->proxy != FRONT_PROXY_OFF && !c->data && !send_proxy_head(c)) {
         server_failed(t, c, true, 502);
+        return;
+    }
+    if (c->service->mode == FRONT_FTP && !c->data) {
+        front_ftp_begin(t, c);
         return;
     }
     if (c->service->mode >= FRONT_TCP) {

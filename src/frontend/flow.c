@@ -69,6 +69,8 @@ int front_flow_approve(struct flow *f, struct chunk *in)
         }
         f->read_done = rc == PM_OK;
         return rc == PM_EAGAIN ? PM_OK : rc;
+    case FLOW_LINES:
+        return PM_OK;
     default:
         f->lim = in->end;
         return PM_OK;
@@ -117,7 +119,7 @@ static enum pump splice_out(struct flow *f, struct conn *to)
 
 static enum pump ended(struct flow *f, struct conn *from)
 {
-    if ((f->body == FLOW_CLOSE || f->body == FLOW_TUNNEL) && !(from->io & IO_ERR)) {
+    if (f->body >= FLOW_LINES && !(from->io & IO_ERR)) {
         f->read_done = true;
         return PUMP_DONE;
     }
@@ -188,6 +190,8 @@ static uint64_t blind(const struct flow *f)
         return f->left;
     case FLOW_CHUNKED:
         return f->unwrap ? 0 : http_chunked_blind(&f->chunked);
+    case FLOW_LINES:
+        return 0;
     default:
         return f->bulk ? UINT64_MAX : 0;
     }

@@ -64,7 +64,8 @@ struct conn {
     struct chunk *in;
 };
 
-enum flow_body { FLOW_NONE, FLOW_LENGTH, FLOW_CHUNKED, FLOW_CLOSE, FLOW_TUNNEL };
+/* FLOW_LINES: nothing goes until somebody has looked at it and moved lim (ftp.c). */
+enum flow_body { FLOW_NONE, FLOW_LENGTH, FLOW_CHUNKED, FLOW_LINES, FLOW_CLOSE, FLOW_TUNNEL };
 
 struct flow {
     uint32_t pos, lim; /* bytes of from->in->data to send now */
@@ -101,7 +102,15 @@ struct listen_sock {
     const struct front_listener *listener; /* in the thread's present table; NULL: no longer served */
 };
 
-struct ftp;
+/* What an FTP session has beside its control connection; or, of a data connection, whom it is connected with. */
+struct ftp {
+    struct conn listener; /* for the next data connection; fd -1 = none */
+    struct client *control;
+    struct addr from;       /* who may come */
+    struct endpoint target; /* with whom he is to be connected */
+    struct front_server server;
+    struct ftp *next; /* dead list */
+};
 
 struct client {
     struct conn c;
@@ -119,6 +128,7 @@ struct client {
     bool queued;
     bool set_cookie; /* the response tells the client its server */
     bool counted;    /* in the service's active */
+    bool data;       /* a data connection of an FTP session */
     bool path_new;   /* path_text stands for the request's path */
     uint8_t tried_count;
     uint8_t address_len;
@@ -171,6 +181,7 @@ struct thread {
     struct pipe *pipes;
     struct client *free_clients, *dead_clients;
     struct upstream *free_upstreams, *dead_upstreams;
+    struct ftp *dead_ftps;
     uint64_t n[FRONT_COUNTER_COUNT];
     pthread_t id;
     char scratch[SCRATCH_SIZE];
@@ -252,6 +263,9 @@ void front_client_release(struct thread *t, struct client *c);
 void front_client_next(struct thread *t, struct client *c);
 void front_client_linger(struct thread *t, struct client *c);
 
+/* For a connection that was not accepted by a listener of the table; count it in frontend.clients. */
+struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd);
+
 /* ---- request.c ---- */
 void front_request_begin(struct thread *t, struct client *c);
 /* Chooses a server, or queues, or says no. */
@@ -296,6 +310,12 @@ void front_exchange_begin(struct thread *t, struct client *c); /* connected: sen
 void front_exchange_run(struct thread *t, struct client *c);
 void front_tunnel_begin(struct thread *t, struct client *c);
 void front_tunnel_run(struct thread *t, struct client *c);
+
+/* ---- ftp.c ---- */
+void front_ftp_begin(struct thread *t, struct client *c);
+void front_ftp_run(struct thread *t, struct client *c);
+void front_ftp_data(struct thread *t, struct conn *listener); /* its listener has something */
+void front_ftp_end(struct thread *t, struct client *c);       /* with its client */
 
 /* ---- balance.c ---- */
 enum balance_why { BALANCE_FOUND, BALANCE_FULL, BALANCE_DOWN };

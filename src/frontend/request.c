@@ -139,6 +139,11 @@ void front_request_dispatch(struct thread *t, struct client *c)
 void front_request_failed(struct thread *t, struct client *c, bool exclude, unsigned status)
 {
     c->refusal = (uint16_t)status;
+    if (c->data) { /* it belongs to this server and no other */
+        front_client_release(t, c);
+        front_client_close(t, c);
+        return;
+    }
     if (exclude && c->tried_count < TRIED_MAX)
         c->tried[c->tried_count++] = c->server;
     if (c->tried_count > c->service->retries || c->tried_count == TRIED_MAX) {

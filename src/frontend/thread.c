@@ -148,6 +148,10 @@ static inline void event(struct thread *t, struct conn *c, uint32_t what)
         front_client_accept(t, PM_CONTAINER_OF(c, struct listen_sock, c));
         return;
     }
+    if (c->kind == CONN_DATA) {
+        front_ftp_data(t, c);
+        return;
+    }
     if (c->kind == CONN_WAKE) {
         woken(t);
         return;
@@ -201,6 +205,10 @@ static void bury(struct thread *t)
         c->next = t->free_clients;
         t->free_clients = c;
     }
+    for (struct ftp *x; (x = t->dead_ftps);) {
+        t->dead_ftps = x->next;
+        free(x);
+    }
     for (struct upstream *u; (u = t->dead_upstreams);) {
         t->dead_upstreams = u->next;
         u->next = t->free_upstreams;
@@ -238,7 +246,7 @@ static void round_run(struct thread *t)
     if (t->ready_first)
         ready_run(t);
     timers_run(t);
-    if (t->dead_clients || t->dead_upstreams)
+    if (t->dead_clients || t->dead_upstreams || t->dead_ftps)
         bury(t);
 }
 

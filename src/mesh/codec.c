@@ -216,7 +216,8 @@ int mesh_get_record(struct mesh_reader *r, struct mesh_record *out)
     if (!r->bad && r->p == r->end)
         return PM_ENOTFOUND;
     size_t n = (size_t)mesh_get(r, 2);
-    struct mesh_reader body = mesh_reader(mesh_get_bytes(r, n), r->bad ? 0 : n);
+    const uint8_t *bytes = mesh_get_bytes(r, n);
+    struct mesh_reader body = mesh_reader(bytes, r->bad ? 0 : n);
     get_fields(&body, out);
     if (r->bad || body.bad || body.p != body.end || !record_ok(out)) {
         r->bad = true;
