@@ -472,10 +472,20 @@ static int boot(struct daemon *d, struct buf *report)
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
+static void close_handle(uv_handle_t *h)
 {
-    if (!uv_is_closing(h))
+    if (h->loop && !uv_is_closing(h))
         uv_close(h, NULL);
+}
+
+/* Only our own: libraries with threads of their own close theirs when those have ended. */
+static void close_handles(struct daemon *d)
+{
+    uv_timer_t *timers[] = {&d->publish_timer, &d->second_timer, &d->save_timer, &d->geo_timer, &d->upgrade_timer};
+    for (size_t i = 0; i < PM_ARRAY_LEN(timers); i++)
+        close_handle((uv_handle_t *)timers[i]);
+    for (size_t i = 0; i < PM_ARRAY_LEN(d->signals); i++)
+        close_handle((uv_handle_t *)&d->signals[i]);
 }
 
 static void shut_down(struct daemon *d)
@@ -495,7 +505,7 @@ static void shut_down(struct daemon *d)
     d->wiring = NULL;
     fleet_free(d->fleet);
     d->fleet = NULL;
-    uv_walk(&d->loop, close_handle, NULL);
+    close_handles(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     world_fini(&d->world);
