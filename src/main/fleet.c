@@ -46,8 +46,8 @@ static struct tls_files tls_files(const struct config *c, struct buf *path)
 
 static void identity(const struct config *c, struct buf *b)
 {
-    buf_printf(b, "%s %s %s %llu\n", c->node.name, c->node.site ? c->node.site : "", c->mesh.region,
-               (unsigned long long)c->mesh.expire_ms);
+    buf_printf(b, "%s %s %s %llu %llu\n", c->node.name, c->node.site ? c->node.site : "", c->mesh.region,
+               (unsigned long long)c->mesh.expire_ms, (unsigned long long)c->mesh.update_ms);
     endpoints_text(b, listen_of(c));
     const char *const *server = c->mesh.nats.servers.items;
     for (uint32_t i = 0; i < c->mesh.nats.servers.count; i++)
@@ -60,8 +60,7 @@ static void identity(const struct config *c, struct buf *b)
         buf_fini(&path);
     }
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
-        buf_printf(b, "\n%s %s %s %llu", p->name, p->site ? p->site : "", p->region ? p->region : "",
-                   (unsigned long long)p->update_ms);
+        buf_printf(b, "\n%s %s %s", p->name, p->site ? p->site : "", p->region ? p->region : "");
         endpoints_text(b, &p->addresses);
     }
 }
@@ -159,17 +158,14 @@ static struct mesh *engine_new(struct fleet *f, const struct config *c)
                              .software = "pointsman " PM_VERSION,
                              .address = "",
                              .incarnation = clock_wall_ms(f->host.clock),
+                             .interval_ms = c->mesh.update_ms,
                              .seeds = seeds,
                              .closed = !f->nats};
-    uint64_t interval = UINT64_MAX;
     CONFIG_EACH(struct cfg_peer, p, c->mesh.peers) {
         if (is_self(c, p))
             continue;
         seeds[mc.seed_count++] = (struct mesh_seed){p->name, p->region ? p->region : c->mesh.region};
-        if (p->update_ms && p->update_ms < interval)
-            interval = p->update_ms;
     }
-    mc.interval_ms = interval == UINT64_MAX ? 0 : interval;
     /* A record per service and a few of its VIPs' events. */
     uint32_t records = 4096 + 4 * c->services.count;
     mc.limits = (struct mesh_store_limits){.records_each = records, .bytes_each = (1u << 20) + (size_t)c->services.count * 1024};

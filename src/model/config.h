@@ -292,7 +292,6 @@ struct cfg_peer {
     const char *name;           /* of its certificate */
     struct conf_list addresses; /* struct endpoint; none = it calls us */
     const char *site, *region;  /* NULL = what it says itself */
-    uint64_t update_ms;         /* 0 = only events */
     struct conf_mark mark;
 };
 
@@ -306,6 +305,7 @@ struct cfg_mesh {
     const char *region, *ca;
     const char *certificate, *key; /* NULL = beside ca, by the node's name; in the certificate's file */
     struct conf_list peers; /* struct cfg_peer */
+    uint64_t update_ms; /* 0 = only events */
     uint64_t expire_ms;
     uint32_t quorum; /* so many other balancers that call a VIP down outvote this one; 0 = never */
     uint64_t quorum_delay_ms; /* when they have said so for this long */

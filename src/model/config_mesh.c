@@ -15,8 +15,6 @@ static const struct conf_key peer_keys[] = {
     {"site", CONF_STRING, AT(cfg_peer, site),
      .doc = "The site it stands at. What it says of itself in another one does not count."},
     {"region", CONF_STRING, AT(cfg_peer, region), .doc = "Its region; not said: what it says itself."},
-    {"update", CONF_DURATION, AT(cfg_peer, update_ms), .def = "1m", .min = 1000, .max = UPDATE_MAX_MS, .flags = CONF_OFF,
-     .doc = "How often it is told of everything that moves, changes of health aside, which go at once; off: only those."},
 };
 static const struct conf_object peer_object = {
     .name = "peer", .doc = "Another balancer, by the name in its certificate.", .size = sizeof(struct cfg_peer),
@@ -45,6 +43,9 @@ static const struct conf_key mesh_keys[] = {
      .doc = "This balancer's certificate, for `node.name`. Not said: NAME.pem beside the authority's file."},
     {"key", CONF_PATH, AT(cfg_mesh, key), .doc = "The certificate's key. Not said: it is in the certificate's file."},
     {"peers", CONF_MAP, AT(cfg_mesh, peers), .sub = &peer_object, .doc = "The balancers. This one may be among them, so that all can include one file."},
+    {"update", CONF_DURATION, AT(cfg_mesh, update_ms), .def = "1m", .min = 1000, .max = UPDATE_MAX_MS, .flags = CONF_OFF,
+     .doc = "How often this balancer tells the others what has moved; changes of health and what operators say go at once. off: only "
+            "those."},
     {"expire", CONF_DURATION, AT(cfg_mesh, expire_ms), .def = "5m", .min = 1000, .max = DAY_MS,
      .doc = "What a balancer has said counts for so long after it was last heard of."},
     {"quorum", CONF_UINT, AT(cfg_mesh, quorum), .def = "2", .min = 0, .max = 4096,

@@ -46,10 +46,10 @@ class Fleet:
 
     def start(self, site):
         host = "[::1]" if self.family == 6 else "127.0.0.1"
-        peers = ", ".join("%s-1: {address: '%s:%d', site: %s, update: 1s}" % (n, host, self.mesh[n], n) for n in SITES)
+        peers = ", ".join("%s-1: {address: '%s:%d', site: %s}" % (n, host, self.mesh[n], n) for n in SITES)
         how = "listen: '%s:%d'" % (host, self.mesh[site])
         if self.cluster:  # nobody needs to know anybody's address
-            peers = ", ".join("%s-1: {site: %s, update: 1s}" % (n, n) for n in SITES)
+            peers = ", ".join("%s-1: {site: %s}" % (n, n) for n in SITES)
             how = "nats: {servers: [%s], subject: gslb}" % self.cluster.urls()
         self.s.mkdir("state-" + site)
         path = self.s.write(site + ".yaml", """
@@ -59,6 +59,7 @@ api: {socket: '%s', metrics: off}
 mesh:
   %s
   ca: '%s'
+  update: 1s
   expire: 20s
   peers: {%s}
 zones: {gslb.test: {ns: [ns1.gslb.test]}}

@@ -62,12 +62,12 @@ http {
                           (n, VIP[n], limit, n, self.port,
                            ", servers: {%s}" % ", ".join("%s: '127.0.0.1:%d'" % x for x in self.servers[n].items()) if n == site else "")
                           for n in SITES)
-        peers = ", ".join("%s: {address: '127.0.0.1:%d', site: %s, update: 1s}" % (n, self.mesh[n], n) for n in SITES)
+        peers = ", ".join("%s: {address: '127.0.0.1:%d', site: %s}" % (n, self.mesh[n], n) for n in SITES)
         return self.s.write(site + ".yaml", """
 node: {name: %s, site: %s, state: '', user: '', log-level: info}
 dns: {listen: ['127.0.0.1:%d']}
 api: {socket: '%s', metrics: off}
-mesh: {listen: '127.0.0.1:%d', ca: '%s', expire: 30s, peers: {%s}}
+mesh: {listen: '127.0.0.1:%d', ca: '%s', update: 1s, expire: 30s, peers: {%s}}
 zones: {gslb.test: {ns: [ns1.gslb.test]}}
 sites: {paris: {}, london: {}, tokyo: {}}
 services:

@@ -396,9 +396,9 @@ class World:
         """Odd cities call by IPv6, even ones by IPv4."""
         def at(c):
             return "[%s]" % c.balancer[1] if city.index % 2 else c.balancer[0]
-        peers = ", ".join("%s: {address: '%s', site: %s, update: 1s}" % (c.name, at(c), c.name) for c in self)
+        peers = ", ".join("%s: {address: '%s', site: %s}" % (c.name, at(c), c.name) for c in self)
         listen = ", ".join("'%s'" % (a if "." in a else "[%s]" % a) for a in city.balancer)
-        return "mesh: {listen: [%s], ca: '%s', expire: 2m, peers: {%s}}\n" % (listen, self.scenario.path("keys/ca.pem"), peers)
+        return "mesh: {listen: [%s], ca: '%s', update: 1s, expire: 2m, peers: {%s}}\n" % (listen, self.scenario.path("keys/ca.pem"), peers)
 
     def socket(self, city):
         return self.scenario.path(city.name, "control.sock")

@@ -182,7 +182,7 @@ static void test_mistakes(void **state)
         {"checks: {c: {interval: 5s}}\n", 1, 13, "this says no check: one of http, tcp, raw is needed"},
         {"node: {site: pari}\nsites: {paris: {}}\n", 1, 14, "unknown site 'pari', did you mean 'paris'?"},
         {"sites: {paris: {}}\nmesh: {peers: {t: {site: x}}}\n", 2, 26, "unknown site 'x'"},
-        {"mesh: {peers: {t: {update: 1ms}}}\n", 1, 28, "must be from 1s to 2h"},
+        {"mesh: {update: 1ms}\n", 1, 16, "must be from 1s to 2h"},
         {"checks: {c: {interval: 5s, raw: {}}}\n", 1, 28, "'raw' wants the key 'port' beside it"},
         {"checks: {c: {tcp: {}, http: /}}\n", 1, 23, "'http' is a second check here, after 'tcp'"},
         {"checks: {c: {htp: /}}\n", 1, 14, "unknown key 'htp', did you mean 'http'?"},
