@@ -63,7 +63,8 @@ json_t *api_peers(struct api_call *c)
 json_t *api_servers(struct api_call *c)
 {
     json_t *servers = c->host->servers(c->host->ctx);
-    return servers ? servers : api_fail(c, "not-found", "no service has a front end at this balancer's site (front, node.site)");
+    return servers ? servers
+                   : api_fail(c, "not-found", "no service has a front end at this balancer's site (front, node.site)");
 }
 
 /* ---- matrix ---- */
@@ -72,7 +73,10 @@ static json_t *cell(const struct asked *a, unsigned row, unsigned column)
 {
     float ms = a->table->ms[row * a->table->head.count + column];
     return json_pack("{s:s, s:s, s:o}", "from", site_name(a, column), "state",
-                     isnan(ms) ? "unknown" : isinf(ms) ? "down" : "up", "ms", isfinite(ms) ? json_real((double)ms) : json_null());
+                     isnan(ms)   ? "unknown"
+                     : isinf(ms) ? "down"
+                                 : "up",
+                     "ms", isfinite(ms) ? json_real((double)ms) : json_null());
 }
 
 json_t *api_matrix(struct api_call *c)
@@ -143,8 +147,8 @@ json_t *api_handoff(struct api_call *c)
     for (unsigned i = 0; i < a.table->head.count; i++) {
         bool usable = usable_here(&a, a.table->site[i]);
         double total = a.table->total[i], sum = a.table->head.sum;
-        json_array_append_new(shares, json_pack("{s:s, s:f, s:f, s:b, s:f}", "site", site_name(&a, i), "weight", total, "share",
-                                                sum > 0 ? total / sum : 0, "usable", usable, "share-here",
+        json_array_append_new(shares, json_pack("{s:s, s:f, s:f, s:b, s:f}", "site", site_name(&a, i), "weight", total,
+                                                "share", sum > 0 ? total / sum : 0, "usable", usable, "share-here",
                                                 usable && here > 0 ? total / here : 0));
     }
     json_object_set_new(out, "place-weights", weights);

@@ -44,7 +44,8 @@ static int local_of(int fd, struct endpoint *out)
 }
 
 /* Listens beside `fd`'s own end, on any port, for one who is to be connected with target. */
-static int listen_beside(struct thread *t, struct ftp *x, int fd, const struct addr *from, const struct endpoint *target, struct endpoint *at)
+static int listen_beside(struct thread *t, struct ftp *x, int fd, const struct addr *from,
+                         const struct endpoint *target, struct endpoint *at)
 {
     struct sockaddr_storage sa;
     stop_listening(t, x);
@@ -59,7 +60,8 @@ static int listen_beside(struct thread *t, struct ftp *x, int fd, const struct a
     x->listener = (struct conn){.fd = l, .kind = CONN_DATA};
     x->from = *from;
     x->target = *target;
-    if (bind(l, (struct sockaddr *)&sa, len) != 0 || listen(l, 1) != 0 || local_of(l, at) != PM_OK || front_conn_watch(t, &x->listener) != PM_OK) {
+    if (bind(l, (struct sockaddr *)&sa, len) != 0 || listen(l, 1) != 0 || local_of(l, at) != PM_OK ||
+        front_conn_watch(t, &x->listener) != PM_OK) {
         rc = err_from_errno(errno);
         stop_listening(t, x);
         return rc;
@@ -69,7 +71,8 @@ static int listen_beside(struct thread *t, struct ftp *x, int fd, const struct a
 
 /* ---- the data connection ---- */
 
-static void data_begin(struct thread *t, struct client *control, int fd, const struct endpoint *peer, const struct endpoint *target)
+static void data_begin(struct thread *t, struct client *control, int fd, const struct endpoint *peer,
+                       const struct endpoint *target)
 {
     struct client *c = front_client_new(t, control->sock, fd);
     atomic_fetch_add(&t->f->clients, 1);
@@ -125,7 +128,8 @@ void front_ftp_data(struct thread *t, struct conn *listener)
 static bool six_numbers(const char *text, unsigned out[6])
 {
     for (const char *p = text; *p; p++)
-        if (isdigit((unsigned char)*p) && sscanf(p, "%3u,%3u,%3u,%3u,%3u,%3u", &out[0], &out[1], &out[2], &out[3], &out[4], &out[5]) == 6)
+        if (isdigit((unsigned char)*p) &&
+            sscanf(p, "%3u,%3u,%3u,%3u,%3u,%3u", &out[0], &out[1], &out[2], &out[3], &out[4], &out[5]) == 6)
             return out[0] < 256 && out[1] < 256 && out[2] < 256 && out[3] < 256 && out[4] < 256 && out[5] < 256;
     return false;
 }
@@ -159,7 +163,8 @@ static bool extended(const char *text, bool with_address, struct endpoint *out)
 static void write_numbers(char *out, size_t cap, const char *before, const struct endpoint *at, const char *after)
 {
     const uint8_t *b = at->addr.bytes;
-    snprintf(out, cap, "%s%u,%u,%u,%u,%u,%u%s\r\n", before, b[0], b[1], b[2], b[3], at->port >> 8, at->port & 255, after);
+    snprintf(out, cap, "%s%u,%u,%u,%u,%u,%u%s\r\n", before, b[0], b[1], b[2], b[3], at->port >> 8, at->port & 255,
+             after);
 }
 
 /* A reply of the server: true = out stands for it. */
@@ -268,7 +273,8 @@ void front_ftp_begin(struct thread *t, struct client *c)
     front_ftp_run(t, c);
 }
 
-static bool half(struct thread *t, struct client *c, struct flow *f, struct conn *from, struct conn *to, bool from_server)
+static bool half(struct thread *t, struct client *c, struct flow *f, struct conn *from, struct conn *to,
+                 bool from_server)
 {
     for (;;) {
         enum pump p = front_flow_pump(t, f, from, to);

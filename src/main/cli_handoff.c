@@ -30,10 +30,10 @@ static void matrix_list(struct text *t, const json_t *rows)
     size_t i, k;
     const json_t *row, *cell;
     char ms[32];
-    json_array_foreach (rows, i, row) {
+    json_array_foreach(rows, i, row) {
         struct buf words = BUF_INIT;
         text_add(t, TEXT_NAME, "%s: ", json_text(row, "site"));
-        json_array_foreach (json_object_get(row, "seen"), k, cell) {
+        json_array_foreach(json_object_get(row, "seen"), k, cell) {
             (void)cell_text(cell, json_text(row, "site"), ms, sizeof ms);
             buf_printf(&words, "%s%s %s", k ? ", " : "", json_text(cell, "from"), ms);
         }
@@ -53,14 +53,14 @@ void cli_render_matrix(struct text *t, const json_t *d)
         matrix_list(t, rows);
         return;
     }
-    json_array_foreach (rows, i, row)
+    json_array_foreach(rows, i, row)
         heads[i + 1] = json_text(row, "site");
     struct table tb;
     table_init(&tb, (unsigned)n + 1, heads);
     tb.right = (1u << TABLE_COLUMNS) - 2;
-    json_array_foreach (rows, i, row) {
+    json_array_foreach(rows, i, row) {
         table_cell(&tb, TEXT_NAME, "%s", json_text(row, "site"));
-        json_array_foreach (json_object_get(row, "seen"), k, cell) {
+        json_array_foreach(json_object_get(row, "seen"), k, cell) {
             char ms[32];
             enum text_style style = cell_text(cell, json_text(row, "site"), ms, sizeof ms);
             table_cell(&tb, style, "%s", ms);
@@ -73,14 +73,15 @@ static void orders(struct text *t, const json_t *d)
 {
     size_t i, k;
     const json_t *order, *name;
-    json_array_foreach (json_object_get(d, "orders"), i, order) {
+    json_array_foreach(json_object_get(d, "orders"), i, order) {
         struct buf words = BUF_INIT;
         const char *site = json_text(order, "site");
-        json_array_foreach (json_object_get(order, "prefers"), k, name)
+        json_array_foreach(json_object_get(order, "prefers"), k, name)
             buf_printf(&words, "%s%s", k ? ", " : "", json_string_value(name));
         text_add(t, TEXT_NAME, "%s", site);
         text_add(t, TEXT_DIM, " prefers ");
-        text_wrap(t, TEXT_PLAIN, text_columns(site) + 9, 4, words.len ? buf_str(&words) : "nobody yet: nothing measured");
+        text_wrap(t, TEXT_PLAIN, text_columns(site) + 9, 4,
+                  words.len ? buf_str(&words) : "nobody yet: nothing measured");
         text_line(t);
         buf_fini(&words);
     }
@@ -96,7 +97,7 @@ void cli_render_handoff(struct text *t, const json_t *d)
     orders(t, d);
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
     tb.right = 0xe;
-    json_array_foreach (json_object_get(d, "sites"), i, site) {
+    json_array_foreach(json_object_get(d, "sites"), i, site) {
         bool usable = json_flag(site, "usable");
         table_cell(&tb, TEXT_NAME, "%s", json_text(site, "site"));
         table_cell(&tb, TEXT_PLAIN, "%.0f", json_num(site, "weight", 0));
@@ -121,27 +122,33 @@ static const char *size_text(double bytes, char out[32])
 
 void cli_render_peers(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"BALANCER", "SITE", "REGION", "LINK", "SINCE", "TRIP", "RECORDS", "IN", "OUT", "LOAD", "WHY"};
+    static const char *const heads[] = {"BALANCER", "SITE", "REGION", "LINK", "SINCE", "TRIP",
+                                        "RECORDS",  "IN",   "OUT",    "LOAD", "WHY"};
     const json_t *list = json_object_get(d, "peers"), *p;
     char age[AGE_TEXT], in[32], out[32];
     struct table tb;
     size_t i;
     text_add(t, TEXT_BOLD, "%s", json_text(d, "node"));
     text_add(t, TEXT_DIM, "  region %s, %lld links over %s, %lld records of %lld balancers", json_text(d, "region"),
-             (long long)json_int(d, "links"), json_text(d, "transport"), (long long)json_int(d, "records"), (long long)json_int(d, "writers"));
+             (long long)json_int(d, "links"), json_text(d, "transport"), (long long)json_int(d, "records"),
+             (long long)json_int(d, "writers"));
     if (json_has(d, "certificate-left-s"))
-        text_add(t, TEXT_DIM, ", certificate for %s more", age_text((double)json_int(d, "certificate-left-s") * 1000, age));
+        text_add(t, TEXT_DIM, ", certificate for %s more",
+                 age_text((double)json_int(d, "certificate-left-s") * 1000, age));
     text_line(t);
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
     tb.right = 0x3f0;
     tb.elastic = 0x400;
-    json_array_foreach (list, i, p) {
+    json_array_foreach(list, i, p) {
         bool up = json_flag(p, "up");
         const json_t *r = json_object_get(p, "resources");
         table_cell(&tb, TEXT_NAME, "%s", json_text(p, "name"));
         table_cell(&tb, TEXT_PLAIN, "%s", json_text(p, "site"));
         table_cell(&tb, TEXT_DIM, "%s", json_text(p, "region"));
-        table_cell(&tb, up ? TEXT_GOOD : TEXT_BAD, "%s", up ? json_flag(p, "slow") ? "slow" : "up" : json_flag(p, "needed") ? "down" : "not needed");
+        table_cell(&tb, up ? TEXT_GOOD : TEXT_BAD, "%s",
+                   up                       ? json_flag(p, "slow") ? "slow" : "up"
+                   : json_flag(p, "needed") ? "down"
+                                            : "not needed");
         table_cell(&tb, TEXT_DIM, "%s", up ? age_text(json_num(p, "up-ms", 0), age) : "");
         table_cell(&tb, TEXT_PLAIN, json_has(p, "round-trip-ms") ? "%.1f ms" : "", json_num(p, "round-trip-ms", 0));
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(p, "records"));
@@ -157,7 +164,8 @@ void cli_render_peers(struct text *t, const json_t *d)
 
 void cli_render_servers(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"SERVER", "SERVICE", "ADDRESS", "STATE", "WORD", "ACTIVE", "IDLE", "RESPONSE", "REQUESTS", "ERRORS", "EMPTY IN"};
+    static const char *const heads[] = {"SERVER", "SERVICE",  "ADDRESS",  "STATE",  "WORD",    "ACTIVE",
+                                        "IDLE",   "RESPONSE", "REQUESTS", "ERRORS", "EMPTY IN"};
     const json_t *s;
     char age[AGE_TEXT];
     struct table tb;
@@ -165,19 +173,24 @@ void cli_render_servers(struct text *t, const json_t *d)
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
     tb.right = 0x3e0;
     tb.elastic = 2;
-    json_array_foreach (json_object_get(d, "servers"), i, s) {
+    json_array_foreach(json_object_get(d, "servers"), i, s) {
         bool up = json_flag(s, "up"), draining = json_flag(s, "draining");
         const char *word = json_text(s, "override");
         table_cell(&tb, TEXT_NAME, "%s", json_text(s, "server"));
         table_cell(&tb, TEXT_PLAIN, "%s", json_text(s, "service"));
         table_cell(&tb, TEXT_DIM, "%s", json_text(s, "address"));
-        table_cell(&tb, up ? draining ? TEXT_WARN : TEXT_GOOD : TEXT_BAD, "%s", !up ? "down" : draining ? "draining" : "up");
+        table_cell(&tb, up ? draining ? TEXT_WARN : TEXT_GOOD : TEXT_BAD, "%s",
+                   !up        ? "down"
+                   : draining ? "draining"
+                              : "up");
         table_cell(&tb, style_of_override(word), "%s", strcmp(word, "none") == 0 ? "" : word);
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "active"));
         table_cell(&tb, TEXT_DIM, "%lld", (long long)json_int(s, "idle"));
         table_cell(&tb, TEXT_PLAIN, "%.1f ms", json_num(s, "response-ms", 0));
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "requests"));
-        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)(json_int(s, "connect_errors") + json_int(s, "closed_early") + json_int(s, "timeouts") + json_int(s, "bad_responses")));
+        table_cell(&tb, TEXT_PLAIN, "%lld",
+                   (long long)(json_int(s, "connect_errors") + json_int(s, "closed_early") + json_int(s, "timeouts") +
+                               json_int(s, "bad_responses")));
         table_cell(&tb, TEXT_WARN, "%s", draining ? age_text(json_num(s, "empty-in-ms", 0), age) : "");
     }
     table_print(&tb, t);

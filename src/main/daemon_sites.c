@@ -71,8 +71,13 @@ void daemon_own_sight(void *ctx, uint32_t vip, bool health)
 
 int daemon_fleet_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report)
 {
-    struct fleet_host host = {.ctx = d, .clock = d->clock, .overrides = &d->overrides, .model = fleet_model,
-                              .observed = fleet_observed, .overrides_changed = fleet_overrides, .verify = fleet_verify};
+    struct fleet_host host = {.ctx = d,
+                              .clock = d->clock,
+                              .overrides = &d->overrides,
+                              .model = fleet_model,
+                              .observed = fleet_observed,
+                              .overrides_changed = fleet_overrides,
+                              .verify = fleet_verify};
     d->fleet = NULL;
     d->overrides.remember = fleet_wanted(c);
     return fleet_wanted(c) ? fleet_new(&d->loop, c, &host, kept, &d->fleet, report) : PM_OK;

@@ -168,7 +168,8 @@ static struct mesh *engine_new(struct fleet *f, const struct config *c)
     }
     /* A record per service and a few of its VIPs' events. */
     uint32_t records = 4096 + 4 * c->services.count;
-    mc.limits = (struct mesh_store_limits){.records_each = records, .bytes_each = (1u << 20) + (size_t)c->services.count * 1024};
+    mc.limits = (struct mesh_store_limits){.records_each = records,
+                                           .bytes_each = (1u << 20) + (size_t)c->services.count * 1024};
     struct mesh_calls calls = {.user = f, .changed = on_changed, .peer = on_peer, .need_link = on_need};
     struct mesh *m = mesh_new(&mc, f->host.clock, &calls, f->sign ? mesh_sign_trust(f->sign) : NULL);
     free(seeds);
@@ -225,15 +226,22 @@ int fleet_sockets(const struct fleet *f, struct listen_set *set)
     return PM_OK;
 }
 
-static int links_new(struct fleet *f, const struct config *c, struct listen_set *kept, const struct tls_files *files, struct buf *why)
+static int links_new(struct fleet *f, const struct config *c, struct listen_set *kept, const struct tls_files *files,
+                     struct buf *why)
 {
     if (c->mesh.nats.servers.count) {
-        struct mesh_nats_options o = {.node = c->node.name, .region = c->mesh.region, .files = *files, .subject = c->mesh.nats.subject,
-                                      .servers = c->mesh.nats.servers.items, .server_count = c->mesh.nats.servers.count,
-                                      .credentials = c->mesh.nats.credentials, .ca = c->mesh.nats.ca};
+        struct mesh_nats_options o = {.node = c->node.name,
+                                      .region = c->mesh.region,
+                                      .files = *files,
+                                      .subject = c->mesh.nats.subject,
+                                      .servers = c->mesh.nats.servers.items,
+                                      .server_count = c->mesh.nats.servers.count,
+                                      .credentials = c->mesh.nats.credentials,
+                                      .ca = c->mesh.nats.ca};
         return mesh_nats_new(f->loop, &o, on_link, f, &f->nats, why);
     }
-    struct mesh_tls_options o = {.node = c->node.name, .files = *files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
+    struct mesh_tls_options o = {
+        .node = c->node.name, .files = *files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
     int *fds = inherited(c, kept, &o.inherited_count);
     o.inherited = fds;
     int err = mesh_tls_new(f->loop, &o, on_link, f, &f->tls, why);
@@ -241,8 +249,8 @@ static int links_new(struct fleet *f, const struct config *c, struct listen_set 
     return err;
 }
 
-int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct listen_set *kept, struct fleet **out,
-              struct buf *why)
+int fleet_new(uv_loop_t *loop, const struct config *c, const struct fleet_host *host, struct listen_set *kept,
+              struct fleet **out, struct buf *why)
 {
     struct fleet *f = mem_alloc(sizeof *f);
     struct buf path = BUF_INIT;
@@ -314,7 +322,8 @@ int fleet_reload(struct fleet *f, const struct config *c, struct buf *why)
 {
     struct buf path = BUF_INIT;
     struct tls_files files = tls_files(c, &path);
-    struct mesh_tls_options o = {.node = c->node.name, .files = files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
+    struct mesh_tls_options o = {
+        .node = c->node.name, .files = files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
     int err = f->tls ? mesh_tls_reload(f->tls, &o, why) : mesh_nats_reload(f->nats, &files, why);
     buf_fini(&path);
     return err;

@@ -58,13 +58,14 @@ static void observe(struct fleet *f, const struct mesh_stored *s, uint32_t vip, 
     struct model *model = f->host.model(f->host.ctx);
     if (model_observe(model, &o)) {
         char address[ADDR_TEXT];
-        log_notice(model_vip(model, vip)->health == HEALTH_DOWN ? "vip down by quorum" : "vip no longer down by quorum", "address",
-                   addr_format(&m->vip, address), "others", LOG_U(sights_down(model_sights(model), vip)));
+        log_notice(model_vip(model, vip)->health == HEALTH_DOWN ? "vip down by quorum" : "vip no longer down by quorum",
+                   "address", addr_format(&m->vip, address), "others", LOG_U(sights_down(model_sights(model), vip)));
     }
 }
 
 /* An event about this VIP by the same node that is newer than its `times`? */
-static bool event_is_newer(const struct fleet *f, const struct mesh_stored *times, const char *service, const struct addr *vip)
+static bool event_is_newer(const struct fleet *f, const struct mesh_stored *times, const char *service,
+                           const struct addr *vip)
 {
     char subject[MESH_SUBJECT_MAX + 1 + ADDR_TEXT], node[MESH_SUBJECT_MAX + 1], address[ADDR_TEXT];
     snprintf(subject, sizeof subject, "%s %s", service, addr_format(vip, address));
@@ -154,7 +155,8 @@ static void hear_capacity(struct fleet *f, const struct mesh_stored *s, bool gon
         model_report(m, vip, METRIC_CONNECTIONS, gone ? NAN : (float)list[i].used);
         /* Our own file may know another limit: the site's word about itself is better. */
         if (max && !gone && list[i].left != MESH_LEFT_UNKNOWN)
-            model_report(m, vip, METRIC_CONNECTIONS, list[i].left ? fminf((float)list[i].used, (float)max - 1) : (float)max);
+            model_report(m, vip, METRIC_CONNECTIONS,
+                         list[i].left ? fminf((float)list[i].used, (float)max - 1) : (float)max);
     }
 }
 
@@ -182,7 +184,9 @@ static void hear_word(struct fleet *f, const struct mesh_stored *s)
     struct override_entry e = {.target = (char *)(uintptr_t)text_of(s->rec.subject, target),
                                .by = (char *)(uintptr_t)text_of(s->rec.node, node),
                                .what = (enum override)v.word,
-                               .scope = v.scope == MESH_SCOPE_SITE ? OVERRIDE_SITE : v.scope == MESH_SCOPE_REGION ? OVERRIDE_REGION : OVERRIDE_FLEET,
+                               .scope = v.scope == MESH_SCOPE_SITE     ? OVERRIDE_SITE
+                                        : v.scope == MESH_SCOPE_REGION ? OVERRIDE_REGION
+                                                                       : OVERRIDE_FLEET,
                                .since_ms = now > ago ? now - ago : 1,
                                .until_ms = !v.remaining_ms ? 0 : now + v.remaining_ms - mesh_age(f->mesh, s)};
     const struct override_entry *have = overrides_find(f->host.overrides, e.target);

@@ -13,9 +13,9 @@
 
 enum {
     FLEET_SOCKETS_MAX = 64,
-    FLEET_TELL_MS = 200,       /* changes that are no events are gathered so long */
+    FLEET_TELL_MS = 200, /* changes that are no events are gathered so long */
     FLEET_RESOURCES_MS = 10000,
-    FLEET_VERIFY_MS = 500,     /* a VIP is not looked at more often because of others */
+    FLEET_VERIFY_MS = 500, /* a VIP is not looked at more often because of others */
     FLEET_LIFETIME_MAX_MS = 24 * 3600 * 1000,
 };
 
@@ -24,10 +24,10 @@ struct fleet {
     uv_loop_t *loop;
     uv_timer_t tick, tell;
     struct mesh *mesh;
-    struct mesh_tls *tls;   /* direct links, */
-    struct mesh_nats *nats; /* or links over a cluster; the other one is NULL */
-    struct mesh_sign *sign; /* NULL = records are not signed */
-    struct buf identity; /* what of the configuration it was made from */
+    struct mesh_tls *tls;        /* direct links, */
+    struct mesh_nats *nats;      /* or links over a cluster; the other one is NULL */
+    struct mesh_sign *sign;      /* NULL = records are not signed */
+    struct buf identity;         /* what of the configuration it was made from */
     const struct config *config; /* the generation's in force */
     bool update_off;
     uint32_t lifetime_ms; /* of what is measured */
@@ -35,7 +35,7 @@ struct fleet {
     uint32_t service_count, vip_count;
     bool *service_due; /* times or capacity have changed */
     bool any_due;
-    bool *full;        /* by VIP: it was told to be full */
+    bool *full; /* by VIP: it was told to be full */
     uint64_t *verified_ms;
     uint64_t resources_ms;
     unsigned closed; /* timers, at the end */

@@ -15,7 +15,8 @@ static void put(struct fleet *f, uint16_t kind, const char *subject, const struc
 {
     int err = w->full ? PM_ESPACE : mesh_put(f->mesh, kind, subject, w->p, w->len, lifetime_ms, flags);
     if (err)
-        log_warn("cannot tell the other balancers", "what", mesh_kind_name(kind), "subject", subject, "why", err_text(err));
+        log_warn("cannot tell the other balancers", "what", mesh_kind_name(kind), "subject", subject, "why",
+                 err_text(err));
 }
 
 static const struct cfg_service *service_at(const struct fleet *f, uint32_t service)
@@ -33,7 +34,7 @@ static struct mesh_sight sight_of(const struct fleet *f, uint32_t vip, const str
     return (struct mesh_sight){.vip = v->config->addr,
                                .health = s->health,
                                .stable = !v->flapping,
-                               .response_us = isnan(s->response_ms)      ? MESH_RESPONSE_NONE
+                               .response_us = isnan(s->response_ms)       ? MESH_RESPONSE_NONE
                                               : us > MESH_RESPONSE_MAX_US ? MESH_RESPONSE_MAX_US
                                                                           : (uint32_t)us,
                                .age_ms = now - s->when_ms};
@@ -101,7 +102,10 @@ static void tell_capacity(struct fleet *f, uint32_t service)
         if (!is_ours(f, v) || isnan(open))
             continue;
         uint32_t used = open > 4e9f ? UINT32_MAX - 1 : (uint32_t)open, max = v->config->max_connections;
-        list[n++] = (struct mesh_capacity){v->config->addr, used, !max ? MESH_LEFT_UNKNOWN : used < max ? max - used : 0};
+        list[n++] = (struct mesh_capacity){v->config->addr, used,
+                                           !max         ? MESH_LEFT_UNKNOWN
+                                           : used < max ? max - used
+                                                        : 0};
         bool full = max && used >= max;
         event |= full != f->full[vip];
         f->full[vip] = full;
@@ -110,7 +114,8 @@ static void tell_capacity(struct fleet *f, uint32_t service)
         return;
     struct mesh_writer w = mesh_writer(value, sizeof value);
     mesh_put_capacity(&w, list, n);
-    put(f, MESH_KIND_CAPACITY, service_at(f, service)->name, &w, f->lifetime_ms, MESH_PUT_KEEP | (event ? MESH_PUT_EVENT : 0));
+    put(f, MESH_KIND_CAPACITY, service_at(f, service)->name, &w, f->lifetime_ms,
+        MESH_PUT_KEEP | (event ? MESH_PUT_EVENT : 0));
 }
 
 /* What the front end has in use moves without a sight: looked at each time, told when it has changed. */
@@ -194,10 +199,13 @@ void tell_word(struct fleet *f, const struct override_entry *e)
     uint8_t value[512];
     uint64_t now = clock_wall_ms(f->host.clock);
     struct mesh_override v = {.word = (uint8_t)e->what,
-                              .scope = e->scope == OVERRIDE_SITE ? MESH_SCOPE_SITE : e->scope == OVERRIDE_REGION ? MESH_SCOPE_REGION : MESH_SCOPE_ALL,
-                              .scope_name = mesh_str(e->scope == OVERRIDE_SITE     ? f->config->node.site ? f->config->node.site : ""
-                                                     : e->scope == OVERRIDE_REGION ? f->config->mesh.region
-                                                                                   : ""),
+                              .scope = e->scope == OVERRIDE_SITE     ? MESH_SCOPE_SITE
+                                       : e->scope == OVERRIDE_REGION ? MESH_SCOPE_REGION
+                                                                     : MESH_SCOPE_ALL,
+                              .scope_name =
+                                  mesh_str(e->scope == OVERRIDE_SITE ? f->config->node.site ? f->config->node.site : ""
+                                           : e->scope == OVERRIDE_REGION ? f->config->mesh.region
+                                                                         : ""),
                               .said_ms = now > e->since_ms ? now - e->since_ms : 0,
                               .remaining_ms = left_ms(e, now),
                               .who = mesh_str(f->config->node.name)};

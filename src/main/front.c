@@ -47,7 +47,8 @@ static const uint32_t *ports_of(const struct cfg_front *cf, uint32_t *n)
 }
 
 /* Addresses of the site x ports of the front end. */
-static void make_listen(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf, struct front_service *out)
+static void make_listen(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
+                        struct front_service *out)
 {
     uint32_t n, count = 0;
     const uint32_t *ports = ports_of(cf, &n);
@@ -72,7 +73,8 @@ void front_site_url(const struct cfg_service_site *at, const struct cfg_front *c
     if (at->url)
         snprintf(out, FRONT_URL_MAX, "%s", at->url);
     else
-        snprintf(out, FRONT_URL_MAX, "http://%s%s%s%s", v6 ? "[" : "", addr_format(&vip->addr, address), v6 ? "]" : "", port);
+        snprintf(out, FRONT_URL_MAX, "http://%s%s%s%s", v6 ? "[" : "", addr_format(&vip->addr, address), v6 ? "]" : "",
+                 port);
 }
 
 static void make_sites(struct arena *a, const struct config *c, const struct cfg_service *s, const struct cfg_front *cf,
@@ -84,23 +86,27 @@ static void make_sites(struct arena *a, const struct config *c, const struct cfg
             break;
         char url[FRONT_URL_MAX];
         front_site_url(at, cf, url);
-        sites[out->site_count++] = (struct front_site){at->name, arena_strdup(a, url), strcmp(at->name, c->node.site) == 0};
+        sites[out->site_count++] =
+            (struct front_site){at->name, arena_strdup(a, url), strcmp(at->name, c->node.site) == 0};
     }
     out->sites = sites;
 }
 
-static void make_servers(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf, struct front_service *out)
+static void make_servers(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
+                         struct front_service *out)
 {
     out->servers = arena_alloc(a, (at->servers.count + 1) * sizeof *out->servers);
     CONFIG_EACH(struct cfg_server, v, at->servers) {
         struct front_server *to = &out->servers[out->server_count++];
-        *to = (struct front_server){.name = v->name, .at = v->at, .weight = v->weight, .max_connections = v->max_connections, .url = v->url};
+        *to = (struct front_server){
+            .name = v->name, .at = v->at, .weight = v->weight, .max_connections = v->max_connections, .url = v->url};
         if (cf->server_port)
             to->at.port = (uint16_t)cf->server_port;
     }
 }
 
-static void make_hosts(struct arena *a, const struct cfg_service *s, const struct cfg_service_site *at, struct front_service *out)
+static void make_hosts(struct arena *a, const struct cfg_service *s, const struct cfg_service_site *at,
+                       struct front_service *out)
 {
     const char *const *alias = s->aliases.items;
     const char **hosts = arena_alloc(a, (s->aliases.count + 2) * sizeof *hosts);
@@ -127,7 +133,8 @@ static void make_rewrites(struct arena *a, const struct cfg_front *cf, struct fr
 {
     out->rewrites = arena_alloc(a, (cf->rewrites.count + 1) * sizeof *out->rewrites);
     CONFIG_EACH(struct cfg_rewrite, r, cf->rewrites)
-        out->rewrites[out->rewrite_count++] = (struct front_rewrite){.match = r->match, .to = r->to, .regex = r->regex, .status = (uint16_t)r->status};
+        out->rewrites[out->rewrite_count++] =
+            (struct front_rewrite){.match = r->match, .to = r->to, .regex = r->regex, .status = (uint16_t)r->status};
 }
 
 /* The capacity of the site's addresses is the front end's. */
@@ -139,8 +146,8 @@ uint32_t front_max_connections(const struct cfg_service_site *at)
     return most;
 }
 
-static void make_service(struct arena *a, const struct config *c, const struct cfg_service *s, const struct cfg_front *cf, unsigned number,
-                         struct front_service *out)
+static void make_service(struct arena *a, const struct config *c, const struct cfg_service *s,
+                         const struct cfg_front *cf, unsigned number, struct front_service *out)
 {
     const struct cfg_service_site *at = front_own_site(c, s);
     *out = (struct front_service){
@@ -178,7 +185,8 @@ static void choose_defaults(struct front_service *all, uint32_t n)
         for (uint32_t k = 0; k < i; k++)
             for (uint32_t x = 0; x < all[i].listen_count; x++)
                 for (uint32_t y = 0; all[k].is_default && y < all[k].listen_count; y++)
-                    taken |= all[i].listen[x].port == all[k].listen[y].port && addr_eq(&all[i].listen[x].addr, &all[k].listen[y].addr);
+                    taken |= all[i].listen[x].port == all[k].listen[y].port &&
+                             addr_eq(&all[i].listen[x].addr, &all[k].listen[y].addr);
         all[i].is_default = !taken;
     }
 }
@@ -232,7 +240,8 @@ static void make_order(struct front *f, const struct front_service *fs, const st
     const struct cfg_service *svc = s ? config_service(s->config, name) : NULL;
     if (!svc)
         return;
-    struct director_request q = {.service = svc->index, .client = *client, .located = true, .all = true, .family = client->family == ADDR_V6};
+    struct director_request q = {
+        .service = svc->index, .client = *client, .located = true, .all = true, .family = client->family == ADDR_V6};
     director_choose(s, &order->director, &q, &a);
     if (a.status == DIRECTOR_NODATA) {
         q.family = !q.family;
@@ -420,13 +429,15 @@ static void backends_make(struct front *f, const struct config *c, const struct 
             const struct cfg_server *servers = site->servers.items;
             for (uint32_t k = 0; k < site->servers.count; k++) {
                 list[at] = (struct backend){fs->name, s, &servers[k], HEALTH_UNCHECKED, OVERRIDE_NONE};
-                checked[at++] = (struct wire_server){cf->checks, fs->servers[k].at, s->name, site->site->index, s->index};
+                checked[at++] =
+                    (struct wire_server){cf->checks, fs->servers[k].at, s->name, site->site->index, s->index};
             }
         }
     }
     for (uint32_t i = 0; i < at; i++)
         for (uint32_t k = 0; k < f->backend_count; k++)
-            if (strcmp(list[i].service, f->backends[k].service) == 0 && strcmp(list[i].server->name, f->backends[k].server->name) == 0 && checked[i].checks)
+            if (strcmp(list[i].service, f->backends[k].service) == 0 &&
+                strcmp(list[i].server->name, f->backends[k].server->name) == 0 && checked[i].checks)
                 list[i].health = f->backends[k].health;
     free(f->backends);
     free(f->checked);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The front end in the daemon: joins frontend/ to the configuration, the checks, the operator, the model and the director.
+ * The front end in the daemon: joins frontend/ to the configuration, the checks, the operator, the model and the
+ * director.
  *
  *   services with `front`, this node's site ──> front_service[] ──publish──> front-end threads
  *   checks of servers, words about servers ──> up, down, draining              │ choose: the director's order
@@ -9,7 +10,8 @@
  *
  * A server is named SERVICE@SERVER, or by its name or address alone.
  *
- * Thread: control. Memory: belongs to the daemon, outlives generations. Failure: front_publish says why and changes nothing.
+ * Thread: control. Memory: belongs to the daemon, outlives generations. Failure: front_publish says why and changes
+ * nothing.
  */
 #ifndef PM_MAIN_FRONT_H
 #define PM_MAIN_FRONT_H
@@ -27,7 +29,8 @@ struct front;
 bool front_wanted(const struct config *c);
 /* world: where the director reads; must outlive it. */
 int front_new(const struct world *world, struct front **out, struct buf *why) PM_MUST_CHECK;
-/* Takes over the sockets of a process before us that it wants, out of `kept`; opens the others. Before root is given up. */
+/* Takes over the sockets of a process before us that it wants, out of `kept`; opens the others. Before root is given
+ * up. */
 int front_listen(struct front *f, const struct config *c, struct listen_set *kept, struct buf *why) PM_MUST_CHECK;
 /* Serves this configuration from now on; states of servers that stay are kept. c must live until the next one. */
 int front_publish(struct front *f, const struct config *c, struct buf *why) PM_MUST_CHECK;
@@ -45,8 +48,8 @@ int front_sockets(const struct front *f, struct listen_set *set) PM_MUST_CHECK;
 void front_free(struct front *f, uint32_t linger_ms);
 
 json_t *front_view(const struct front *f); /* `pointsman servers` */
-/* What each front end of the service would do with a client for whom the director's order is `order` (explain's), asking for url (NULL =
- * not said): a new array, empty when the service is not here. */
+/* What each front end of the service would do with a client for whom the director's order is `order` (explain's), asking
+ * for url (NULL = not said): a new array, empty when the service is not here. */
 json_t *front_explain(const struct front *f, const struct cfg_service *s, const json_t *order, const char *url);
 void front_metrics(const struct front *f, api_metric_fn *fn, void *fn_ctx);
 

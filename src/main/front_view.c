@@ -24,22 +24,24 @@ json_t *front_view(const struct front *f)
     for (unsigned i = 0; frontend_server_view(f->f, i, &v); i++) {
         char address[ENDPOINT_TEXT];
         const struct backend *b = backend_of(f, &v);
-        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:i, s:i, s:f, s:f}", "service", v.service, "server", v.server, "address",
-                              endpoint_format(&v.at, address), "up", v.up, "draining", v.draining, "health",
-                              health_name(b ? (enum health)b->health : HEALTH_UNKNOWN), "override",
-                              override_name(b ? (enum override)b->word : OVERRIDE_NONE), "active", (int)v.active, "idle", (int)v.idle,
-                              "response-ms", v.response_ms, "empty-in-ms", v.draining ? v.empty_in_ms : 0.0);
+        json_t *o =
+            json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:i, s:i, s:f, s:f}", "service", v.service, "server",
+                      v.server, "address", endpoint_format(&v.at, address), "up", v.up, "draining", v.draining,
+                      "health", health_name(b ? (enum health)b->health : HEALTH_UNKNOWN), "override",
+                      override_name(b ? (enum override)b->word : OVERRIDE_NONE), "active", (int)v.active, "idle",
+                      (int)v.idle, "response-ms", v.response_ms, "empty-in-ms", v.draining ? v.empty_in_ms : 0.0);
         for (unsigned k = 0; k < FRONT_SERVER_COUNTER_COUNT; k++)
             json_object_set_new(o, front_server_counter_info[k].name, json_integer((json_int_t)v.n[k]));
         json_array_append_new(servers, o);
     }
     for (unsigned i = 0; frontend_service_view(f->f, i, &s); i++)
-        json_array_append_new(services, json_pack("{s:s, s:i, s:i}", "service", s.service, "active", (int)s.active, "waiting", (int)s.waiting));
+        json_array_append_new(services, json_pack("{s:s, s:i, s:i}", "service", s.service, "active", (int)s.active,
+                                                  "waiting", (int)s.waiting));
     frontend_stats(f->f, sum);
     for (unsigned i = 0; i < FRONT_COUNTER_COUNT; i++)
         json_object_set_new(counters, front_counter_info[i].name, json_integer((json_int_t)sum[i]));
-    return json_pack("{s:i, s:o, s:o, s:o}", "clients", (int)frontend_clients(f->f), "servers", servers, "services", services, "counters",
-                     counters);
+    return json_pack("{s:i, s:o, s:o, s:o}", "clients", (int)frontend_clients(f->f), "servers", servers, "services",
+                     services, "counters", counters);
 }
 
 void front_metrics(const struct front *f, api_metric_fn *fn, void *fn_ctx)
@@ -52,7 +54,8 @@ void front_metrics(const struct front *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_front_%s_total", front_counter_info[i].name);
         fn(fn_ctx, name, "", "counter", front_counter_info[i].help, (double)sum[i]);
     }
-    fn(fn_ctx, "pointsman_front_clients", "", "gauge", "Connections of clients that are open.", f ? frontend_clients(f->f) : 0);
+    fn(fn_ctx, "pointsman_front_clients", "", "gauge", "Connections of clients that are open.",
+       f ? frontend_clients(f->f) : 0);
 }
 
 /* ---- what would be done with a client ---- */
@@ -84,8 +87,10 @@ static unsigned tell_servers(const struct front *f, const char *name, json_t *li
         const struct backend *b = backend_of(f, &v);
         const char *why = why_not(&v, b);
         usable += !why;
-        json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:i, s:i, s:f}", "server", v.server, "usable", !why, "why", why ? why : "takes clients",
-                                              "weight", b ? (int)b->server->weight : 0, "active", (int)v.active, "response-ms", v.response_ms));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:b, s:s, s:i, s:i, s:f}", "server", v.server, "usable", !why, "why",
+                                        why ? why : "takes clients", "weight", b ? (int)b->server->weight : 0, "active",
+                                        (int)v.active, "response-ms", v.response_ms));
     }
     return usable;
 }
@@ -108,11 +113,12 @@ static size_t host_of(const char *url, const char **at)
 }
 
 /* The best other site of the director's order, as explain has it. */
-static const struct cfg_service_site *next_site(const struct front *f, const struct cfg_service *s, const json_t *order, bool self_too)
+static const struct cfg_service_site *next_site(const struct front *f, const struct cfg_service *s, const json_t *order,
+                                                bool self_too)
 {
     const json_t *c;
     size_t i;
-    json_array_foreach (order, i, c) {
+    json_array_foreach(order, i, c) {
         const char *site = json_string_value(json_object_get(c, "site"));
         CONFIG_EACH(struct cfg_service_site, at, s->sites)
             if (strcmp(at->name, site) == 0 && (self_too || strcmp(at->name, f->config->node.site) != 0))
@@ -126,8 +132,8 @@ struct verdict {
     char to[FRONT_URL_MAX * 2];
 };
 
-static void redirect(const struct front *f, const struct cfg_service *s, const struct cfg_front *cf, const json_t *order, const char *url,
-                     bool self_too, struct verdict *v)
+static void redirect(const struct front *f, const struct cfg_service *s, const struct cfg_front *cf,
+                     const json_t *order, const char *url, bool self_too, struct verdict *v)
 {
     char base[FRONT_URL_MAX];
     const char *host = "", *own = "";
@@ -148,8 +154,8 @@ static void redirect(const struct front *f, const struct cfg_service *s, const s
     snprintf(v->to, sizeof v->to, "%s%s", base, url && host[n] ? host + n : "/");
 }
 
-static void decide(const struct front *f, const struct cfg_service *s, const struct cfg_front *cf, const char *name, unsigned usable,
-                   const json_t *order, const char *url, struct verdict *v)
+static void decide(const struct front *f, const struct cfg_service *s, const struct cfg_front *cf, const char *name,
+                   unsigned usable, const json_t *order, const char *url, struct verdict *v)
 {
     uint32_t max = front_max_connections(front_own_site(f->config, s));
     bool full = max && in_use(f, name) >= max, away = cf->overload_redirect && cf->mode == CFG_FRONT_SERVE;
@@ -185,9 +191,10 @@ json_t *front_explain(const struct front *f, const struct cfg_service *s, const 
         number++;
         unsigned usable = tell_servers(f, name, servers);
         decide(f, s, cf, name, usable, order, url, &v);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o}", "mode", modes[cf->mode], "does", v.does, "why", v.why, "to", v.to,
-                                              "active", (int)in_use(f, name), "max-connections", (int)front_max_connections(front_own_site(f->config, s)),
-                                              "servers", servers));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o}", "mode", modes[cf->mode], "does", v.does,
+                                        "why", v.why, "to", v.to, "active", (int)in_use(f, name), "max-connections",
+                                        (int)front_max_connections(front_own_site(f->config, s)), "servers", servers));
     }
     return list;
 }

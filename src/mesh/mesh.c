@@ -98,7 +98,8 @@ int mesh_link_up(struct mesh *m, struct mesh_link *link)
     if (m->session_count >= m->config.links_max)
         return PM_EBUSY;
     const struct mesh_peer *p = topology_find(m, mesh_str(link->peer));
-    if (strcmp(link->peer, m->config.node) == 0 || (m->config.closed && (!p || !p->seed)) || (p && p->banned_until_ms > m->now))
+    if (strcmp(link->peer, m->config.node) == 0 || (m->config.closed && (!p || !p->seed)) ||
+        (p && p->banned_until_ms > m->now))
         return PM_EPERM;
     if (m->session_count == m->session_cap) {
         m->session_cap = m->session_cap ? m->session_cap * 2 : 16;

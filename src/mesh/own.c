@@ -47,8 +47,8 @@ static int sign(struct mesh *m, struct mesh_record *rec, uint8_t signature[MESH_
 }
 
 /* Writes a record into our own store and sends it out. */
-static int write_record(struct mesh *m, uint16_t kind, const char *subject, const uint8_t *value, size_t n, uint32_t lifetime_ms,
-                        uint8_t flags)
+static int write_record(struct mesh *m, uint16_t kind, const char *subject, const uint8_t *value, size_t n,
+                        uint32_t lifetime_ms, uint8_t flags)
 {
     uint8_t signature[MESH_SIGNATURE_MAX];
     struct mesh_stored *s;
@@ -73,7 +73,8 @@ static int write_record(struct mesh *m, uint16_t kind, const char *subject, cons
 
 static int say(struct mesh *m, struct own *o, bool event)
 {
-    int err = write_record(m, o->kind, o->subject, o->value, o->value_len, o->lifetime_ms, event ? MESH_RECORD_EVENT : 0);
+    int err =
+        write_record(m, o->kind, o->subject, o->value, o->value_len, o->lifetime_ms, event ? MESH_RECORD_EVENT : 0);
     if (err)
         return err;
     o->said = true;
@@ -104,16 +105,19 @@ static void own_drop(struct mesh *m, struct own *o)
 
 /* ---- the owner's calls ---- */
 
-int mesh_put(struct mesh *m, uint16_t kind, const char *subject, const void *value, size_t n, uint32_t lifetime_ms, unsigned flags)
+int mesh_put(struct mesh *m, uint16_t kind, const char *subject, const void *value, size_t n, uint32_t lifetime_ms,
+             unsigned flags)
 {
     uint8_t key[2 + MESH_SUBJECT_MAX];
-    if (!subject_ok(subject) || n > MESH_VALUE_MAX || lifetime_ms < MESH_LIFETIME_MIN_MS || lifetime_ms > MESH_LIFETIME_MAX_MS)
+    if (!subject_ok(subject) || n > MESH_VALUE_MAX || lifetime_ms < MESH_LIFETIME_MIN_MS ||
+        lifetime_ms > MESH_LIFETIME_MAX_MS)
         return PM_ERANGE;
     mesh_now(m);
     uint32_t key_len = make_key(key, kind, subject);
     struct own *o = map_get(&m->own, key, key_len);
     bool at_once = flags & (MESH_PUT_EVENT | MESH_PUT_NOW);
-    if (o && !at_once && o->flags == flags && o->value_len == n && memcmp(o->value, value, n) == 0 && (o->said || o->waiting))
+    if (o && !at_once && o->flags == flags && o->value_len == n && memcmp(o->value, value, n) == 0 &&
+        (o->said || o->waiting))
         return PM_OK; /* nothing new */
     if (!o) {
         if (m->own.count >= m->config.limits.records_each)
@@ -153,7 +157,8 @@ int mesh_remove(struct mesh *m, uint16_t kind, const char *subject, bool event)
     own_drop(m, o);
     if (!said)
         return PM_OK;
-    return write_record(m, kind, subject, NULL, 0, lifetime, (uint8_t)(MESH_RECORD_TOMBSTONE | (event ? MESH_RECORD_EVENT : 0)));
+    return write_record(m, kind, subject, NULL, 0, lifetime,
+                        (uint8_t)(MESH_RECORD_TOMBSTONE | (event ? MESH_RECORD_EVENT : 0)));
 }
 
 /* ---- time ---- */
@@ -216,7 +221,9 @@ void own_start(struct mesh *m)
                                 mesh_str(m->config.address)};
     mesh_put_node(&w, &v);
     const unsigned flags = MESH_PUT_NOW | MESH_PUT_KEEP;
-    int err = m->signs ? mesh_put(m, MESH_KIND_IDENTITY, "", m->trust.identity, m->trust.identity_len, NODE_LIFETIME_MS, flags) : 0;
+    int err = m->signs ? mesh_put(m, MESH_KIND_IDENTITY, "", m->trust.identity, m->trust.identity_len, NODE_LIFETIME_MS,
+                                  flags)
+                       : 0;
     if (!err)
         err = mesh_put(m, MESH_KIND_NODE, "", w.p, w.len, NODE_LIFETIME_MS, flags);
     if (err)

@@ -115,7 +115,8 @@ void repair_digest(struct session *s, struct mesh_reader *r, uint8_t flags)
 /* ---- asking ---- */
 
 /* Whether the other side has what we lack. */
-static bool lacks(const struct mesh *m, struct mesh_str node, uint64_t incarnation, uint64_t highest, uint64_t hash, uint64_t *after)
+static bool lacks(const struct mesh *m, struct mesh_str node, uint64_t incarnation, uint64_t highest, uint64_t hash,
+                  uint64_t *after)
 {
     const struct mesh_origin *o = mesh_store_origin(m->store, node);
     *after = 0;
@@ -163,7 +164,8 @@ static void remember(struct session *s, const struct mesh_summary_item *i)
         s->pending = mem_realloc(s->pending, s->pending_cap * sizeof *s->pending);
     }
     struct pending_want *p = &s->pending[s->pending_len++];
-    *p = (struct pending_want){.incarnation = i->incarnation, .highest = i->highest, .hash = i->hash, .due_ms = s->m->now + WANT_DELAY_MS};
+    *p = (struct pending_want){
+        .incarnation = i->incarnation, .highest = i->highest, .hash = i->hash, .due_ms = s->m->now + WANT_DELAY_MS};
     memcpy(p->name, i->node.p, i->node.n);
 }
 
@@ -196,12 +198,14 @@ static bool ahead(const struct mesh *m, const struct mesh_summary_item *i)
     return o->incarnation > i->incarnation || (o->hash != i->hash && o->highest >= i->highest);
 }
 
-static void one_summary(struct session *s, const struct mesh_summary_item *i, struct list *want, struct list *answer, uint8_t flags)
+static void one_summary(struct session *s, const struct mesh_summary_item *i, struct list *want, struct list *answer,
+                        uint8_t flags)
 {
     struct mesh *m = s->m;
     uint64_t after;
     bool ours = mesh_str_eq(i->node, mesh_str(m->config.node));
-    if (ours && !m->signs && (i->incarnation > m->incarnation || (i->incarnation == m->incarnation && i->highest > m->sequence)))
+    if (ours && !m->signs &&
+        (i->incarnation > m->incarnation || (i->incarnation == m->incarnation && i->highest > m->sequence)))
         own_set_back(m, i->incarnation);
     /* What others made up in the peer's name: it should know. */
     if (!m->signs && mesh_str_eq(i->node, mesh_str(s->peer->name)) && mesh_store_origin(m->store, i->node))
@@ -236,7 +240,8 @@ void repair_summary(struct session *s, struct mesh_reader *r, uint8_t flags)
     uint64_t mask = mesh_get(r, 8);
     unsigned n = mesh_get_count(r, MESH_SUMMARY_LEAST);
     char(*named)[MESH_NAME_MAX + 1] = mem_alloc((n + 1u) * sizeof *named);
-    struct list *want = list_new(s, MESH_WANT, flags, 0), *answer = mask ? list_new(s, MESH_SUMMARY, flags & MESH_MESSAGE_NOW, 0) : NULL;
+    struct list *want = list_new(s, MESH_WANT, flags, 0),
+                *answer = mask ? list_new(s, MESH_SUMMARY, flags & MESH_MESSAGE_NOW, 0) : NULL;
     unsigned i = 0;
     for (; i < n && !r->bad; i++) {
         struct mesh_summary_item item;

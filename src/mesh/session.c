@@ -395,6 +395,7 @@ void session_slow(struct session *s)
         session_fail(s, "silent");
     else if (s->blocked && now - s->blocked_ms >= BLOCKED_MAX_MS)
         session_fail(s, "takes nothing");
-    else if (now - s->pinged_ms >= PING_AFTER_MS && (now - s->heard_ms >= PING_AFTER_MS || !s->peer->rtt_us || now - s->pinged_ms >= 6 * PING_AFTER_MS))
+    else if (now - s->pinged_ms >= PING_AFTER_MS &&
+             (now - s->heard_ms >= PING_AFTER_MS || !s->peer->rtt_us || now - s->pinged_ms >= 6 * PING_AFTER_MS))
         ping(s);
 }

@@ -152,7 +152,8 @@ static bool calls(const struct mesh *m, const struct mesh_peer *p)
 {
     if (p->region)
         return among(m->regions[p->region].want, p) || among(m->regions[p->region].up, p);
-    return strcmp(m->config.node, p->name) < 0 || (!is_up(p) && m->now - p->missing_ms >= OTHER_CALLS_MS) || (is_up(p) && p->needed);
+    return strcmp(m->config.node, p->name) < 0 || (!is_up(p) && m->now - p->missing_ms >= OTHER_CALLS_MS) ||
+           (is_up(p) && p->needed);
 }
 
 static void set_entry(struct mesh_peer *p, unsigned entry)

@@ -31,12 +31,16 @@ static void rewrite_check(struct conf_ctx *ctx, const struct conf_node *node, vo
     if (r->status && r->status != 301 && r->status != 302 && r->status != 307 && r->status != 308)
         conf_error(ctx, node, "a rewrite's status is 301, 302, 307 or 308, or not said");
 }
-static const struct conf_object rewrite_object = {
-    .name = "rewrite", .doc = "Moves a part of the paths.", .size = sizeof(struct cfg_rewrite), CONF_KEYS(rewrite_keys),
-    .check = rewrite_check};
+static const struct conf_object rewrite_object = {.name = "rewrite",
+                                                  .doc = "Moves a part of the paths.",
+                                                  .size = sizeof(struct cfg_rewrite),
+                                                  CONF_KEYS(rewrite_keys),
+                                                  .check = rewrite_check};
 
-#define TIME(name, field, default, doc_text)                                                                        \
-    {name, CONF_DURATION, AT(cfg_front_times, field), .def = default, .min = 1, .max = DAY_MS, .doc = doc_text}
+#define TIME(name, field, default, doc_text)                                                                           \
+    {                                                                                                                  \
+        name, CONF_DURATION, AT(cfg_front_times, field), .def = default, .min = 1, .max = DAY_MS, .doc = doc_text      \
+    }
 static const struct conf_key times_keys[] = {
     TIME("idle", idle_ms, "60s", "A client without a request."),
     TIME("head", head_ms, "10s", "From the first to the last byte of a request's head."),
@@ -47,62 +51,82 @@ static const struct conf_key times_keys[] = {
     TIME("tunnel", tunnel_ms, "1h", "No byte moves in a TCP connection or after an upgrade."),
     TIME("pool", pool_ms, "30s", "An unused connection to a server is kept."),
 };
-static const struct conf_object times_object = {
-    .name = "timeouts", .doc = "How long the front end waits for what.", .size = sizeof(struct cfg_front_times), CONF_KEYS(times_keys)};
+static const struct conf_object times_object = {.name = "timeouts",
+                                                .doc = "How long the front end waits for what.",
+                                                .size = sizeof(struct cfg_front_times),
+                                                CONF_KEYS(times_keys)};
 
 static const struct conf_key front_keys[] = {
     {"mode", CONF_ENUM, AT(cfg_front, mode), .def = "serve", .sub = modes,
-     .doc = "serve: HTTP, passed on to the site's servers. redirect: HTTP, sent to the chosen site or server. tcp: connections, "
+     .doc = "serve: HTTP, passed on to the site's servers. redirect: HTTP, sent to the chosen site or server. tcp: "
+            "connections, "
             "passed on. ftp: control and data connections, to one server."},
     {"ports", CONF_UINT, AT(cfg_front, ports), .min = 1, .max = 65535, .flags = CONF_LIST,
      .doc = "Ports of the site's addresses; not said: 80 for HTTP, 21 for FTP."},
     {"server-port", CONF_UINT, AT(cfg_front, server_port), .def = "0", .min = 0, .max = 65535,
      .doc = "Port at the servers; 0: as each server says."},
-    {"balance", CONF_ENUM, AT(cfg_front, balance), .def = "round-robin", .sub = balances, .doc = "Which server is next."},
+    {"balance", CONF_ENUM, AT(cfg_front, balance), .def = "round-robin", .sub = balances,
+     .doc = "Which server is next."},
     {"sticky", CONF_ENUM, AT(cfg_front, sticky), .def = "off", .sub = stickies,
      .doc = "cookie: a client comes back to its server by a cookie; client: by its address."},
     {"cookie", CONF_STRING, AT(cfg_front, cookie), .def = "pm-server", .doc = "Name of that cookie."},
     {"proxy-protocol", CONF_ENUM, AT(cfg_front, proxy), .def = "off", .sub = proxies,
      .doc = "Tells the servers who the client is, in front of each connection."},
     {"forwarded-for", CONF_BOOL, AT(cfg_front, forwarded_for), .def = "yes", .doc = "Adds X-Forwarded-For."},
-    {"target", CONF_ENUM, AT(cfg_front, target), .def = "site", .sub = targets, .doc = "redirect: to a site, or to a server of this one."},
+    {"target", CONF_ENUM, AT(cfg_front, target), .def = "site", .sub = targets,
+     .doc = "redirect: to a site, or to a server of this one."},
     {"overload-redirect", CONF_BOOL, AT(cfg_front, overload_redirect), .def = "yes",
      .doc = "At max-connections, or without a healthy server, HTTP clients are redirected to the next site (A10)."},
     {"loop-guard", CONF_ENUM, AT(cfg_front, guard), .def = "host", .sub = guards,
-     .doc = "How such redirects are kept from going in circles. host: who came by a site's own `url` stays. query, cookie: the sites "
+     .doc = "How such redirects are kept from going in circles. host: who came by a site's own `url` stays. query, "
+            "cookie: the sites "
             "tried are marked there, so that several may be tried."},
     {"busy", CONF_ENUM, AT(cfg_front, busy), .def = "error", .sub = busies,
      .doc = "When there is nowhere else: 503, or the connection is dropped."},
-    {"queue", CONF_UINT, AT(cfg_front, queue), .def = "1024", .max = 1e6, .doc = "Requests that may wait for a place at a server, per thread."},
+    {"queue", CONF_UINT, AT(cfg_front, queue), .def = "1024", .max = 1e6,
+     .doc = "Requests that may wait for a place at a server, per thread."},
     {"retries", CONF_UINT, AT(cfg_front, retries), .def = "3", .min = 0, .max = 100,
      .doc = "Further servers that are tried, as long as the request can be sent again."},
     {"slow-start", CONF_DURATION, AT(cfg_front, slow_start_ms), .def = "0", .min = 0, .max = HOUR_MS,
      .doc = "How long a server that comes up takes to get its whole share; 0: at once."},
-    {"pool", CONF_UINT, AT(cfg_front, pool), .def = "256", .min = 0, .max = 65536, .doc = "Unused connections kept per server and thread."},
+    {"pool", CONF_UINT, AT(cfg_front, pool), .def = "256", .min = 0, .max = 65536,
+     .doc = "Unused connections kept per server and thread."},
     {"timeouts", CONF_OBJECT, AT(cfg_front, times), .sub = &times_object, .doc = "How long it waits for what."},
-    {"rewrites", CONF_OBJECT, AT(cfg_front, rewrites), .sub = &rewrite_object, .flags = CONF_LIST, .doc = "Paths that have moved; the first that fits."},
+    {"rewrites", CONF_OBJECT, AT(cfg_front, rewrites), .sub = &rewrite_object, .flags = CONF_LIST,
+     .doc = "Paths that have moved; the first that fits."},
     {"check", CONF_CUSTOM, AT(cfg_front, checks), .sub = config_check_list_read, .print = config_check_list_print,
      .type_name = "name of a check or module, a check, or a list of them",
      .doc = "What must be good for a server to be up; not said: connections alone tell."},
 };
-const struct conf_object config_front_object = {
-    .name = "front", .doc = "The front end of a service.", .size = sizeof(struct cfg_front), CONF_KEYS(front_keys), .shorthand = "mode",
-    .mark_offset = AT(cfg_front, mark), .check = config_front_check};
+const struct conf_object config_front_object = {.name = "front",
+                                                .doc = "The front end of a service.",
+                                                .size = sizeof(struct cfg_front),
+                                                CONF_KEYS(front_keys),
+                                                .shorthand = "mode",
+                                                .mark_offset = AT(cfg_front, mark),
+                                                .check = config_front_check};
 
 static const struct conf_key server_keys[] = {
-    {"address", CONF_ENDPOINT, AT(cfg_server, at), .min = 80, .flags = CONF_REQUIRED, .doc = "Where it is; the port is 80 when not said."},
+    {"address", CONF_ENDPOINT, AT(cfg_server, at), .min = 80, .flags = CONF_REQUIRED,
+     .doc = "Where it is; the port is 80 when not said."},
     {"weight", CONF_UINT, AT(cfg_server, weight), .def = "1", .min = 0, .max = SERVER_WEIGHT_MAX,
      .doc = "Its share; 0: only clients that stick to it."},
-    {"max-connections", CONF_UINT, AT(cfg_server, max_connections), .def = "0", .doc = "In use at once; 0 is not limited."},
+    {"max-connections", CONF_UINT, AT(cfg_server, max_connections), .def = "0",
+     .doc = "In use at once; 0 is not limited."},
     {"url", CONF_STRING, AT(cfg_server, url), .doc = "For redirects to it; not said: its address."},
 };
-const struct conf_object config_server_object = {
-    .name = "server", .doc = "A server behind a site's addresses.", .size = sizeof(struct cfg_server), CONF_KEYS(server_keys),
-    .shorthand = "address", .name_offset = AT(cfg_server, name), .mark_offset = AT(cfg_server, mark)};
+const struct conf_object config_server_object = {.name = "server",
+                                                 .doc = "A server behind a site's addresses.",
+                                                 .size = sizeof(struct cfg_server),
+                                                 CONF_KEYS(server_keys),
+                                                 .shorthand = "address",
+                                                 .name_offset = AT(cfg_server, name),
+                                                 .mark_offset = AT(cfg_server, mark)};
 
 static bool url_ok(const char *url)
 {
-    return !url || ((strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) && strlen(url) > 8 && url[strlen(url) - 1] != '/');
+    return !url || ((strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) && strlen(url) > 8 &&
+                    url[strlen(url) - 1] != '/');
 }
 
 void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)

@@ -14,7 +14,7 @@ struct vantage {
 struct sights {
     const struct config *config;
     uint32_t vip_count;
-    struct sight **of; /* [vip_count]; NULL until somebody speaks */
+    struct sight **of;        /* [vip_count]; NULL until somebody speaks */
     struct vantage *vantages; /* [VANTAGE_OWN ..] */
     uint16_t vantage_count;
 };

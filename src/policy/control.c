@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-static const float GAIN = 0.5f;      /* proportional: half of what the load asks for at once */
-static const float LEAST = 0.01f;    /* some always go, or nobody would see it recover */
+static const float GAIN = 0.5f;       /* proportional: half of what the load asks for at once */
+static const float LEAST = 0.01f;     /* some always go, or nobody would see it recover */
 static const float DEAD_BAND = 0.03f; /* reported loads move in steps of 5 % */
-static const float UNKNOWN = 0.25f;  /* as if there were this much room */
+static const float UNKNOWN = 0.25f;   /* as if there were this much room */
 
 static float clamp(float v, float low, float high)
 {

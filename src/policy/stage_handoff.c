@@ -11,10 +11,12 @@ struct handoff {
 static const struct conf_key keys[] = {
     {"weights", CONF_UINT, offsetof(struct handoff, weights), .def = "[4, 2, 1]", .min = 0, .max = HANDOFF_WEIGHT_MAX,
      .flags = CONF_LIST,
-     .doc = "What the first, second, third ... place in a site's order is worth, for up to 16 places; further places are "
-            "worth nothing."},
+     .doc =
+         "What the first, second, third ... place in a site's order is worth, for up to 16 places; further places are "
+         "worth nothing."},
     {"few", CONF_UINT, offsetof(struct handoff, few), .def = "3", .min = 0, .max = HANDOFF_SITES_MAX, .unit = "sites",
-     .doc = "With so few sites the matrix is too coarse: they are weighed by spare capacity as the stage `capacity` does (A7)."},
+     .doc = "With so few sites the matrix is too coarse: they are weighed by spare capacity as the stage `capacity` "
+            "does (A7)."},
 };
 
 static void check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
@@ -95,11 +97,15 @@ static unsigned handoff_metrics(const void *params)
 }
 
 const struct stage stage_handoff = {
-    .object = {.name = "handoff",
-               .doc = "Weights by the hand-off table: each site orders the others by the times it measures, places have "
-                      "weights, a site's weight is the sum over all orders (A6); a site without weight gets nothing. Without "
-                      "times from other balancers, or with few sites, by spare capacity.",
-               .size = sizeof(struct handoff), CONF_KEYS(keys), .shorthand = "weights", .check = check},
+    .object =
+        {.name = "handoff",
+         .doc = "Weights by the hand-off table: each site orders the others by the times it measures, places have "
+                "weights, a site's weight is the sum over all orders (A6); a site without weight gets nothing. Without "
+                "times from other balancers, or with few sites, by spare capacity.",
+         .size = sizeof(struct handoff),
+         CONF_KEYS(keys),
+         .shorthand = "weights",
+         .check = check},
     .kind = STAGE_WEIGHT,
     .reads = handoff_reads,
     .metrics = handoff_metrics,

@@ -44,10 +44,12 @@ static unsigned latency_metrics(const void *params)
 }
 
 const struct stage stage_latency = {
-    .object = {.name = "latency",
-               .doc = "Lowest time first, as measured by the balancer of the site nearest to the client: it sees the network as "
-                      "the client does, which distance does not tell. What it has not measured comes last, equal; put `near` "
-                      "behind it."},
+    .object =
+        {.name = "latency",
+         .doc =
+             "Lowest time first, as measured by the balancer of the site nearest to the client: it sees the network as "
+             "the client does, which distance does not tell. What it has not measured comes last, equal; put `near` "
+             "behind it."},
     .kind = STAGE_SCORE,
     .reads = latency_reads,
     .metrics = latency_metrics,

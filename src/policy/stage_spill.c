@@ -38,11 +38,15 @@ static void spill_run(const void *params, struct policy_run *r)
 }
 
 const struct stage stage_spill = {
-    .object = {.name = "spill",
-               .doc = "The best candidate, but one that nears its capacity takes only a part of those who come; the others go to "
-                      "the next best, so what must move moves the least. The part is found by a control loop that waits for "
-                      "TTLs and sessions to show what it did.",
-               .size = sizeof(struct spill), CONF_KEYS(keys), .shorthand = "target"},
+    .object =
+        {.name = "spill",
+         .doc = "The best candidate, but one that nears its capacity takes only a part of those who come; the others "
+                "go to "
+                "the next best, so what must move moves the least. The part is found by a control loop that waits for "
+                "TTLs and sessions to show what it did.",
+         .size = sizeof(struct spill),
+         CONF_KEYS(keys),
+         .shorthand = "target"},
     .kind = STAGE_CHOOSE,
     .reads = reads_config,
     .run = spill_run,

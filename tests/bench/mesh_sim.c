@@ -75,7 +75,8 @@ static void make_regions(struct mw *w, unsigned regions)
 
 /* ---- what each node says ---- */
 
-static void put(struct mw *w, unsigned i, uint16_t kind, const char *subject, const struct mesh_writer *v, unsigned flags)
+static void put(struct mw *w, unsigned i, uint16_t kind, const char *subject, const struct mesh_writer *v,
+                unsigned flags)
 {
     if (mesh_put(w->nodes[i].m, kind, subject, v->p, v->len, 300000, flags) != 0)
         abort();
@@ -160,7 +161,8 @@ static void events(struct mw *w, const char *what)
         }
     }
     qsort(all, n, sizeof *all, by_value);
-    printf("%-28s p50 %4u ms   p99 %5u ms   max %5u ms   later than 2 s: %zu of %zu\n", what, all[n / 2], all[n * 99 / 100], all[n - 1], late, n);
+    printf("%-28s p50 %4u ms   p99 %5u ms   max %5u ms   later than 2 s: %zu of %zu\n", what, all[n / 2],
+           all[n * 99 / 100], all[n - 1], late, n);
 }
 
 /* ---- what a minute costs ---- */
@@ -174,7 +176,8 @@ static double cpu_s(void)
 
 static void minute(struct mw *w)
 {
-    uint64_t *in = mem_alloc(w->n * sizeof *in), *out = mem_alloc(w->n * sizeof *out), total_in = 0, total_out = 0, most_in = 0, most_out = 0;
+    uint64_t *in = mem_alloc(w->n * sizeof *in), *out = mem_alloc(w->n * sizeof *out), total_in = 0, total_out = 0,
+             most_in = 0, most_out = 0;
     for (unsigned i = 0; i < w->n; i++) {
         in[i] = w->nodes[i].bytes_in;
         out[i] = w->nodes[i].bytes_out;
@@ -190,9 +193,10 @@ static void minute(struct mw *w)
         most_in = in[i] > most_in ? in[i] : most_in;
         most_out = out[i] > most_out ? out[i] : most_out;
     }
-    printf("per node, steady             in %.1f kB/s (most %.1f)   out %.1f kB/s (most %.1f)   CPU %.1f ms a minute, simulation included\n",
-           (double)total_in / w->n / 60e3, (double)most_in / 60e3, (double)total_out / w->n / 60e3, (double)most_out / 60e3,
-           cpu * 1000 / w->n);
+    printf("per node, steady             in %.1f kB/s (most %.1f)   out %.1f kB/s (most %.1f)   CPU %.1f ms a minute, "
+           "simulation included\n",
+           (double)total_in / w->n / 60e3, (double)most_in / 60e3, (double)total_out / w->n / 60e3,
+           (double)most_out / 60e3, cpu * 1000 / w->n);
     free(in);
     free(out);
 }
@@ -237,8 +241,9 @@ int main(int argc, char **argv)
     while (!mw_all_same(w) && mw_now(w) < end);
     struct mesh_totals t;
     mesh_totals(w->nodes[0].m, &t);
-    printf("%u nodes in %u regions, %u links, %zu records of %zu writers at each, %.1f MB; all the same %.0f s after the last start\n", n,
-           regions, links(w), t.records, t.writers, (double)t.bytes / 1e6, (double)(mw_now(w) - start) / 1000);
+    printf("%u nodes in %u regions, %u links, %zu records of %zu writers at each, %.1f MB; all the same %.0f s after "
+           "the last start\n",
+           n, regions, links(w), t.records, t.writers, (double)t.bytes / 1e6, (double)(mw_now(w) - start) / 1000);
     run(w, 60, true);
     minute(w);
     w->on_changed = on_changed;

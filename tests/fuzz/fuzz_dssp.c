@@ -44,7 +44,8 @@ static void hello(struct end *e, struct mesh *m, const char *name, const char *r
         abort();
     struct mesh_writer w = mesh_writer(space, sizeof space);
     mesh_message_start(&w, MESH_HELLO, 0);
-    mesh_put_hello(&w, &(struct mesh_hello){1, 1, mesh_str(name), mesh_str(region), mesh_str("s"), mesh_str("x"), 7, 0});
+    mesh_put_hello(&w,
+                   &(struct mesh_hello){1, 1, mesh_str(name), mesh_str(region), mesh_str("s"), mesh_str("x"), 7, 0});
     hear(e, w.p, w.len);
 }
 
@@ -76,8 +77,14 @@ static void honest_word(struct end *e, uint64_t sequence)
 {
     uint8_t space[256];
     struct mesh_writer w = mesh_writer(space, sizeof space);
-    struct mesh_record rec = {.node = mesh_str("honest"), .incarnation = 7, .sequence = sequence, .kind = 40000, .subject = mesh_str("x"),
-                              .lifetime_ms = 60000, .value = (const uint8_t *)&sequence, .value_len = sizeof sequence};
+    struct mesh_record rec = {.node = mesh_str("honest"),
+                              .incarnation = 7,
+                              .sequence = sequence,
+                              .kind = 40000,
+                              .subject = mesh_str("x"),
+                              .lifetime_ms = 60000,
+                              .value = (const uint8_t *)&sequence,
+                              .value_len = sizeof sequence};
     mesh_message_start(&w, MESH_RECORDS, 0);
     mesh_put_record(&w, &rec);
     hear(e, w.p, w.len);
@@ -88,7 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct clock_manual clock;
     struct end liar, honest;
     clock_manual_init(&clock);
-    struct mesh_config c = {.node = "me", .region = "here", .site = "", .software = "", .incarnation = 1000, .interval_ms = 1000,
+    struct mesh_config c = {.node = "me",
+                            .region = "here",
+                            .site = "",
+                            .software = "",
+                            .incarnation = 1000,
+                            .interval_ms = 1000,
                             .limits = {.origins = 8, .records_each = 16, .bytes_each = 4096, .bytes = 65536}};
     struct mesh_calls calls = {.changed = on_changed};
     struct mesh *m = mesh_new(&c, &clock.clock, &calls, NULL);

@@ -57,9 +57,9 @@ struct mw {
     unsigned n;
     struct mw_node *nodes;
     uint16_t (*delay_ms)(const struct mw *w, unsigned a, unsigned b); /* one way */
-    bool *cut;                 /* [n * n] */
-    struct mw_link **links;    /* [n * n]: end of a towards b */
-    bool *wanted, *dialing;    /* [n * n] */
+    bool *cut;                                                        /* [n * n] */
+    struct mw_link **links;                                           /* [n * n]: end of a towards b */
+    bool *wanted, *dialing;                                           /* [n * n] */
     struct mw_event *heap;
     size_t len, cap;
     uint64_t seq, lost;
@@ -150,7 +150,8 @@ static int mw_send(struct mesh_link *ml, const uint8_t *data, size_t n)
         w->lost++;
         return 0;
     }
-    struct mw_event e = {.at_ms = mw_now(w) + w->delay_ms(w, l->from, l->to), .kind = MW_MESSAGE, .link = l->other, .n = n};
+    struct mw_event e = {
+        .at_ms = mw_now(w) + w->delay_ms(w, l->from, l->to), .kind = MW_MESSAGE, .link = l->other, .n = n};
     if (e.at_ms < l->last_at)
         e.at_ms = l->last_at;
     l->last_at = e.at_ms;
@@ -172,7 +173,8 @@ static void mw_detach(struct mw_link *l)
         l->other = NULL;
         if (other->open && !w->cut[l->from * w->n + l->to]) { /* else it hears nothing more */
             other->refs++;
-            mw_add(w, (struct mw_event){.at_ms = mw_now(w) + w->delay_ms(w, l->from, l->to), .kind = MW_BROKEN, .link = other});
+            mw_add(w, (struct mw_event){
+                          .at_ms = mw_now(w) + w->delay_ms(w, l->from, l->to), .kind = MW_BROKEN, .link = other});
         }
     }
     mw_add(w, (struct mw_event){.at_ms = mw_now(w) + 1000, .kind = MW_DIAL, .a = l->from, .b = l->to});
@@ -189,7 +191,8 @@ static const struct mesh_link_ops mw_ops = {mw_send, mw_close};
 static struct mw_link *mw_link(struct mw *w, unsigned from, unsigned to, bool called)
 {
     struct mw_link *l = mem_alloc(sizeof *l);
-    *l = (struct mw_link){.l = {.ops = &mw_ops, .called = called}, .w = w, .from = from, .to = to, .open = true, .refs = 1};
+    *l = (struct mw_link){
+        .l = {.ops = &mw_ops, .called = called}, .w = w, .from = from, .to = to, .open = true, .refs = 1};
     strcpy(l->l.peer, w->nodes[to].name);
     w->links[from * w->n + to] = l;
     return l;
@@ -317,8 +320,13 @@ static void mw_start(struct mw *w, unsigned i, bool knows_all)
 {
     struct mw_node *x = &w->nodes[i];
     struct mesh_seed *seeds = mem_alloc((w->n + 1) * sizeof *seeds);
-    struct mesh_config c = {.node = x->name, .region = x->region, .site = x->name, .software = "test",
-                            .incarnation = clock_wall_ms(&w->clock.clock), .interval_ms = w->interval_ms, .seeds = seeds};
+    struct mesh_config c = {.node = x->name,
+                            .region = x->region,
+                            .site = x->name,
+                            .software = "test",
+                            .incarnation = clock_wall_ms(&w->clock.clock),
+                            .interval_ms = w->interval_ms,
+                            .seeds = seeds};
     for (unsigned k = 0; k < w->n; k++)
         if (k != i && (knows_all || k == 0))
             seeds[c.seed_count++] = (struct mesh_seed){w->nodes[k].name, w->nodes[k].region};

@@ -32,7 +32,8 @@ static void assert_heard(const struct mw *w, unsigned from, const char *subject,
 {
     for (unsigned i = 0; i < w->n; i++)
         if (!w->nodes[i].dead && strcmp(heard(w, i, from, subject), value) != 0)
-            fail_msg("%s has \"%s\" of %s, wanted \"%s\"", w->nodes[i].name, heard(w, i, from, subject), w->nodes[from].name, value);
+            fail_msg("%s has \"%s\" of %s, wanted \"%s\"", w->nodes[i].name, heard(w, i, from, subject),
+                     w->nodes[from].name, value);
 }
 
 /* ---- two and ten ---- */
@@ -268,8 +269,14 @@ static void liar_says(struct liar *x, const char *writer, uint64_t incarnation, 
 {
     uint8_t space[1024];
     struct mesh_writer m = mesh_writer(space, sizeof space);
-    struct mesh_record rec = {.node = mesh_str(writer), .incarnation = incarnation, .sequence = sequence, .kind = 40000,
-                              .subject = mesh_str(subject), .lifetime_ms = 60000, .value = (const uint8_t *)"lie", .value_len = 3};
+    struct mesh_record rec = {.node = mesh_str(writer),
+                              .incarnation = incarnation,
+                              .sequence = sequence,
+                              .kind = 40000,
+                              .subject = mesh_str(subject),
+                              .lifetime_ms = 60000,
+                              .value = (const uint8_t *)"lie",
+                              .value_len = 3};
     mesh_message_start(&m, MESH_RECORDS, 0);
     mesh_put_record(&m, &rec);
     x->l.calls->message(&x->l, m.p, m.len);
@@ -379,7 +386,8 @@ static void test_converges(void **state)
             if (mw_below(w, 10) == 0)
                 (void)!mesh_remove(w->nodes[node].m, 40000, subject, mw_below(w, 2));
             else
-                say(w, node, subject, subject, mw_below(w, 2) ? MESH_PUT_EVENT | MESH_PUT_KEEP : MESH_PUT_NOW | MESH_PUT_KEEP);
+                say(w, node, subject, subject,
+                    mw_below(w, 2) ? MESH_PUT_EVENT | MESH_PUT_KEEP : MESH_PUT_NOW | MESH_PUT_KEEP);
             if (mw_below(w, 4) == 0 && node != other)
                 mw_cut(w, node, other, mw_below(w, 2));
             mw_run(w, mw_below(w, 300));
@@ -398,10 +406,18 @@ static void test_converges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_event_is_at_once), cmocka_unit_test(test_updates_wait), cmocka_unit_test(test_keep_and_expire),
-        cmocka_unit_test(test_regions),          cmocka_unit_test(test_entries_die),  cmocka_unit_test(test_partition_heals),
-        cmocka_unit_test(test_restart),          cmocka_unit_test(test_set_back),     cmocka_unit_test(test_slow_peer),
-        cmocka_unit_test(test_liar),             cmocka_unit_test(test_flood),        cmocka_unit_test(test_bad_peers),
+        cmocka_unit_test(test_event_is_at_once),
+        cmocka_unit_test(test_updates_wait),
+        cmocka_unit_test(test_keep_and_expire),
+        cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_entries_die),
+        cmocka_unit_test(test_partition_heals),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_set_back),
+        cmocka_unit_test(test_slow_peer),
+        cmocka_unit_test(test_liar),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_bad_peers),
         cmocka_unit_test(test_converges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

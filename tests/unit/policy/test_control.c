@@ -121,9 +121,15 @@ static void setup(struct world *w, float ttl_s, float session_s, float believed_
 static const struct {
     float ttl_s, session_s, believed_s;
 } cases[] = {
-    {5, 30, 30}, {30, 30, 30}, {60, 30, 30}, {300, 30, 30},
+    {5, 30, 30},
+    {30, 30, 30},
+    {60, 30, 30},
+    {300, 30, 30},
     /* Sessions are not what was believed: ten times shorter, ten times longer. */
-    {5, 3, 30}, {60, 3, 30}, {5, 300, 30}, {60, 300, 30},
+    {5, 3, 30},
+    {60, 3, 30},
+    {5, 300, 30},
+    {60, 300, 30},
 };
 
 static double lag(size_t i)

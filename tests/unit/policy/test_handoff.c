@@ -25,7 +25,8 @@ static void patent_matrix(const json_t *d, float ms[PATENT_SITES * PATENT_SITES]
 {
     for (unsigned row = 0; row < PATENT_SITES; row++)
         for (unsigned column = 0; column < PATENT_SITES; column++) {
-            const json_t *v = json_object_get(json_object_get(json_object_get(d, "times"), site(d, row)), site(d, column));
+            const json_t *v =
+                json_object_get(json_object_get(json_object_get(d, "times"), site(d, row)), site(d, column));
             ms[row * PATENT_SITES + column] = v ? (float)json_number_value(v) : NAN;
         }
 }
@@ -42,7 +43,8 @@ static struct handoff_places patent_places(const json_t *d)
 static void assert_weights(const json_t *d, const json_t *table, const uint32_t total[], uint32_t sum)
 {
     for (unsigned i = 0; i < PATENT_SITES; i++) {
-        assert_int_equal(total[i], json_integer_value(json_object_get(json_object_get(table, "total_weight"), site(d, i))));
+        assert_int_equal(total[i],
+                         json_integer_value(json_object_get(json_object_get(table, "total_weight"), site(d, i))));
         assert_int_equal(lround(100.0 * total[i] / sum),
                          json_integer_value(json_object_get(json_object_get(table, "traffic_percent"), site(d, i))));
     }
@@ -83,7 +85,8 @@ static void test_patent_site_lost(void **state)
     uint32_t total[PATENT_SITES], sum = 0;
     for (unsigned i = 0; i < PATENT_SITES; i++)
         sum += total[i] = (uint32_t)json_integer_value(json_object_get(json_object_get(t, "total_weight"), site(d, i)));
-    assert_int_equal(sum, 42); /* six orders of 4 + 2 + 1: a lost site's places go to the next, its own order still counts */
+    assert_int_equal(sum,
+                     42); /* six orders of 4 + 2 + 1: a lost site's places go to the next, its own order still counts */
     assert_weights(d, t, total, sum);
     float ms[PATENT_SITES * PATENT_SITES];
     struct handoff_places places = patent_places(d);
@@ -150,7 +153,9 @@ static void test_properties(void **state)
 
 /* ---- through model, compiler and director ---- */
 
-#define FOUR_SITES "    check: http\n    addresses: 1\n    sites: {paris: 192.0.2.1, london: 192.0.2.2, newyork: 192.0.2.3, tokyo: 192.0.2.4}\n"
+#define FOUR_SITES                                                                                                     \
+    "    check: http\n    addresses: 1\n    sites: {paris: 192.0.2.1, london: 192.0.2.2, newyork: 192.0.2.3, tokyo: "  \
+    "192.0.2.4}\n"
 static const char *const names[] = {"paris", "london", "newyork", "tokyo"};
 static const char *const vips[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"};
 
@@ -163,8 +168,10 @@ static void tell(struct pw *w, const struct telling *t)
 {
     char node[32];
     snprintf(node, sizeof node, "%s-1", names[t->from]);
-    struct observation o = {.vip = pw_vip(w, 0, vips[t->of]), .health = isfinite(t->ms) ? HEALTH_UP : HEALTH_DOWN,
-                            .stable_ms = UINT64_MAX, .vantage = sights_vantage(model_sights(w->model), node, names[t->from])};
+    struct observation o = {.vip = pw_vip(w, 0, vips[t->of]),
+                            .health = isfinite(t->ms) ? HEALTH_UP : HEALTH_DOWN,
+                            .stable_ms = UINT64_MAX,
+                            .vantage = sights_vantage(model_sights(w->model), node, names[t->from])};
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         o.metric[i] = NAN;
     o.metric[METRIC_RESPONSE] = isfinite(t->ms) ? t->ms : NAN;
@@ -337,10 +344,17 @@ static void test_own_sight(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patent_orders),    cmocka_unit_test(test_patent_shares), cmocka_unit_test(test_patent_site_lost),
-        cmocka_unit_test(test_properties),       cmocka_unit_test(test_order_of_arrival), cmocka_unit_test(test_stage),
-        cmocka_unit_test(test_spread_is_even),   cmocka_unit_test(test_few),           cmocka_unit_test(test_weight_zero_gets_nothing),
-        cmocka_unit_test(test_latency),          cmocka_unit_test(test_own_sight),
+        cmocka_unit_test(test_patent_orders),
+        cmocka_unit_test(test_patent_shares),
+        cmocka_unit_test(test_patent_site_lost),
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_order_of_arrival),
+        cmocka_unit_test(test_stage),
+        cmocka_unit_test(test_spread_is_even),
+        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_weight_zero_gets_nothing),
+        cmocka_unit_test(test_latency),
+        cmocka_unit_test(test_own_sight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
