@@ -65,16 +65,33 @@ static void tunnel_accept(struct thread *t, struct client *c)
         front_request_dispatch(t, c);
 }
 
+/*
+ * Who asks once and takes its answer at once needs no event: its request was there when it was accepted, and its end is
+ * ours to make. That saves a system call where there is one connection per request. Everybody else is watched from here.
+ */
+static void settle(struct thread *t, struct client *c)
+{
+    bool waits = c->state == CLIENT_QUEUE || c->state == CLIENT_CONNECT || c->state == CLIENT_EXCHANGE;
+    bool once = waits && c->req.read_done && !(c->head.flags & HTTP_KEEP) && c->c.io & IO_WRITE;
+    if (c->watched || c->state == CLIENT_CLOSED || (once && c->service->mode < FRONT_TCP))
+        return;
+    c->watched = true;
+    if (front_conn_watch(t, &c->c) == PM_OK)
+        return;
+    front_count(t, FRONT_ACCEPT_ERRORS);
+    front_upstream_give(t, c, false);
+    front_client_release(t, c);
+    front_client_close(t, c);
+}
+
 static void accepted(struct thread *t, struct listen_sock *s, int fd, const struct sockaddr_storage *sa)
 {
     struct client *c = front_client_new(t, s, fd);
     peer_set(c, sa);
     front_count(t, FRONT_ACCEPTED);
-    if (front_conn_watch(t, &c->c) != PM_OK) {
-        front_count(t, FRONT_ACCEPT_ERRORS);
-        front_client_close(t, c);
-    } else if (s->mode != FRONT_SERVE) {
+    if (s->mode != FRONT_SERVE) {
         tunnel_accept(t, c);
+        settle(t, c);
     } else {
         front_timer_set(t, &c->c.timer, s->listener && s->listener->fallback ? s->listener->fallback->times.head : 10000);
         front_client_run(t, c); /* the request has often come already */
@@ -291,7 +308,7 @@ static void connect_run(struct thread *t, struct client *c)
     }
 }
 
-void front_client_run(struct thread *t, struct client *c)
+static void run(struct thread *t, struct client *c)
 {
     switch (c->state) {
     case CLIENT_HEAD:
@@ -327,6 +344,13 @@ void front_client_run(struct thread *t, struct client *c)
     }
 }
 
+void front_client_run(struct thread *t, struct client *c)
+{
+    run(t, c);
+    if (PM_UNLIKELY(!c->watched))
+        settle(t, c);
+}
+
 static void exchange_timeout(struct thread *t, struct client *c)
 {
     struct upstream *u = c->up;
@@ -352,7 +376,7 @@ static void exchange_timeout(struct thread *t, struct client *c)
     }
 }
 
-void front_client_timeout(struct thread *t, struct client *c)
+static void timed_out(struct thread *t, struct client *c)
 {
     switch (c->state) {
     case CLIENT_HEAD:
@@ -384,4 +408,11 @@ void front_client_timeout(struct thread *t, struct client *c)
         front_client_close(t, c);
         break;
     }
+}
+
+void front_client_timeout(struct thread *t, struct client *c)
+{
+    timed_out(t, c);
+    if (!c->watched)
+        settle(t, c);
 }

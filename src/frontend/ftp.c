@@ -90,6 +90,7 @@ static void data_begin(struct thread *t, struct client *control, int fd, const s
     s->at = *target;
     s->max_connections = 0;
     s->sockaddr_len = endpoint_to_sockaddr(target, &s->sockaddr);
+    c->watched = true;
     if (front_conn_watch(t, &c->c) != PM_OK || front_upstream_take(t, c, s, true) != PM_OK) {
         front_client_release(t, c);
         front_client_close(t, c);

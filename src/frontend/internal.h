@@ -129,6 +129,7 @@ struct client {
     bool set_cookie; /* the response tells the client its server */
     bool counted;    /* in the service's active */
     bool data;       /* a data connection of an FTP session */
+    bool watched;    /* epoll knows it; see settle in client.c */
     bool path_new;   /* path_text stands for the request's path */
     uint8_t tried_count;
     uint8_t address_len;
