@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A front-end thread's rounds: wait, what epoll says, what is due, what is to be gone on with. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -72,6 +74,13 @@ static struct listen_sock *sock_find(struct thread *t, int fd, uint64_t id)
     return NULL;
 }
 
+/* HTTP clients speak first: they are accepted when they have. In TCP and FTP the server may. */
+static void sock_defer(const struct front_listener *l, int fd)
+{
+    int seconds = l->mode == FRONT_SERVE;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
 static void sock_add(struct thread *t, const struct front_listener *l, int fd)
 {
     struct listen_sock *s = mem_alloc(sizeof *s);
@@ -105,6 +114,7 @@ static void table_switch(struct thread *t, struct front_table *now)
         const struct front_listener *l = &now->listeners[i];
         for (uint32_t k = t->index; k < l->fd_count; k += t->f->o.threads) {
             struct listen_sock *s = sock_find(t, l->fds[k], l->id);
+            sock_defer(l, l->fds[k]);
             if (s)
                 s->listener = l;
             else

@@ -74,7 +74,7 @@ def start_nginx(s, port, ports):
     upstream = "".join(f" server 127.0.0.1:{p};" for p in ports)
     conf = s.write("nginx.conf", NGINX_HEAD.format(dir=s.dir, name="nginx") + f"""
  upstream site {{ {upstream} keepalive 256; keepalive_requests 100000000; }}
- server {{ listen 127.0.0.1:{port} backlog=4096; tcp_nodelay on;
+ server {{ listen 127.0.0.1:{port} backlog=4096 deferred; tcp_nodelay on;
   location / {{ proxy_pass http://site; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
    proxy_set_header X-Forwarded-For $remote_addr; proxy_buffer_size 16k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;
    proxy_max_temp_file_size 0; }} }} }}
@@ -100,7 +100,7 @@ defaults
  option forwardfor
 {" option splice-auto" if splice else ""}
 frontend f
- bind 127.0.0.1:{port} backlog 4096
+ bind 127.0.0.1:{port} backlog 4096 defer-accept
  default_backend b
 backend b
  balance roundrobin
