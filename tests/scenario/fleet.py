@@ -123,7 +123,7 @@ def event(f):
         return len(down) == len(SITES)
 
     s.check("all balancers see it down", wait_until(all_down, 12, 0.02), down)
-    s.check("nearly at once", down and max(down.values()) - min(down.values()) < 0.8, down)
+    s.check("nearly at once", down and max(down.values()) - min(down.values()) < 2, down)  # by itself each would take up to 7 s
     f.origin("paris")
     s.check("and up again", wait_until(lambda: all(f.health(n).get("paris") == "up" for n in SITES), 15), [f.health(n) for n in SITES])
 
