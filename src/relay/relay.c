@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
-#include "balancer.skel.h"
+#include "relay/balancer.skel.h"
 #pragma GCC diagnostic pop
 
 enum { INTERFACES_MAX = 64 };
