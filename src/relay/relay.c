@@ -219,10 +219,11 @@ void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_
     free(each);
 }
 
-int relay_try(struct relay *r, const void *packet, uint32_t len, void *out, uint32_t *size, uint32_t *verdict, uint32_t *ns)
+int relay_try(struct relay *r, const void *packet, uint32_t len, uint32_t repeat, void *out, uint32_t *size,
+              uint32_t *verdict, uint32_t *ns)
 {
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = len, .data_out = out, .data_size_out = *size,
-                .repeat = 1);
+                .repeat = (int)repeat);
     int err = bpf_prog_test_run_opts(bpf_program__fd(r->skel->progs.relay_balancer), &opts);
     if (err)
         return err_from_errno(-err);

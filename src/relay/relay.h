@@ -45,8 +45,11 @@ int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct rel
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT]);
 const char *relay_counter_name(enum relay_counter c);
 
-/* Runs one packet through the program without a network: for tests. *verdict is an XDP_ action; out has room for size. */
-int relay_try(struct relay *r, const void *packet, uint32_t len, void *out, uint32_t *size, uint32_t *verdict,
-              uint32_t *ns) PM_MUST_CHECK;
+/*
+ * Runs a packet through the program `repeat` times without a network: for tests and benchmarks. *verdict is an XDP_ action,
+ * *ns the mean of one run; out has room for *size bytes.
+ */
+int relay_try(struct relay *r, const void *packet, uint32_t len, uint32_t repeat, void *out, uint32_t *size,
+              uint32_t *verdict, uint32_t *ns) PM_MUST_CHECK;
 
 #endif

@@ -134,7 +134,7 @@ static uint32_t run(struct frame *f, struct frame *out)
     uint32_t verdict, ns;
     relay_counters(relay, before);
     out->len = sizeof out->data;
-    assert_int_equal(relay_try(relay, f->data, f->len, out->data, &out->len, &verdict, &ns), 0);
+    assert_int_equal(relay_try(relay, f->data, f->len, 1, out->data, &out->len, &verdict, &ns), 0);
     relay_counters(relay, after);
     return verdict;
 }
