@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packet program's hash, in user space: which place of a ring a flow falls on. For `explain`, `sessions` and tests;
+ * bpf/balancer.bpf.c has the other copy, and tests/unit/relay compares them packet by packet. Pure.
+ */
+#ifndef PM_RELAY_RING_H
+#define PM_RELAY_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/addr.h"
+#include "relay/bpf/shared.h"
+
+/* 16 bytes as the packet program has them: IPv4 mapped. */
+void relay_addr(uint8_t out[16], const struct addr *a);
+/* The flow as the packet program sees it. */
+void relay_flow_key_make(struct relay_flow_key *k, const struct endpoint *client, const struct endpoint *vip, uint8_t proto);
+/* Its place is this modulo the ring's size; by_client: only the client's address counts. */
+uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client);
+
+#endif
