@@ -375,7 +375,8 @@ static void service(const char *vip, uint8_t proto, uint32_t number, uint32_t fl
     struct endpoint e = at(vip);
     if (!proto)
         e.port = 0;
-    assert_int_equal(relay_set_vip(relay, &e, proto, number, flags), 0);
+    struct relay_vip value = {.set = number, .all = number, .flags = flags};
+    assert_int_equal(relay_set_vip(relay, &e, proto, &value), 0);
 }
 
 static int set_up(void **state)
