@@ -37,6 +37,7 @@ enum request_flags {
     REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade */
     REQUEST_HOST = 2,
     REQUEST_LENGTH = 4,
+    REQUEST_EXPECT = 8, /* the body may not come: RFC 9110 10.1.1 */
 };
 
 struct request {
@@ -162,8 +163,10 @@ static __always_inline void read_line(struct scratch *r)
         r->state = READ_ODD;
     } else if (starts(w, WORD("upgrade:"), 8)) {
         q->flags |= REQUEST_STREAM;
-    } else if (starts(w, WORD("        "), 1) || starts(w, WORD("expect: "), 7)) {
-        r->state = READ_ODD; /* a folded line, or a space before the colon's name */
+    } else if (starts(w, WORD("expect: "), 7)) {
+        q->flags |= REQUEST_EXPECT;
+    } else if (starts(w, WORD("        "), 1)) {
+        r->state = READ_ODD; /* a folded line */
     }
 }
 
