@@ -39,7 +39,7 @@ static uint32_t ms(uint64_t v)
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-static const uint32_t *ports_of(const struct cfg_front *cf, uint32_t *n)
+const uint32_t *front_ports(const struct cfg_front *cf, uint32_t *n)
 {
     static const uint32_t http = 80, ftp = 21;
     *n = cf->ports.count ? cf->ports.count : 1;
@@ -51,7 +51,7 @@ static void make_listen(struct arena *a, const struct cfg_service_site *at, cons
                         struct front_service *out)
 {
     uint32_t n, count = 0;
-    const uint32_t *ports = ports_of(cf, &n);
+    const uint32_t *ports = front_ports(cf, &n);
     struct endpoint *list = arena_alloc(a, at->vips.count * n * sizeof *list);
     CONFIG_EACH(struct cfg_vip, vip, at->vips)
         for (uint32_t i = 0; i < n; i++)
@@ -66,7 +66,7 @@ void front_site_url(const struct cfg_service_site *at, const struct cfg_front *c
     char address[ADDR_TEXT], port[8] = "";
     uint32_t n;
     const struct cfg_vip *vip = at->vips.items;
-    unsigned number = *ports_of(cf, &n);
+    unsigned number = *front_ports(cf, &n);
     if (number != 80)
         snprintf(port, sizeof port, ":%u", number);
     bool v6 = vip->addr.family == ADDR_V6;
@@ -408,6 +408,20 @@ void front_words(struct front *f, const struct overrides *o)
             continue;
         b->word = word;
         apply(f, b);
+    }
+}
+
+void front_server_state(const struct front *f, const char *service, const char *server, uint8_t *health, uint8_t *word)
+{
+    *health = HEALTH_UNCHECKED;
+    *word = OVERRIDE_NONE;
+    for (uint32_t i = 0; f && i < f->backend_count; i++) {
+        const struct backend *b = &f->backends[i];
+        if (strcmp(b->service, service) == 0 && strcmp(b->server->name, server) == 0) {
+            *health = b->health;
+            *word = b->word;
+            return;
+        }
     }
 }
 

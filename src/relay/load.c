@@ -5,10 +5,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include "base/arena.h"
 
 int load_fail(struct buf *why, int err, const char *what)
@@ -31,6 +33,18 @@ void load_quiet(void)
 {
     if (!getenv("POINTSMAN_BPF_LOG"))
         libbpf_set_print(quiet);
+}
+
+bool load_can_pin(const char *folder)
+{
+    struct statfs s;
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", folder);
+    char *slash = strrchr(parent, '/');
+    if (!slash || slash == parent)
+        return false;
+    *slash = 0;
+    return statfs(parent, &s) == 0 && s.f_type == BPF_FS_MAGIC;
 }
 
 int load_pin(struct bpf_object *o, const char *folder, struct buf *why)

@@ -199,10 +199,10 @@ static struct relay_host_key host_key(uint32_t farm, const char *name)
     return (struct relay_host_key){.name = name ? relay_text_hash(name, true) : 0, .farm = farm};
 }
 
-int relay_set_host(struct relay *r, uint32_t farm, const char *name, uint32_t id)
+int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host)
 {
     struct relay_host_key key = host_key(farm, name);
-    return set(r->skel->maps.hosts, &key, &id);
+    return set(r->skel->maps.hosts, &key, host);
 }
 
 int relay_remove_host(struct relay *r, uint32_t farm, const char *name)

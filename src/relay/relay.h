@@ -42,8 +42,8 @@ int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
 
-/* A farm's virtual host; name NULL: any other. id is what its resources are filed under. */
-int relay_set_host(struct relay *r, uint32_t farm, const char *name, uint32_t id) PM_MUST_CHECK;
+/* A farm's virtual host; name NULL: any other. */
+int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
 int relay_remove_host(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
 /* text: a path, a path up to and with a slash, or a suffix with its dot. */
 int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t set,

@@ -118,6 +118,9 @@ class Lab:
         self.tools = tools or os.path.join(os.path.dirname(os.path.dirname(TOOLS)), "build", "tests", "tools")
         self.dir = tempfile.mkdtemp(prefix="pm-relay-")
         self.hosts = {}
+        self.bpf = os.path.join(self.dir, "bpf")
+        os.mkdir(self.bpf)
+        sh("mount", "-t", "bpf", "bpf", self.bpf)
         atexit.register(self.close)
         signal.signal(signal.SIGTERM, lambda *_: exit(1))
         self.lan = self.host("lan")
@@ -204,6 +207,7 @@ class Lab:
                     pass
             sh("ip", "netns", "del", h.ns, check=False)
         self.hosts = {}
+        sh("umount", self.bpf, check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # ---- web servers ----

@@ -7,11 +7,11 @@
  *     settings SELF MSS4 MSS6                  key set 1 is used
  *     node INDEX l2|hops|self|down ADDR SOURCE MAC OWNMAC IF MTU
  *     ring SET NODE[*WEIGHT]...                vip ADDR:PORT tcp|udp|all SET ALL FLAGS FARM
- *     host FARM NAME|* ID                      resource HOST path|prefix|suffix TEXT SET FLAGS
+ *     host FARM NAME|* ID SET                   resource HOST path|prefix|suffix TEXT SET FLAGS
  *     forget                                   drops every flow
  *     counters                                 flows
  *   relay_tool node IF...
- *     trust ADDR [KEYBYTE]                     counters
+ *     trust ADDR [KEYBYTE|SECRETFILE]            counters
  *   relay_tool pass IF...                      an XDP program that passes everything (the other end of a veth needs one)
  */
 #include <bpf/bpf.h>
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "relay/keys.h"
 #include "relay/maglev.h"
 #include "relay/node.h"
 #include "relay/relay.h"
@@ -128,6 +129,17 @@ static int do_trust(char **w, int n)
     struct siphash_key keys[HANDOFF_KEYS];
     if (n < 2 || addr_parse(w[1], &from) != 0)
         return PM_EINVAL;
+    if (n > 2 && w[2][0] == '/') {
+        uint8_t secret[RELAY_SECRET], tag[RELAY_SECRET];
+        struct buf why = BUF_INIT;
+        int err = relay_secret_load(w[2], secret, &why);
+        buf_fini(&why);
+        if (err)
+            return err;
+        relay_tag_secret(secret, tag);
+        relay_tag_keys(tag, (uint64_t)time(NULL) * 1000, keys);
+        return node_trust(node, &from, keys);
+    }
     for (int i = 0; i < HANDOFF_KEYS; i++)
         keys[i] = key_of(n > 2 ? (uint8_t)atoi(w[2]) : key_byte);
     return node_trust(node, &from, keys);
@@ -197,8 +209,9 @@ static void command(char *line)
             : !strcmp(w[0], "vip")      ? do_vip(w, n)
             : !strcmp(w[0], "forget")   ? do_forget()
             : !strcmp(w[0], "resource") ? do_resource(w, n)
-            : !strcmp(w[0], "host") && n == 4
-                ? relay_set_host(relay, (uint32_t)atoi(w[1]), strcmp(w[2], "*") ? w[2] : NULL, (uint32_t)atoi(w[3]))
+            : !strcmp(w[0], "host") && n == 5
+                ? relay_set_host(relay, (uint32_t)atoi(w[1]), strcmp(w[2], "*") ? w[2] : NULL,
+                                 &(struct relay_host){(uint32_t)atoi(w[3]), (uint32_t)atoi(w[4])})
                 : PM_EINVAL);
     } else {
         say(!strcmp(w[0], "trust") ? do_trust(w, n) : PM_EINVAL);

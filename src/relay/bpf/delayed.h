@@ -29,28 +29,20 @@ static __always_inline const struct relay_resource *resource_get(__u64 text, __u
 }
 
 /* The most particular that is known of the resource: path, longest prefix, suffix; NULL: nothing. */
-static __always_inline const struct relay_resource *resource_of(const struct request *q, __u32 farm)
+static __always_inline const struct relay_resource *resource_of(const struct request *q, __u32 host)
 {
-    struct relay_host_key name = {.name = q->host, .farm = farm};
-    __u32 *host = bpf_map_lookup_elem(&hosts, &name);
-    if (!host) {
-        name.name = 0;
-        host = bpf_map_lookup_elem(&hosts, &name);
-    }
-    if (!host)
-        return NULL;
-    const struct relay_resource *r = resource_get(q->path, *host, RELAY_RESOURCE_PATH);
+    const struct relay_resource *r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
     if (r)
         return r;
     for (__u32 i = 0; i < RELAY_PREFIXES_MAX; i++) {
         __u32 at = q->prefixes - 1 - i;
         if (i >= q->prefixes || at >= RELAY_PREFIXES_MAX)
             break;
-        r = resource_get(q->prefix[at], *host, RELAY_RESOURCE_PREFIX);
+        r = resource_get(q->prefix[at], host, RELAY_RESOURCE_PREFIX);
         if (r)
             return r;
     }
-    return q->suffix ? resource_get(q->suffix, *host, RELAY_RESOURCE_SUFFIX) : NULL;
+    return q->suffix ? resource_get(q->suffix, host, RELAY_RESOURCE_SUFFIX) : NULL;
 }
 
 enum { SET_FRONT = RELAY_SETS_MAX };
@@ -60,9 +52,17 @@ __noinline __u32 set_of_request(struct scratch *s, __u32 farm, __u32 otherwise)
 {
     if (!s)
         return SET_FRONT;
-    const struct relay_resource *r = resource_of(&s->r, farm);
-    if (!r)
+    struct relay_host_key name = {.name = s->r.host, .farm = farm};
+    struct relay_host *host = bpf_map_lookup_elem(&hosts, &name);
+    if (!host) {
+        name.name = 0;
+        host = bpf_map_lookup_elem(&hosts, &name);
+    }
+    if (!host)
         return otherwise;
+    const struct relay_resource *r = resource_of(&s->r, host->id);
+    if (!r)
+        return host->set;
     return r->flags & RELAY_RESOURCE_FRONT ? SET_FRONT : r->set;
 }
 

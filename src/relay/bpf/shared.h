@@ -111,6 +111,11 @@ struct relay_host_key {
     __u32 pad;
 };
 
+struct relay_host {
+    __u32 id;  /* what its resources are filed under */
+    __u32 set; /* for what no resource says otherwise */
+};
+
 enum relay_resource_kind {
     RELAY_RESOURCE_PATH,
     RELAY_RESOURCE_PREFIX, /* up to and with a slash */
@@ -119,7 +124,7 @@ enum relay_resource_kind {
 
 struct relay_resource_key {
     __u64 text;
-    __u32 host; /* value of the hosts table */
+    __u32 host; /* relay_host.id */
     __u32 kind;
 };
 

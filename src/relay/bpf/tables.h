@@ -10,7 +10,7 @@ TABLE(settings, ARRAY, 1, __u32, struct relay_settings);
 TABLE(vips, HASH, RELAY_VIPS_MAX, struct relay_vip_key, struct relay_vip);
 TABLE(nodes, ARRAY, RELAY_NODES_MAX, __u32, struct relay_node);
 TABLE(sets, ARRAY, RELAY_SETS_MAX, __u32, struct relay_set);
-TABLE(hosts, HASH, RELAY_HOSTS_MAX, struct relay_host_key, __u32);
+TABLE(hosts, HASH, RELAY_HOSTS_MAX, struct relay_host_key, struct relay_host);
 TABLE(flows, LRU_HASH, RELAY_FLOWS_MAX, struct relay_flow_key, struct relay_flow);
 TABLE(fragments, LRU_HASH, RELAY_FRAGMENTS_MAX, struct relay_fragment_key, __u32);
 TABLE(unknowns, LRU_HASH, RELAY_UNKNOWNS_MAX, struct relay_flow_key, __u64);
