@@ -481,6 +481,8 @@ static int boot(struct daemon *d, struct buf *report)
     if (err)
         return err;
     daemon_fleet_begin(d);
+    if (d->farm && farm_start(d->farm, &d->loop) != PM_OK)
+        log_error("the relay's events cannot be read: requests in several segments wait for the front end");
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);

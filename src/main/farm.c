@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
+#include "model/holds.h"
 #include "relay/load.h"
 
 enum { COOKIE_EPOCH_MS = 64000, DUMMY_V4 = 0xc0000008 /* 192.0.0.8, RFC 7600: our own front end as a node */ };
@@ -96,16 +97,82 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
     return PM_OK;
 }
 
+/* ---- what the programs tell ---- */
+
+enum { ASSIST_TICK_MS = 10, EVENTS_TICK_MS = 100 };
+
+static void on_event(void *arg, const struct relay_event *e)
+{
+    struct farm *f = arg;
+    if (e->kind == RELAY_EVENT_SEGMENT)
+        assist_segment(f->assist, e, clock_mono_ms(f->clock));
+}
+
+static void listen_again(struct farm *f);
+
+static void on_tick(uv_timer_t *t)
+{
+    struct farm *f = t->data;
+    (void)relay_events_read(f->relay);
+    (void)assist_tick(f->assist, clock_mono_ms(f->clock));
+    listen_again(f);
+}
+
+static void on_readable(uv_poll_t *p, int status, int events)
+{
+    struct farm *f = p->data;
+    (void)relay_events_read(f->relay);
+    listen_again(f);
+}
+
+/* Events that wake nobody are read now and then; what waits for the rest of a request is looked at more often. */
+static void listen_again(struct farm *f)
+{
+    size_t waiting = assist_tick(f->assist, clock_mono_ms(f->clock));
+    uv_timer_start(&f->timer, on_tick, waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
+}
+
+int farm_start(struct farm *f, uv_loop_t *loop)
+{
+    if (!f->relay)
+        return PM_OK;
+    int err = relay_events_open(f->relay, on_event, f);
+    if (!err)
+        err = assist_new(f->relay, &f->assist);
+    if (err)
+        return err;
+    uv_poll_init(loop, &f->poll, relay_events_fd(f->relay));
+    uv_timer_init(loop, &f->timer);
+    f->poll.data = f->timer.data = f;
+    f->polling = true;
+    uv_poll_start(&f->poll, UV_READABLE, on_readable);
+    listen_again(f);
+    return PM_OK;
+}
+
+static void farm_gone(uv_handle_t *h)
+{
+    free(h->data);
+}
+
 void farm_free(struct farm *f, bool stop)
 {
     if (!f)
         return;
+    assist_free(f->assist);
+    if (f->polling) {
+        uv_poll_stop(&f->poll);
+        uv_close((uv_handle_t *)&f->poll, NULL);
+    }
     if (stop)
         close_programs(f);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
-    free(f);
+    if (f->polling)
+        uv_close((uv_handle_t *)&f->timer, farm_gone); /* after the other handle: both are in f */
+    else
+        free(f);
 }
 
 /* ---- settings ---- */
@@ -160,37 +227,38 @@ static void set_give(struct farm *f, uint32_t i)
         f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
 }
 
-/* "host/path", "/path", "/folder/", "*.suffix", "host/ *.suffix" (without the space). */
-static const char *split_holds(struct arena *a, const char *text, const char **rest, enum relay_resource_kind *kind)
+static void add_resource(struct farm_service *s, const struct hold *h, uint32_t server)
 {
-    const char *slash = strchr(text, '/'), *host = NULL;
-    if (strncmp(text, "*.", 2) != 0 && slash && slash != text) {
-        host = arena_strndup(a, text, (size_t)(slash - text));
-        text = slash;
-        if (strncmp(text, "/*.", 3) == 0)
-            text++;
-    }
-    size_t n = strlen(text);
-    *kind = strncmp(text, "*.", 2) == 0         ? RELAY_RESOURCE_SUFFIX
-            : n && text[n - 1] == '/' ? RELAY_RESOURCE_PREFIX
-                                      : RELAY_RESOURCE_PATH;
-    *rest = *kind == RELAY_RESOURCE_SUFFIX ? text + 1 : text;
-    return host;
-}
-
-static void add_resource(struct farm_plan *p, struct farm_service *s, const char *what, uint32_t server)
-{
-    const char *text;
-    enum relay_resource_kind kind;
-    (void)split_holds(p->arena, what, &text, &kind);
     for (uint32_t i = 0; i < s->resource_count; i++) {
         struct farm_resource *r = &s->resources[i];
-        if (r->kind == kind && strcmp(r->text, text) == 0) {
+        if (r->kind == (enum relay_resource_kind)h->kind && strcmp(r->text, h->text) == 0) {
             r->holders |= 1ull << server;
             return;
         }
     }
-    s->resources[s->resource_count++] = (struct farm_resource){s->host_id, kind, text, 1ull << server};
+    s->resources[s->resource_count++] =
+        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, 1ull << server, false};
+}
+
+/*
+ * What has moved (R10, R11) is the front end's, and what is said of resources below it does not count. A pattern can be
+ * about anything: then everything is.
+ */
+static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
+{
+    CONFIG_EACH(struct cfg_rewrite, r, s->front->rewrites) {
+        size_t n = strlen(r->match);
+        if (r->regex || !n || r->match[n - 1] != '/') {
+            s->all_front = true;
+            return;
+        }
+        for (uint32_t i = 0; i < s->resource_count; i++)
+            s->resources[i].front |= s->resources[i].kind != RELAY_RESOURCE_SUFFIX && strncmp(s->resources[i].text, r->match, n) == 0;
+        struct hold h = {.kind = HOLD_PREFIX, .text = arena_strdup(p->arena, r->match)};
+        add_resource(s, &h, 0);
+        for (uint32_t i = 0; i < s->resource_count; i++)
+            s->resources[i].front |= s->resources[i].kind == RELAY_RESOURCE_PREFIX && strcmp(s->resources[i].text, r->match) == 0;
+    }
 }
 
 static struct farm_set *set_for(struct farm *f, struct farm_service *s, uint64_t holders)
@@ -202,20 +270,33 @@ static struct farm_set *set_for(struct farm *f, struct farm_service *s, uint64_t
     return &s->sets[s->set_count++];
 }
 
+static bool of_service(const struct farm_service *s, const struct hold *h)
+{
+    const char *const *alias = s->config->aliases.items;
+    bool is = hold_is_of(h, s->config->name);
+    for (uint32_t i = 0; i < s->config->aliases.count; i++)
+        is |= hold_is_of(h, alias[i]);
+    return is;
+}
+
 static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_service *s)
 {
     uint32_t most = 1;
     for (uint32_t i = 0; i < s->server_count; i++)
         most += s->servers[i].config->holds.count;
+    most += s->front->rewrites.count;
     s->resources = arena_alloc(p->arena, most * sizeof *s->resources);
     s->sets = arena_alloc(p->arena, most * sizeof *s->sets);
     for (uint32_t i = 0; i < s->server_count; i++) {
         const char *const *holds = s->servers[i].config->holds.items;
+        struct hold h;
         for (uint32_t k = 0; k < s->servers[i].config->holds.count; k++)
-            add_resource(p, s, holds[k], i);
+            if (hold_parse(holds[k], &h) && (!h.host || of_service(s, &h)))
+                add_resource(s, &h, i);
         if (!s->servers[i].config->holds.count)
             s->any.holders |= 1ull << i;
     }
+    plan_rewrites(p, s);
     for (uint32_t i = 0; i < s->resource_count; i++)
         (void)set_for(f, s, s->resources[i].holders);
 }
@@ -311,7 +392,7 @@ static int put_hosts(struct farm *f, const struct farm_service *s)
     uint32_t n;
     const uint32_t *ports = front_ports(s->front, &n);
     const char *const *alias = s->config->aliases.items;
-    struct relay_host host = {s->host_id, s->any.index};
+    struct relay_host host = {s->host_id, s->all_front ? RELAY_SETS_MAX : s->any.index};
     int err = PM_OK;
     for (uint32_t i = 0; i < n && !err; i++) {
         err = relay_set_host(f->relay, ports[i], s->config->name, &host);
@@ -337,7 +418,8 @@ static int put_service(struct farm *f, struct farm_service *s)
         farm_ring_set(f, s, &s->sets[i]);
     for (uint32_t i = 0; i < s->resource_count && !err; i++) {
         const struct farm_resource *r = &s->resources[i];
-        err = relay_set_resource(f->relay, r->host, r->kind, r->text, set_for(f, s, r->holders)->index, 0);
+        err = relay_set_resource(f->relay, r->host, r->kind, r->text, set_for(f, s, r->holders)->index,
+                                 r->front || s->all_front ? RELAY_RESOURCE_FRONT : 0);
     }
     if (!err && s->front->relay == CFG_RELAY_TRANSFER)
         err = put_hosts(f, s);

@@ -14,6 +14,7 @@
 #define PM_MAIN_FARM_H
 
 #include <jansson.h>
+#include <uv.h>
 #include "api/api.h"
 #include "base/clock.h"
 #include "main/front.h"
@@ -27,6 +28,8 @@ bool farm_wanted(const struct config *c);
 int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why) PM_MUST_CHECK;
 /* stop: packets go to the kernel from now on; else the programs go on without this process. NULL is allowed. */
 void farm_free(struct farm *f, bool stop);
+/* Begins to listen to the programs; farm_free ends it. */
+int farm_start(struct farm *f, uv_loop_t *loop) PM_MUST_CHECK;
 /* Relays by this configuration from now on. front and c must live until the next one. */
 int farm_publish(struct farm *f, const struct config *c, const struct front *front, struct buf *why) PM_MUST_CHECK;
 /* What is known of servers has changed: rings anew. */

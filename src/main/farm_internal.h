@@ -3,9 +3,11 @@
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
 
+#include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
 #include "policy/policy.h"
+#include "relay/assist.h"
 #include "relay/keys.h"
 #include "relay/node.h"
 #include "relay/relay.h"
@@ -44,6 +46,7 @@ struct farm_resource {
     enum relay_resource_kind kind;
     const char *text;
     uint64_t holders;
+    bool front; /* it has moved: the front end answers */
 };
 
 struct farm_service {
@@ -60,6 +63,7 @@ struct farm_service {
     uint32_t set_count;
     struct farm_resource *resources;
     uint32_t resource_count;
+    bool all_front;      /* anything may have moved */
     bool packets_of_all; /* every packet of the address */
 };
 
@@ -73,6 +77,10 @@ struct farm_plan {
 struct farm {
     const struct clock *clock;
     struct relay *relay; /* NULL: the kernel cannot; why says it */
+    struct assist *assist;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    bool polling;
     struct node *node;   /* for connections given to our own front end */
     struct buf why;
     uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
+#include "model/holds.h"
 #include "policy/director.h"
 
 /* ---- what the configuration asks for ---- */
@@ -129,6 +130,34 @@ static void make_hosts(struct arena *a, const struct cfg_service *s, const struc
     out->hosts = hosts;
 }
 
+/* Where servers hold different things, the front end asks those that have them. */
+static void make_holdings(struct arena *a, const struct cfg_service_site *at, struct front_service *out)
+{
+    struct front_holding *list;
+    uint32_t most = 0, server = 0;
+    CONFIG_EACH(struct cfg_server, v, at->servers)
+        most += v->holds.count;
+    list = arena_alloc(a, (most + 1) * sizeof *list);
+    out->holdings = list;
+    CONFIG_EACH(struct cfg_server, v, at->servers) {
+        const char *const *text = v->holds.items;
+        if (!v->holds.count)
+            out->holders_else |= server < 64 ? 1ull << server : 0;
+        for (uint32_t i = 0; i < v->holds.count && server < 64; i++) {
+            struct hold h;
+            uint32_t k = 0;
+            if (!hold_parse(text[i], &h))
+                continue;
+            while (k < out->holding_count && (list[k].kind != h.kind || strcmp(list[k].text, h.text) != 0))
+                k++;
+            if (k == out->holding_count)
+                list[out->holding_count++] = (struct front_holding){(uint8_t)h.kind, h.text, 0};
+            list[k].holders |= 1ull << server;
+        }
+        server++;
+    }
+}
+
 static void make_rewrites(struct arena *a, const struct cfg_front *cf, struct front_service *out)
 {
     out->rewrites = arena_alloc(a, (cf->rewrites.count + 1) * sizeof *out->rewrites);
@@ -175,6 +204,7 @@ static void make_service(struct arena *a, const struct config *c, const struct c
     make_servers(a, at, cf, out);
     make_sites(a, c, s, cf, out);
     make_rewrites(a, cf, out);
+    make_holdings(a, at, out);
 }
 
 /* The first service on an endpoint serves what comes there by no known name, such as the bare address. */

@@ -2,6 +2,7 @@
 /* The tables of `front` and `servers`: what happens on a site's addresses. */
 #include <string.h>
 #include "model/config_build.h"
+#include "model/holds.h"
 
 #define AT(type, field) offsetof(struct type, field)
 
@@ -145,6 +146,18 @@ static bool url_ok(const char *url)
                     url[strlen(url) - 1] != '/');
 }
 
+static void server_check(struct conf_ctx *ctx, const struct cfg_server *v)
+{
+    struct hold h;
+    if (!url_ok(v->url))
+        conf_error_mark(ctx, &v->mark, "the url begins with http:// or https:// and has no slash at its end");
+    for (uint32_t i = 0; i < v->holds.count; i++) {
+        const char *text = ((const char *const *)v->holds.items)[i];
+        if (!hold_parse(text, &h))
+            conf_error_mark(ctx, &v->mark, "'%s' is no path, /folder/ or *.suffix, with or without a host in front", text);
+    }
+}
+
 void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct cfg_front *f = object;
@@ -155,6 +168,8 @@ void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void
     if ((f->relay == CFG_RELAY_PACKETS || f->relay == CFG_RELAY_CLIENTS) && f->mode != CFG_FRONT_TCP &&
         f->mode != CFG_FRONT_SERVE)
         conf_error(ctx, node, "packets are relayed for the modes tcp and serve");
+    if (f->relay == CFG_RELAY_TRANSFER && f->sticky == 1)
+        conf_error(ctx, node, "a transferred connection gets no cookie of ours: 'sticky' can be client or off");
     if (f->relay && !f->policy)
         f->policy = config_preset_policy(ctx, f->relay == CFG_RELAY_TRANSFER ? "resonate" : "weighted");
     if (f->mode == CFG_FRONT_TCP && f->sticky == 1)
@@ -175,7 +190,6 @@ void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s)
         if (!url_ok(at->url))
             conf_error_mark(ctx, &at->mark, "the url begins with http:// or https:// and has no slash at its end");
         CONFIG_EACH(struct cfg_server, v, at->servers)
-            if (!url_ok(v->url))
-                conf_error_mark(ctx, &v->mark, "the url begins with http:// or https:// and has no slash at its end");
+            server_check(ctx, v);
     }
 }

@@ -14,25 +14,7 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "relay/load.h"
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "relay/balancer.skel.h"
-#pragma GCC diagnostic pop
-
-enum { INTERFACES_MAX = 64 };
-
-struct relay {
-    struct relay_balancer_bpf *skel;
-    struct ring_buffer *events;
-    relay_event_fn *event_fn;
-    void *event_arg;
-    struct {
-        unsigned ifindex;
-        bool native;
-    } attached[INTERFACES_MAX];
-    unsigned attached_count;
-};
-
+#include "relay/relay_internal.h"
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
     RELAY_COUNTERS(X)
@@ -71,6 +53,8 @@ void relay_close(struct relay *r)
         return;
     while (r->attached_count)
         (void)!relay_detach(r, r->attached[r->attached_count - 1].ifindex);
+    for (uint32_t i = 0; i < RELAY_SETS_MAX; i++)
+        free(r->ring[i].places);
     ring_buffer__free(r->events);
     relay_balancer_bpf__destroy(r->skel);
     free(r);
@@ -81,7 +65,7 @@ void relay_close(struct relay *r)
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why)
 {
     int fd = bpf_program__fd(r->skel->progs.relay_balancer);
-    if (r->attached_count == INTERFACES_MAX)
+    if (r->attached_count == RELAY_INTERFACES_MAX)
         return PM_ETOOBIG;
     *native = true;
     int err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_DRV_MODE, NULL);
@@ -165,6 +149,15 @@ static void members(struct relay_set *s, const uint32_t *places, uint32_t size)
     }
 }
 
+static void ring_keep(struct relay *r, uint32_t index, const uint32_t *places, uint32_t size)
+{
+    free(r->ring[index].places);
+    r->ring[index].places = size ? mem_alloc(size * sizeof *places) : NULL;
+    r->ring[index].size = size;
+    if (size)
+        memcpy(r->ring[index].places, places, size * sizeof *places);
+}
+
 int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint32_t size)
 {
     LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP);
@@ -174,8 +167,10 @@ int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint
     members(&s, places, size);
     if (!s.count)
         s.ring_size = 0;
-    if (!s.ring_size)
+    if (!s.ring_size) {
+        ring_keep(r, index, NULL, 0);
         return set(r->skel->maps.sets, &index, &s);
+    }
     int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(uint32_t), size, &opts);
     if (fd < 0)
         return err_from_errno(errno);
@@ -185,6 +180,8 @@ int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint
     if (!err)
         err = set(r->skel->maps.sets, &index, &s);
     close(fd); /* the outer table holds it */
+    if (!err)
+        ring_keep(r, index, places, size);
     return err;
 }
 
@@ -249,6 +246,7 @@ int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resourc
 int relay_set_settings(struct relay *r, const struct relay_settings *s)
 {
     uint32_t zero = 0;
+    r->settings = *s;
     return set(r->skel->maps.settings, &zero, s);
 }
 

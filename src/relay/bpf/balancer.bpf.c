@@ -215,7 +215,7 @@ __noinline int unwrap(struct xdp_md *ctx, const struct packet *p, struct way *w)
         at += sizeof head;
         v4 = head.gue.proto == IPPROTO_IPIP;
         if (head.gue.head == GUE_WORDS && !head.gue.flags && head.h.version == HANDOFF_VERSION &&
-            (v4 || head.gue.proto == IPPROTO_IPV6) && inner_words(ctx, at, v4, words)) {
+            (v4 || head.gue.proto == IPPROTO_IPV6) && inner_words(ctx, at, v4, p->length - (at - p->l3), words)) {
             w->h = head.h;
             if (handoff_tag(&s->tag[head.h.key % HANDOFF_KEYS], &head.h, words) == head.h.tag)
                 return strip(ctx, p->l3, at - p->l3, v4);

@@ -63,6 +63,8 @@ enum { GUE_WORDS = sizeof(struct handoff) / 4 };
 
 /* The inner bytes under the tag: the headers of IPv4 + TCP, of IPv6 + TCP; rounded down to words. */
 enum { HANDOFF_INNER_V4 = 40, HANDOFF_INNER_V6 = 56 };
+/* Shorter packets, which are not TCP: address header and the first bytes behind it. */
+enum { HANDOFF_SHORT_V4 = 24, HANDOFF_SHORT_V6 = 48 };
 /* outer IP + UDP + GUE + handoff */
 enum {
     HANDOFF_HEADS = 8 + sizeof(struct gue) + sizeof(struct handoff),
@@ -70,7 +72,15 @@ enum {
     HANDOFF_OVER_V6 = 40 + HANDOFF_HEADS,
 };
 
-/* inner: HANDOFF_INNER_V6 bytes in words, zero behind the packet's end, and behind HANDOFF_INNER_V4 for IPv4. */
+/* How many bytes of an IP packet of that length. */
+static inline __attribute__((always_inline)) __u32 handoff_covered(int v4, __u32 length)
+{
+    if (v4)
+        return length < HANDOFF_INNER_V4 ? HANDOFF_SHORT_V4 : HANDOFF_INNER_V4;
+    return length < HANDOFF_INNER_V6 ? HANDOFF_SHORT_V6 : HANDOFF_INNER_V6;
+}
+
+/* inner: HANDOFF_INNER_V6 bytes in words, zero behind what handoff_covered says. */
 static inline __attribute__((always_inline)) __u64 handoff_tag(const struct siphash_key *key, const struct handoff *h,
                                                                const __u64 *inner)
 {

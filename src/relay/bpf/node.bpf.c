@@ -26,6 +26,7 @@ struct work {
     struct handoff h;
     __u64 words[HANDOFF_INNER_V6 / 8];
     __u32 outer_l3, at; /* of the outer and of the inner IP header */
+    __u32 length;       /* of the inner packet, as the outer says */
     bool outer_v4, v4;
     struct bpf_sock_tuple tuple;
     __u32 seq, ack;
@@ -75,16 +76,20 @@ static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, con
     w->h = head.h;
     w->v4 = head.gue.proto == IPPROTO_IPIP;
     w->at = l4 + sizeof udp + sizeof head;
+    w->length = bpf_ntohs(udp.len) - HANDOFF_HEADS;
     return w->v4 || head.gue.proto == IPPROTO_IPV6 ? -1 : NODE_MALFORMED;
 }
 
 static __always_inline bool read_words(struct __sk_buff *skb, struct work *w)
 {
     __builtin_memset(w->words, 0, sizeof w->words);
-    if (!w->v4)
-        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V6) == 0;
-    return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V4) == 0 ||
-           bpf_skb_load_bytes(skb, w->at, w->words, 24) == 0;
+    if (w->v4 && w->length < HANDOFF_INNER_V4)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_SHORT_V4) == 0;
+    if (w->v4)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V4) == 0;
+    if (w->length < HANDOFF_INNER_V6)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_SHORT_V6) == 0;
+    return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V6) == 0;
 }
 
 /* Addresses and, for TCP right behind the address header, what is needed to judge a connection. */

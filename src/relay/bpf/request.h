@@ -5,20 +5,24 @@
  * Whatever is unusual (an escape in the path, an absolute target, an unknown method) is left to those who have more time.
  *
  * One step of request_step reads one byte, or one word of a header that does not matter; bpf_loop repeats it, so that the
- * verifier looks at it once.
+ * verifier looks at it once. The daemon compiles the same code for what takes more than one segment (relay/request.c).
  */
 #ifndef PM_RELAY_BPF_REQUEST_H
 #define PM_RELAY_BPF_REQUEST_H
 
-#include <linux/bpf.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 #include "relay/bpf/shared.h"
+#include "relay/bpf/table.h"
 
-enum {
-    REQUEST_BYTES = 2048, /* more than a segment has */
-    REQUEST_MASK = REQUEST_BYTES - 1,
-};
+#ifdef __bpf__
+#define REQUEST_BYTES    2048 /* more than a segment has */
+#define REPEAT(n, fn, s) bpf_loop(n, fn, s, 0)
+#else
+#define REQUEST_BYTES    32768 /* more than a client sends without hearing from us */
+#define REPEAT(n, fn, s)                                                                                               \
+    for (__u32 i_ = 0; i_ < (n) && !fn(i_, s); i_++) {                                                                 \
+    }
+#endif
+enum { REQUEST_MASK = REQUEST_BYTES - 1 };
 
 enum request_state {
     READ_PATH,
@@ -56,12 +60,9 @@ struct scratch {
     __u32 at, len, state, digits, end;
 };
 
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct scratch);
-} scratches SEC(".maps");
+#ifdef __bpf__
+TABLE(scratches, PERCPU_ARRAY, 1, __u32, struct scratch);
+#endif
 
 #define LOWER 0x2020202020202020ull
 /* Text of up to 8 characters as a word, lower case, and the mask for as many. */
@@ -264,7 +265,7 @@ static __always_inline enum reading request_read_http(struct scratch *s, __u32 l
     s->digits = 0;
     if (!s->at)
         return len < 8 && len > 0 && byte_at(s, 0) >= 'A' && byte_at(s, 0) <= 'Z' ? READING_PART : READING_ODD;
-    bpf_loop(REQUEST_BYTES, request_step, &s, 0);
+    REPEAT(REQUEST_BYTES, request_step, &s);
     if (s->state == READ_DONE && s->r.head <= len)
         return s->r.flags & REQUEST_HOST ? READING_WHOLE : READING_ODD;
     return s->state == READ_ODD && s->at < len ? READING_ODD : READING_PART;
@@ -327,9 +328,9 @@ static __always_inline enum reading request_read_hello(struct scratch *s, __u32 
     s->at += 1 + byte_at(s, s->at);
     s->at += 2;
     s->state = READ_LINE;
-    bpf_loop(64, hello_extension, &s, 0);
+    REPEAT(64, hello_extension, &s);
     if (s->state == READ_DONE && s->end <= len) {
-        bpf_loop(256, hello_host, &s, 0);
+        REPEAT(256, hello_host, &s);
         s->r.flags |= REQUEST_HOST;
     }
     return READING_WHOLE;

@@ -28,15 +28,16 @@ static __always_inline bool is_v4(const __u8 addr[16])
 }
 
 /* What the tag covers of the packet at `at`; false: it is too short for one. */
-static __always_inline bool inner_words(struct xdp_md *ctx, __u32 at, bool v4, __u64 *words)
+static __always_inline bool inner_words(struct xdp_md *ctx, __u32 at, bool v4, __u32 length, __u64 *words)
 {
-    if (!v4)
-        return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_INNER_V6) == 0;
-    words[5] = words[6] = 0;
-    if (bpf_xdp_load_bytes(ctx, at, words, HANDOFF_INNER_V4) == 0)
-        return true;
-    words[3] = words[4] = 0; /* UDP in a frame that is not filled up */
-    return bpf_xdp_load_bytes(ctx, at, words, 24) == 0;
+    words[3] = words[4] = words[5] = words[6] = 0;
+    if (v4 && length < HANDOFF_INNER_V4)
+        return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_SHORT_V4) == 0;
+    if (v4)
+        return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_INNER_V4) == 0;
+    if (length < HANDOFF_INNER_V6)
+        return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_SHORT_V6) == 0;
+    return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_INNER_V6) == 0;
 }
 
 static __always_inline bool tag_set(struct handoff *h, const __u64 *inner)
@@ -99,7 +100,7 @@ __noinline int send_tunnel(struct xdp_md *ctx, const struct packet *p, const str
     __u64 words[HANDOFF_INNER_V6 / 8];
     if (p->length + over > n->mtu && n->mode != RELAY_NODE_SELF)
         return reply_too_big(ctx, p, n->mtu - over);
-    if (bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 || !inner_words(ctx, l3, p->family == 4, words) ||
+    if (bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 || !inner_words(ctx, l3, p->family == 4, p->length, words) ||
         !tag_set(h, words) || bpf_xdp_adjust_head(ctx, -(int)over) != 0) {
         count(RELAY_DROPPED_SPACE, p->length);
         return XDP_DROP;

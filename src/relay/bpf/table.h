@@ -2,6 +2,7 @@
 #ifndef PM_RELAY_BPF_TABLE_H
 #define PM_RELAY_BPF_TABLE_H
 
+#ifdef __bpf__
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -13,5 +14,6 @@
         __type(key, key_);                                                                                             \
         __type(value, value_);                                                                                         \
     } name_ SEC(".maps")
+#endif
 
 #endif

@@ -345,7 +345,7 @@ static void test_left_to_the_kernel(void **state)
     assert_int_equal(run(&f, &out), XDP_PASS);
     COUNTED(RELAY_NOT_OURS);
     link_head(&f, 0x0806, 0);
-    put(&f, f.data, 46);
+    put(&f, (const uint8_t[46]){0}, 46);
     assert_int_equal(run(&f, &out), XDP_PASS);
     COUNTED(RELAY_NOT_IP);
     tcp_frame(&f, "198.51.100.7:4000", "192.0.2.1:80", SYN, 0);
