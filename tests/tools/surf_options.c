@@ -180,7 +180,7 @@ static void add_target(const char *host, const char *path)
     *t = (struct target){.host = strdup(host), .path = strdup(path)};
     if (!t->host || !t->path)
         abort();
-    if (path[0] != '/' || (!content_size(path, &t->size) && opt.post_share < 1))
+    if (strlen(path) > 4000 || path[0] != '/' || (!content_size(path, &t->size) && opt.post_share < 1))
         refuse("%s: not a path with a size, like /a/17-65536.bin", path);
     make_heads(t);
 }
