@@ -271,7 +271,9 @@ static void stop(void)
 static void turn_once(uint64_t limit)
 {
     struct epoll_event events[EVENTS_MAX];
-    int n = epoll_wait(run.epoll_fd, events, EVENTS_MAX, wait_ms(limit));
+    sigset_t none;
+    sigemptyset(&none);
+    int n = epoll_pwait(run.epoll_fd, events, EVENTS_MAX, wait_ms(limit), &none);
     for (int i = 0; i < n; i++) {
         struct conn *c = &run.conns[(uint32_t)events[i].data.u64];
         if (c->state != CONN_FREE && c->generation == events[i].data.u64 >> 32)
@@ -326,6 +328,11 @@ int main(int argc, char **argv)
     raise_files();
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sigset_t stops; /* they come while we wait, not between a look at `signals` and the wait */
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
     run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     heap = calloc(opt.connections, sizeof(struct conn *));
     if (run.epoll_fd < 0 || !heap) {

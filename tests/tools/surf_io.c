@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { RECEIVE_SIZE = 256 << 10, SEND_SIZE = 64 << 10 };
+/* SEND_TURN: after so much at once it is the others' turn, and that of an answer that came before the request's end. */
+enum { RECEIVE_SIZE = 256 << 10, SEND_SIZE = 64 << 10, SEND_TURN = 1 << 20 };
 
 /* How much of a request of `total` bytes may have been sent by now. */
 static uint64_t may_send(const struct conn *c, uint64_t total)
@@ -72,6 +73,7 @@ static bool request_sent(struct conn *c, const struct request *q)
 
 bool conn_send(struct conn *c)
 {
+    uint64_t turn_ends = stats.bytes_sent + SEND_TURN;
     while (c->state == CONN_OPEN && c->unsent > 0 && !c->send_failed) {
         const struct request *q = conn_request(c, c->inflight - c->unsent);
         const struct head *h = &opt.targets[q->target].heads[q->post][q->last && opt.keep == 0];
@@ -79,8 +81,9 @@ bool conn_send(struct conn *c)
         /* Pipelined requests share segments, as a browser's would. */
         bool more = c->unsent > 1 && !opt.slow_ns && !opt.split_at;
         while (c->sent < limit) {
-            ssize_t n = send_piece(c, q, h, limit, more);
-            if (n < 0 && errno == EAGAIN) {
+            bool turn_over = stats.bytes_sent >= turn_ends;
+            ssize_t n = turn_over ? -1 : send_piece(c, q, h, limit, more);
+            if (turn_over || (n < 0 && errno == EAGAIN)) {
                 conn_watch(c, true);
                 return true;
             }
