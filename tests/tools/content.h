@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is in a test file, known from its name alone. The body of "/a/17-65536.bin" is 65,536 bytes (the number after
- * the last '-') of a stream that the path seeds. Nobody has to keep or exchange bodies: who writes the file, who serves it
- * and who checks it need only the name, and two files agree nowhere for more than a byte or two by chance.
+ * the last '-') of a stream that the path seeds. Nobody has to keep or exchange bodies: who writes the file, who serves
+ * it and who checks it need only the name, and two files agree nowhere for more than a byte or two by chance.
  *
  * The stream is splitmix64 in counter mode, little endian: word i is mix(seed + (i + 1) * golden). So any place of it
  * can be had at once, which is what lets a client send the rest of a body, or check 10,000 of them, without a buffer.

@@ -5,18 +5,19 @@
  *     surf [OPTION...] ADDRESS:PORT [PATH...]         "surf" alone lists the options
  *
  * It asks for files made by `content` (tests/tools/content_main.c), whose bytes follow from their names, and compares
- * them while they arrive. It can be an unusual client: slow, in two segments, pipelined, half-closed, from the same port
- * again and again, gone with a RST in the middle. It prints one JSON object; the status is 0 only if all was right, 1 if
- * not, 2 if it could not begin. SIGINT or SIGTERM (or -t) stop new requests; those on the way are awaited for as
- * long as --timeout, then they are "unfinished".
+ * them while they arrive. It can be an unusual client: slow, in two segments, pipelined, half-closed, from the same
+ * port again and again, gone with a RST in the middle. It prints one JSON object; the status is 0 only if all was
+ * right, 1 if not, 2 if it could not begin. SIGINT or SIGTERM (or -t) stop new requests; those on the way are awaited
+ * for as long as --timeout, then they are "unfinished".
  *
  * Output. Each request is counted in "requests" and under exactly one of: ok, wrong_status, wrong_bytes, bad_reply (not
- * HTTP), hung, closed_early, reset, connect_failed, unfinished, and two that are no fault: aborted (by --rst) and resent
- * (pipelined behind a response that said close; asked for again). Of connections: connections (made), rst_by_us,
+ * HTTP), hung, closed_early, reset, connect_failed, unfinished, and two that are no fault: aborted (by --rst) and
+ * resent (pipelined behind a response that said close; asked for again). Of connections: connections (made), rst_by_us,
  * closed_idle (by FIN between requests, allowed), and faults: reset_idle (a reset while nothing was asked), unclosed
  * (Connection: close, or half-closed, but left open), surplus (bytes that nobody asked for). port_waits: a source port
  * was not free yet, tried again. Latencies are in microseconds: connect_us, and request_us from a request's first byte
- * to the response's last, of those that are ok. "examples" describes the first faults, "wrong_bytes" the first wrong byte.
+ * to the response's last, of those that are ok. "examples" describes the first faults, "wrong_bytes" the first wrong
+ * byte.
  *
  * This file: the loop, what is drawn, the rate, times. One epoll, level-triggered; 10,000 connections are 20 MB.
  */

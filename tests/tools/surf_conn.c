@@ -20,7 +20,7 @@
 #define PORT_RETRY_NS (10u * NS_PER_MS)
 
 static struct conn *free_conns;
-/* Pairs of --bind and --source-port that nobody uses, first in, first out; without --source-port, addresses by turns. */
+/* Pairs of --bind and --source-port nobody uses, first in, first out; without --source-port, addresses by turns. */
 static uint32_t *free_sources, source_count, source_first, source_used, turn;
 
 void conns_init(void)
@@ -315,7 +315,7 @@ static int bind_source(const struct conn *c, int fd)
         memcpy(a.v6.sin6_addr.s6_addr + 12, &low, 4);
         a.v6.sin6_port = port;
     }
-    /* A port of our choice may be in TIME_WAIT; one of the kernel's is chosen by connect(), for this destination only. */
+    /* A port of our choice may be in TIME_WAIT; one of the kernel's is chosen by connect(), for this target only. */
     if (port)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes of a connection: requests go out at the pace that --slow and --split leave them, responses come in, as much at a
- * time as one buffer of the whole process holds. No body is stored: what is sent is made when there is room for it, what
- * arrives is compared where it lies.
+ * Bytes of a connection: requests go out at the pace that --slow and --split leave them, responses come in, as much at
+ * a time as one buffer of the whole process holds. No body is stored: what is sent is made when there is room for it,
+ * what arrives is compared where it lies.
  */
 #include "surf.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 responses (RFC 9112), strictly: what a browser would forgive is REPLY_BAD here, because a balancer that moves
- * connections and gets a byte wrong shows up as exactly that.
+ * HTTP/1.1 responses (RFC 9112), strictly: what a browser would forgive is REPLY_BAD here, because a balancer that
+ * moves connections and gets a byte wrong shows up as exactly that.
  */
 #include "surf.h"
 
