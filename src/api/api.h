@@ -62,6 +62,9 @@ struct api_host {
     json_t *(*servers)(void *ctx);
     /* What the front end would do with a client: order is explain's, url may be NULL. NULL = there is no front end. */
     json_t *(*front)(void *ctx, uint32_t service, const json_t *order, const char *url);
+    /* The packet relay; most: sessions to list. NULL = there is none. */
+    json_t *(*relay)(void *ctx);
+    json_t *(*sessions)(void *ctx, uint32_t most);
     /* How many servers a target means. */
     size_t (*server_count)(void *ctx, const char *target);
 };

@@ -141,6 +141,34 @@ static const struct api_field servers_fields[] = {
     {"services[].service", "string", "Service; `active`: in use, `waiting`: for a place at a server."},
     {"counters", "object", "What the front end counts, by name."},
 };
+static const struct api_field relay_fields[] = {
+    {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
+    {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
+    {"nodes[].node", "string", "A server; `address`: its own."},
+    {"nodes[].via", "string", "lan, hops (in UDP), self, down (its connections are reset), or not reached."},
+    {"nodes[].mtu", "integer", "Largest packet on the way to it."},
+    {"nodes[].load", "number", "As its agent says, 1 = full; null = it does not say."},
+    {"services[].service", "string", "A front end with `relay`; `relay`: packets, clients or transfer."},
+    {"services[].otherwise", "object", "Shares of what no resource is about, by node; empty: the front end serves it."},
+    {"services[].resources[].resource", "string", "What is held; `kind`: path, prefix or suffix."},
+    {"services[].resources[].holders", "array", "Nodes that have it; `shares`: who gets how much of the requests now."},
+    {"services[].resources[].requests", "integer", "How often it was asked for."},
+    {"counters", "object", "What became of packets, by name: which path served."},
+};
+static const struct api_arg sessions_args[] = {
+    {"limit", API_COUNT, 0, 1, 1000000, "1000", "How many to show."},
+};
+static const struct api_field sessions_fields[] = {
+    {"total", "integer", "Connections in the relay's table; `sessions` holds the first `limit` of them."},
+    {"sessions[].client", "string", "Client; `vip`: the address it came to; `protocol`: tcp, udp or ip (all of a client)."},
+    {"sessions[].node", "string", "Where its packets go."},
+    {"sessions[].state", "string", "relayed, request arriving, handed over (the node was not heard yet), answering."},
+    {"sessions[].moves", "integer", "How often it went to another node for a later request."},
+    {"sessions[].closing", "boolean", "The client has said that it ends."},
+    {"sessions[].pinned", "boolean", "Requests are not read any more: it stays."},
+    {"sessions[].found", "boolean", "It was not known here, and a node said that it has it."},
+    {"sessions[].packets", "integer", "Packets of the client that went on."},
+};
 static const struct api_field peers_fields[] = {
     {"node", "string", "This balancer; `region`: its region."},
     {"records", "integer", "Records held, of all balancers; `bytes`: what they take; `writers`: of how many."},
@@ -268,6 +296,12 @@ const struct api_command api_commands[] = {
      "Each with what it has in use and kept, how quickly it answers, what went wrong, and, while it drains, when its last session "
      "may be expected to end.",
      NULL, 0, FIELDS(servers_fields), false, api_servers},
+    {"relay", "The packet relay: nodes, what is chosen for what, which path served.",
+     "Front ends with `relay` leave packets and connections to the kernel. Shows how each node is reached, who gets which share of "
+     "the requests for what, and counters that tell what became of packets.",
+     NULL, 0, FIELDS(relay_fields), false, api_relay},
+    {"sessions", "Connections in the relay's table, and where each is.", NULL, ARGS(sessions_args), FIELDS(sessions_fields), false,
+     api_sessions},
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
     {"explain", "Why a client gets the answer it gets.",

@@ -178,7 +178,8 @@ void front_redirect_to_chosen(struct thread *t, struct client *c)
     }
     if (c->service->target == FRONT_TO_SERVER) {
         const struct front_server *s;
-        if (front_balance_pick(c->service, t->index, t->now_ms, &c->peer, NULL, 0, NULL, 0, &s) == BALANCE_FOUND)
+        struct balance_ask ask = {.client = &c->peer, .holders = front_holders(c->service, path, len)};
+        if (front_balance_pick(c->service, t->index, t->now_ms, &ask, &s) == BALANCE_FOUND)
             url = s->url;
     } else {
         int i = choose(t, c, 0);

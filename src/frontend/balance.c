@@ -17,12 +17,17 @@ static uint32_t weight_now(const struct front_service *s, const struct front_ser
     return w ? w : full != 0;
 }
 
-static bool was_tried(const struct front_server *v, const struct front_server *const *tried, unsigned count)
+static bool was_tried(const struct front_server *v, const struct balance_ask *ask)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (tried[i]->state == v->state)
+    for (unsigned i = 0; i < ask->tried_count; i++)
+        if (ask->tried[i]->state == v->state)
             return true;
     return false;
+}
+
+static bool holds(const struct balance_ask *ask, uint32_t server)
+{
+    return server >= 64 || ask->holders >> server & 1;
 }
 
 static bool is_up(const struct front_server *v)
@@ -76,7 +81,7 @@ static void consider(struct choice *c, const struct front_server *v, double scor
 
 /* One pass over the servers. `avoided` too: also those a connect just failed to. */
 static struct choice pass(const struct front_service *s, unsigned thread, uint64_t now_ms, uint64_t client,
-                          const struct front_server *const *tried, unsigned tried_count, bool avoided)
+                          const struct balance_ask *ask, bool avoided)
 {
     struct choice c = {NULL, 0, false};
     bool hashed = s->balance == FRONT_CLIENT_HASH || s->sticky == FRONT_STICKY_CLIENT;
@@ -85,7 +90,7 @@ static struct choice pass(const struct front_service *s, unsigned thread, uint64
         const struct front_server *v = &s->servers[i];
         struct front_pool *p = &v->state->per_thread[thread];
         if (!is_up(v) || atomic_load_explicit(&v->state->draining, memory_order_relaxed) || v->weight == 0 ||
-            was_tried(v, tried, tried_count) || (!avoided && p->avoid_until_ms > now_ms))
+            was_tried(v, ask) || !holds(ask, i) || (!avoided && p->avoid_until_ms > now_ms))
             continue;
         c.any_up = true;
         if (is_full(v))
@@ -110,31 +115,31 @@ static struct choice pass(const struct front_service *s, unsigned thread, uint64
     return c;
 }
 
-static const struct front_server *by_cookie(const struct front_service *s, const char *cookie, size_t len)
+static const struct front_server *by_cookie(const struct front_service *s, const struct balance_ask *ask)
 {
+    size_t len = ask->cookie_len;
     for (uint32_t i = 0; i < s->server_count; i++)
-        if (strlen(s->servers[i].cookie) == len && memcmp(s->servers[i].cookie, cookie, len) == 0)
+        if (holds(ask, i) && strlen(s->servers[i].cookie) == len && memcmp(s->servers[i].cookie, ask->cookie, len) == 0)
             return &s->servers[i];
     return NULL;
 }
 
-enum balance_why front_balance_pick(const struct front_service *s, unsigned thread, uint64_t now_ms, const struct addr *client,
-                              const char *cookie, size_t cookie_len, const struct front_server *const *tried,
-                              unsigned tried_count, const struct front_server **out)
+enum balance_why front_balance_pick(const struct front_service *s, unsigned thread, uint64_t now_ms,
+                                    const struct balance_ask *ask, const struct front_server **out)
 {
-    if (cookie_len) {
-        const struct front_server *v = by_cookie(s, cookie, cookie_len);
-        if (v && is_up(v) && !was_tried(v, tried, tried_count)) {
+    if (ask->cookie_len) {
+        const struct front_server *v = by_cookie(s, ask);
+        if (v && is_up(v) && !was_tried(v, ask)) {
             *out = v;
             return is_full(v) ? BALANCE_FULL : BALANCE_FOUND; /* a session waits for its server */
         }
     }
     uint64_t who = s->balance == FRONT_CLIENT_HASH || s->sticky == FRONT_STICKY_CLIENT
-                       ? hash_bytes(client->bytes, addr_len(client), 0)
+                       ? hash_bytes(ask->client->bytes, addr_len(ask->client), 0)
                        : 0;
-    struct choice c = pass(s, thread, now_ms, who, tried, tried_count, false);
+    struct choice c = pass(s, thread, now_ms, who, ask, false);
     if (!c.any_up)
-        c = pass(s, thread, now_ms, who, tried, tried_count, true);
+        c = pass(s, thread, now_ms, who, ask, true);
     *out = c.best;
     return c.best ? BALANCE_FOUND : c.any_up ? BALANCE_FULL : BALANCE_DOWN;
 }

@@ -321,9 +321,21 @@ void front_ftp_end(struct thread *t, struct client *c);       /* with its client
 /* ---- balance.c ---- */
 enum balance_why { BALANCE_FOUND, BALANCE_FULL, BALANCE_DOWN };
 /* For which client: its address, and the value of its cookie if any. */
-enum balance_why front_balance_pick(const struct front_service *s, unsigned thread, uint64_t now_ms, const struct addr *client,
-                              const char *cookie, size_t cookie_len, const struct front_server *const *tried,
-                              unsigned tried_count, const struct front_server **out);
+struct balance_ask {
+    const struct addr *client;
+    const char *cookie;
+    size_t cookie_len;
+    const struct front_server *const *tried;
+    unsigned tried_count;
+    uint64_t holders; /* who may be taken; servers from the 65th on always */
+};
+enum balance_why front_balance_pick(const struct front_service *s, unsigned thread, uint64_t now_ms,
+                                    const struct balance_ask *ask, const struct front_server **out);
+
+/* ---- holdings.c ---- */
+void front_holdings_build(struct arena *a, struct front_service *s);
+/* Who holds what the target of a request means. */
+uint64_t front_holders(const struct front_service *s, const char *target, size_t len);
 
 /* ---- rewrite.c ---- */
 int front_rewrite_compile(struct front_rewrite *r, struct buf *why) PM_MUST_CHECK;

@@ -80,6 +80,16 @@ void front_request_begin(struct thread *t, struct client *c)
         front_request_dispatch(t, c);
 }
 
+static uint64_t holders(const struct client *c)
+{
+    const struct http_span *path = &c->head.path;
+    if (!c->service->holding_count || c->service->mode >= FRONT_TCP)
+        return UINT64_MAX;
+    if (c->path_new)
+        return front_holders(c->service, c->path_text->data, c->path_text->end);
+    return front_holders(c->service, c->c.in->data + c->c.in->start + path->off, path->len);
+}
+
 static enum balance_why pick(struct thread *t, struct client *c, const struct front_server **out)
 {
     const struct front_service *s = c->service;
@@ -91,7 +101,8 @@ static enum balance_why pick(struct thread *t, struct client *c, const struct fr
         if (http_cookie(cookie, f->len, s->cookie, &value))
             cookie += value.off;
     }
-    enum balance_why why = front_balance_pick(s, t->index, t->now_ms, &c->peer, cookie, value.len, c->tried, c->tried_count, out);
+    struct balance_ask ask = {&c->peer, cookie, value.len, c->tried, c->tried_count, holders(c)};
+    enum balance_why why = front_balance_pick(s, t->index, t->now_ms, &ask, out);
     if (why == BALANCE_FOUND && s->sticky == FRONT_STICKY_COOKIE)
         c->set_cookie = strlen((*out)->cookie) != value.len || memcmp((*out)->cookie, cookie, value.len) != 0;
     return why;

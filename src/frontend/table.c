@@ -142,6 +142,7 @@ static int service_build(struct front_states *states, struct arena *a, struct fr
     for (uint32_t i = 0; i < s->site_count; i++)
         sites[i] = (struct front_site){copy(a, s->sites[i].name), copy(a, s->sites[i].url), s->sites[i].self};
     s->sites = sites;
+    front_holdings_build(a, s);
     struct front_rewrite *rules = ARENA_ARRAY(a, struct front_rewrite, s->rewrite_count);
     uint32_t want = s->rewrite_count;
     const struct front_rewrite *from = s->rewrites;

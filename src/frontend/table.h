@@ -69,6 +69,14 @@ struct front_rewrite {
     void *compiled;     /* filled in */
 };
 
+/* What servers hold, where not all hold the same: bit i stands for the service's i-th server. */
+enum front_holds { FRONT_HOLDS_PATH, FRONT_HOLDS_PREFIX /* ends in a slash */, FRONT_HOLDS_SUFFIX /* from the last dot */ };
+struct front_holding {
+    uint8_t kind;
+    const char *text;
+    uint64_t holders;
+};
+
 /* Times in ms. Zero: the default in parentheses. */
 struct front_times {
     uint32_t idle;     /* client without a request (60 s) */
@@ -104,6 +112,9 @@ struct front_service {
     uint32_t site_count;
     struct front_rewrite *rewrites;
     uint32_t rewrite_count;
+    const struct front_holding *holdings; /* none: every server has everything */
+    uint32_t holding_count;
+    uint64_t holders_else; /* of what none of them is about */
     /* Filled in. */
     struct front_service_state *state;
     uint32_t index;

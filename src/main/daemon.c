@@ -64,6 +64,8 @@ static void on_observe(void *ctx, struct monitor_check *c, const struct check_vi
     if (!d->wiring)
         return;
     wiring_observe(d->wiring, c, v, changed);
+    if (changed && d->farm)
+        farm_update(d->farm);
     d->state_dirty = true;
     daemon_publish_soon(d);
 }
@@ -91,6 +93,8 @@ void daemon_apply_overrides(struct daemon *d)
     overrides_apply(&d->overrides, m);
     if (d->front)
         front_words(d->front, &d->overrides);
+    if (d->farm)
+        farm_update(d->farm);
     for (uint32_t v = 0; v < n; v++)
         if (before[v] != model_vip(m, v)->override)
             history_add(d->history, &(struct history_change){clock_wall_ms(d->clock), v, HISTORY_OVERRIDE, before[v],
@@ -113,6 +117,8 @@ static void second_cb(uv_timer_t *t)
     struct daemon *d = t->data;
     if (d->front)
         front_second(d->front, d->gen->model);
+    if (d->farm)
+        farm_second(d->farm);
     loop_run(d->gen->model, 1);
     model_second(d->gen->model, on_second, d);
     daemon_publish_soon(d);
@@ -222,11 +228,15 @@ int daemon_reload(struct daemon *d, struct buf *report)
     if (!err)
         err = daemon_front_change(d, g->config, report);
     if (!err)
+        err = daemon_farm_change(d, g->config, report);
+    if (!err)
         err = daemon_fleet_change(d, g->config, &old_fleet, report);
     if (!err)
         err = install(d, g);
     if (err && d->front && daemon_front_change(d, d->gen->config, report) != PM_OK)
         log_error("the front end cannot go back to the running configuration");
+    if (err && d->farm && daemon_farm_change(d, d->gen->config, report) != PM_OK)
+        log_error("the relay cannot go back to the running configuration");
     if (err)
         generation_free(g);
     else if (d->fleet && d->fleet == was)
@@ -415,6 +425,8 @@ static int open_listeners(struct daemon *d, const struct config *c, struct buf *
     if (!err)
         err = daemon_fleet_make(d, c, &kept, why);
     if (!err)
+        err = daemon_farm_make(d, c, why);
+    if (!err)
         respond_listen_release(&kept, &d->sockets);
     else
         respond_listen_fini(&kept);
@@ -451,22 +463,26 @@ static int boot(struct daemon *d, struct buf *report)
         err = daemon_api_start(d, c, report);
     if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
-                        c->api.socket ? c->api.socket : "");
+                        c->api.socket ? c->api.socket : "", d->farm != NULL);
     if (err) {
         generation_free(g);
         return err;
     }
-    if (priv_filter() != PM_OK)
+    if (priv_filter(d->farm != NULL) != PM_OK)
         log_warn("system calls are not filtered: seccomp is not available here");
     d->gen = g; /* state_load needs to know where */
     state_load(d);
     d->gen = NULL;
     err = daemon_front_change(d, c, report);
     if (!err)
+        err = daemon_farm_change(d, c, report);
+    if (!err)
         err = install(d, g);
     if (err)
         return err;
     daemon_fleet_begin(d);
+    if (d->farm && farm_start(d->farm, &d->loop) != PM_OK)
+        log_error("the relay's events cannot be read: requests in several segments wait for the front end");
     timers_start(d, c);
     signals_start(d);
     return respond_start(&d->respond_options, &d->sockets, &d->respond, report);
@@ -490,6 +506,8 @@ static void close_handles(struct daemon *d)
 
 static void shut_down(struct daemon *d)
 {
+    farm_free(d->farm, !d->successor);
+    d->farm = NULL;
     front_free(d->front, FRONT_LINGER_MS);
     d->front = NULL;
     if (d->respond)

@@ -111,6 +111,7 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
        (double)d->stats.reload_failures);
     fleet_metrics(d->fleet, fn, fn_ctx);
     front_metrics(d->front, fn, fn_ctx);
+    farm_metrics(d->farm, fn, fn_ctx);
 }
 
 static json_t *host_peers(void *ctx)
@@ -123,6 +124,18 @@ static json_t *host_servers(void *ctx)
 {
     const struct daemon *d = ctx;
     return d->front ? front_view(d->front) : NULL;
+}
+
+static json_t *host_relay(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? farm_view(d->farm) : NULL;
+}
+
+static json_t *host_sessions(void *ctx, uint32_t most)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? farm_sessions(d->farm, most) : NULL;
 }
 
 static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
@@ -170,6 +183,8 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .status = host_status,
                                 .peers = host_peers,
                                 .servers = host_servers,
+                                .relay = host_relay,
+                                .sessions = host_sessions,
                                 .front = host_front,
                                 .server_count = host_server_count};
     if (c->api.socket) {

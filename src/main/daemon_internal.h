@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "main/answer.h"
 #include "main/daemon.h"
+#include "main/farm.h"
 #include "main/fleet.h"
 #include "main/front.h"
 #include "main/wire.h"
@@ -33,6 +34,7 @@ struct daemon {
     struct monitor *monitor;
     struct overrides overrides;
     struct front *front; /* NULL = no front end */
+    struct farm *farm;   /* NULL = nothing is relayed */
     struct fleet *fleet; /* NULL = no other balancers */
     struct history *history;
     uint64_t geo_stamp;
@@ -56,6 +58,8 @@ void daemon_publish_soon(struct daemon *d);
 /* daemon_sites.c. Made at the start, before the privileges go, so that ports can be opened and keys be read; sockets of a process
  * before us that are wanted leave `kept` (NULL = there are none). */
 int daemon_front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
+int daemon_farm_make(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
+int daemon_farm_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 int daemon_fleet_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
 int daemon_front_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 /* old: the fleet that was replaced, to be freed when the generation is in force; NULL = it is the same. */

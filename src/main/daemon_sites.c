@@ -27,6 +27,21 @@ int daemon_front_change(struct daemon *d, const struct config *c, struct buf *re
     return err;
 }
 
+/* ---- the relay ---- */
+
+int daemon_farm_make(struct daemon *d, const struct config *c, struct buf *report)
+{
+    return farm_wanted(c) ? farm_new(c, d->clock, &d->farm, report) : PM_OK;
+}
+
+/* Programs can only be loaded before privileges are given up: who wants to relay says so at the start. */
+int daemon_farm_change(struct daemon *d, const struct config *c, struct buf *report)
+{
+    if (!d->farm && farm_wanted(c))
+        log_warn("the relay begins at the next start, front ends serve until then");
+    return d->farm ? farm_publish(d->farm, c, d->front, report) : PM_OK;
+}
+
 /* ---- the other balancers ---- */
 
 static struct model *fleet_model(void *ctx)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
+#include "model/holds.h"
 #include "policy/director.h"
 
 /* ---- what the configuration asks for ---- */
@@ -39,7 +40,7 @@ static uint32_t ms(uint64_t v)
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-static const uint32_t *ports_of(const struct cfg_front *cf, uint32_t *n)
+const uint32_t *front_ports(const struct cfg_front *cf, uint32_t *n)
 {
     static const uint32_t http = 80, ftp = 21;
     *n = cf->ports.count ? cf->ports.count : 1;
@@ -51,7 +52,7 @@ static void make_listen(struct arena *a, const struct cfg_service_site *at, cons
                         struct front_service *out)
 {
     uint32_t n, count = 0;
-    const uint32_t *ports = ports_of(cf, &n);
+    const uint32_t *ports = front_ports(cf, &n);
     struct endpoint *list = arena_alloc(a, at->vips.count * n * sizeof *list);
     CONFIG_EACH(struct cfg_vip, vip, at->vips)
         for (uint32_t i = 0; i < n; i++)
@@ -66,7 +67,7 @@ void front_site_url(const struct cfg_service_site *at, const struct cfg_front *c
     char address[ADDR_TEXT], port[8] = "";
     uint32_t n;
     const struct cfg_vip *vip = at->vips.items;
-    unsigned number = *ports_of(cf, &n);
+    unsigned number = *front_ports(cf, &n);
     if (number != 80)
         snprintf(port, sizeof port, ":%u", number);
     bool v6 = vip->addr.family == ADDR_V6;
@@ -129,6 +130,34 @@ static void make_hosts(struct arena *a, const struct cfg_service *s, const struc
     out->hosts = hosts;
 }
 
+/* Where servers hold different things, the front end asks those that have them. */
+static void make_holdings(struct arena *a, const struct cfg_service_site *at, struct front_service *out)
+{
+    struct front_holding *list;
+    uint32_t most = 0, server = 0;
+    CONFIG_EACH(struct cfg_server, v, at->servers)
+        most += v->holds.count;
+    list = arena_alloc(a, (most + 1) * sizeof *list);
+    out->holdings = list;
+    CONFIG_EACH(struct cfg_server, v, at->servers) {
+        const char *const *text = v->holds.items;
+        if (!v->holds.count)
+            out->holders_else |= server < 64 ? 1ull << server : 0;
+        for (uint32_t i = 0; i < v->holds.count && server < 64; i++) {
+            struct hold h;
+            uint32_t k = 0;
+            if (!hold_parse(text[i], &h))
+                continue;
+            while (k < out->holding_count && (list[k].kind != h.kind || strcmp(list[k].text, h.text) != 0))
+                k++;
+            if (k == out->holding_count)
+                list[out->holding_count++] = (struct front_holding){(uint8_t)h.kind, h.text, 0};
+            list[k].holders |= 1ull << server;
+        }
+        server++;
+    }
+}
+
 static void make_rewrites(struct arena *a, const struct cfg_front *cf, struct front_service *out)
 {
     out->rewrites = arena_alloc(a, (cf->rewrites.count + 1) * sizeof *out->rewrites);
@@ -175,6 +204,7 @@ static void make_service(struct arena *a, const struct config *c, const struct c
     make_servers(a, at, cf, out);
     make_sites(a, c, s, cf, out);
     make_rewrites(a, cf, out);
+    make_holdings(a, at, out);
 }
 
 /* The first service on an endpoint serves what comes there by no known name, such as the bare address. */
@@ -408,6 +438,20 @@ void front_words(struct front *f, const struct overrides *o)
             continue;
         b->word = word;
         apply(f, b);
+    }
+}
+
+void front_server_state(const struct front *f, const char *service, const char *server, uint8_t *health, uint8_t *word)
+{
+    *health = HEALTH_UNCHECKED;
+    *word = OVERRIDE_NONE;
+    for (uint32_t i = 0; f && i < f->backend_count; i++) {
+        const struct backend *b = &f->backends[i];
+        if (strcmp(b->service, service) == 0 && strcmp(b->server->name, server) == 0) {
+            *health = b->health;
+            *word = b->word;
+            return;
+        }
     }
 }
 

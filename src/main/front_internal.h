@@ -29,6 +29,10 @@ struct front {
 
 /* The service at this node's site; NULL = it is not here. */
 const struct cfg_service_site *front_own_site(const struct config *c, const struct cfg_service *s);
+/* Its ports, or the usual one. */
+const uint32_t *front_ports(const struct cfg_front *cf, uint32_t *n);
+/* What checks (enum health) and operators (enum override) say of a server of the front service. */
+void front_server_state(const struct front *f, const char *service, const char *server, uint8_t *health, uint8_t *word);
 /* Where clients of another site are sent: its own URL, or one made from its first address. */
 void front_site_url(const struct cfg_service_site *at, const struct cfg_front *cf, char out[FRONT_URL_MAX]);
 /* The capacity of the site's addresses is the front end's; 0 = not limited. */

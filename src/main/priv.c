@@ -43,7 +43,7 @@ static void socket_dir_prepare(const char *socket, const struct passwd *pw)
         log_warn("cannot hand over the control socket", "path", socket, "why", strerror(errno));
 }
 
-int priv_drop(const char *user, const char *state_dir, const char *socket)
+int priv_drop(const char *user, const char *state_dir, const char *socket, bool relay)
 {
     struct passwd *pw = NULL;
     if (geteuid() != 0)
@@ -61,6 +61,8 @@ int priv_drop(const char *user, const char *state_dir, const char *socket)
     socket_dir_prepare(socket, pw);
     capng_clear(CAPNG_SELECT_BOTH);
     capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
+    if (relay) /* tables of packet programs are made and changed as long as we run */
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_BPF, CAP_NET_ADMIN, -1);
     int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0) {
         log_error("cannot give up root", "user", user, "step", LOG_U((unsigned)-rc));
@@ -68,11 +70,12 @@ int priv_drop(const char *user, const char *state_dir, const char *socket)
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_warn("no_new_privs is not available", "why", strerror(errno));
-    log_info("gave up root", "user", user, "kept", "net_bind_service net_raw");
+    log_info("gave up root", "user", user, "kept",
+             relay ? "net_bind_service net_raw bpf net_admin" : "net_bind_service net_raw");
     return PM_OK;
 }
 
-int priv_filter(void)
+int priv_filter(bool relay)
 {
     /* A list of what is refused, not of what is allowed: libraries and exec checks change what they call with every
      * release, but none of these has any business here. */
@@ -89,7 +92,7 @@ int priv_filter(void)
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     int err = ctx ? PM_OK : PM_EUNSUPPORTED;
     for (size_t i = 0; !err && i < PM_ARRAY_LEN(refused); i++) {
-        int nr = seccomp_syscall_resolve_name(refused[i]);
+        int nr = relay && strcmp(refused[i], "bpf") == 0 ? __NR_SCMP_ERROR : seccomp_syscall_resolve_name(refused[i]);
         if (nr != __NR_SCMP_ERROR && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0) != 0)
             err = PM_EUNSUPPORTED;
     }

@@ -205,6 +205,14 @@ struct cfg_vip {
 
 /* ---- the front end: what happens on the VIPs of a site ---- */
 
+/* What of it is left to the packet relay, where that can be had; else the front end does it. */
+enum cfg_relaying {
+    CFG_RELAY_OFF,
+    CFG_RELAY_PACKETS,  /* each connection's packets to one server */
+    CFG_RELAY_CLIENTS,  /* all packets of a client to one server, whatever the service (H8) */
+    CFG_RELAY_TRANSFER, /* the connection, once its request is known (R2) */
+};
+
 enum cfg_front_mode { CFG_FRONT_SERVE, CFG_FRONT_REDIRECT, CFG_FRONT_TCP, CFG_FRONT_FTP };
 
 struct cfg_rewrite {
@@ -219,6 +227,8 @@ struct cfg_front_times {
 
 struct cfg_front {
     int mode, balance, sticky, proxy, target, busy, guard; /* orders as in frontend/table.h */
+    int relay;                       /* enum cfg_relaying */
+    const struct cfg_policy *policy; /* relay: which server; never NULL there */
     struct conf_list ports; /* uint32_t */
     uint32_t server_port;   /* 0 = as the servers say */
     bool forwarded_for, overload_redirect;
@@ -231,11 +241,15 @@ struct cfg_front {
     struct conf_mark mark;
 };
 
+enum cfg_via { CFG_VIA_AUTO, CFG_VIA_LAN, CFG_VIA_HOPS };
+
 struct cfg_server {
     const char *name;
     struct endpoint at;
     uint32_t weight, max_connections;
     const char *url; /* for redirects to it; NULL = made from the address */
+    int via;         /* enum cfg_via */
+    struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
     struct conf_mark mark;
 };
 
@@ -313,6 +327,14 @@ struct cfg_mesh {
     struct cfg_nats nats;
 };
 
+/* ---- relay ---- */
+
+struct cfg_relay {
+    struct conf_list interfaces; /* const char *; none = no relay */
+    const char *key, *pin;
+    uint32_t flows, find_rate, mtu;
+};
+
 struct cfg_api {
     const char *socket; /* NULL = none */
     uint32_t socket_mode;
@@ -334,6 +356,7 @@ struct config {
     struct cfg_monitor monitor;
     struct cfg_api api;
     struct cfg_mesh mesh;
+    struct cfg_relay relay;
     struct conf_list files; /* const char *: all that was read, the main file first */
     struct map by_site, by_zone, by_service; /* name -> item; by_service has the aliases too */
     const struct config_registries *registries;

@@ -2,6 +2,7 @@
 /* The tables of `front` and `servers`: what happens on a site's addresses. */
 #include <string.h>
 #include "model/config_build.h"
+#include "model/holds.h"
 
 #define AT(type, field) offsetof(struct type, field)
 
@@ -14,6 +15,8 @@ static const char *const stickies[] = {"off", "cookie", "client", NULL};
 static const char *const proxies[] = {"off", "v1", "v2", NULL};
 static const char *const targets[] = {"site", "server", NULL};
 static const char *const busies[] = {"error", "drop", NULL};
+static const char *const relays[] = {"off", "packets", "clients", "transfer", NULL};
+static const char *const vias[] = {"auto", "lan", "hops", NULL};
 static const char *const guards[] = {"host", "query", "cookie", NULL};
 
 static const struct conf_key rewrite_keys[] = {
@@ -94,6 +97,14 @@ static const struct conf_key front_keys[] = {
     {"timeouts", CONF_OBJECT, AT(cfg_front, times), .sub = &times_object, .doc = "How long it waits for what."},
     {"rewrites", CONF_OBJECT, AT(cfg_front, rewrites), .sub = &rewrite_object, .flags = CONF_LIST,
      .doc = "Paths that have moved; the first that fits."},
+    {"relay", CONF_ENUM, AT(cfg_front, relay), .def = "off", .sub = relays,
+     .doc = "What the servers, which have the site's addresses themselves, get from the packet relay; they answer clients "
+            "directly. packets: all of a connection to one of them, UDP too. clients: all that a client sends. transfer: a TCP "
+            "connection goes to a server that holds what its first request asks for, and moves when a later one asks for "
+            "something else. What the relay cannot do, the front end does."},
+    {"policy", CONF_CUSTOM, AT(cfg_front, policy), .sub = config_policy_read, .print = config_policy_print,
+     .type_name = "name of a policy or preset, or a list of stages",
+     .doc = "relay: which server. Not said: `resonate` for transfer, else `weighted`."},
     {"check", CONF_CUSTOM, AT(cfg_front, checks), .sub = config_check_list_read, .print = config_check_list_print,
      .type_name = "name of a check or module, a check, or a list of them",
      .doc = "What must be good for a server to be up; not said: connections alone tell."},
@@ -114,6 +125,12 @@ static const struct conf_key server_keys[] = {
     {"max-connections", CONF_UINT, AT(cfg_server, max_connections), .def = "0",
      .doc = "In use at once; 0 is not limited."},
     {"url", CONF_STRING, AT(cfg_server, url), .doc = "For redirects to it; not said: its address."},
+    {"via", CONF_ENUM, AT(cfg_server, via), .def = "auto", .sub = vias,
+     .doc = "relay: how packets reach it. lan: by link address, unchanged. hops: in UDP, through routers. auto: lan where it is a "
+            "neighbour."},
+    {"holds", CONF_STRING, AT(cfg_server, holds), .flags = CONF_LIST,
+     .doc = "transfer: what it has: paths, `/folders/`, `*.suffixes`, each after a host if there are several. What no server "
+            "names, servers without this list have."},
 };
 const struct conf_object config_server_object = {.name = "server",
                                                  .doc = "A server behind a site's addresses.",
@@ -129,11 +146,32 @@ static bool url_ok(const char *url)
                     url[strlen(url) - 1] != '/');
 }
 
+static void server_check(struct conf_ctx *ctx, const struct cfg_server *v)
+{
+    struct hold h;
+    if (!url_ok(v->url))
+        conf_error_mark(ctx, &v->mark, "the url begins with http:// or https:// and has no slash at its end");
+    for (uint32_t i = 0; i < v->holds.count; i++) {
+        const char *text = ((const char *const *)v->holds.items)[i];
+        if (!hold_parse(text, &h))
+            conf_error_mark(ctx, &v->mark, "'%s' is no path, /folder/ or *.suffix, with or without a host in front", text);
+    }
+}
+
 void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct cfg_front *f = object;
     if (f->mode == CFG_FRONT_TCP && !f->ports.count)
         conf_error(ctx, node, "a front end of mode tcp needs 'ports'");
+    if (f->relay == CFG_RELAY_TRANSFER && f->mode != CFG_FRONT_SERVE)
+        conf_error(ctx, node, "only a front end of mode serve can transfer connections");
+    if ((f->relay == CFG_RELAY_PACKETS || f->relay == CFG_RELAY_CLIENTS) && f->mode != CFG_FRONT_TCP &&
+        f->mode != CFG_FRONT_SERVE)
+        conf_error(ctx, node, "packets are relayed for the modes tcp and serve");
+    if (f->relay == CFG_RELAY_TRANSFER && f->sticky == 1)
+        conf_error(ctx, node, "a transferred connection gets no cookie of ours: 'sticky' can be client or off");
+    if (f->relay && !f->policy)
+        f->policy = config_preset_policy(ctx, f->relay == CFG_RELAY_TRANSFER ? "resonate" : "weighted");
     if (f->mode == CFG_FRONT_TCP && f->sticky == 1)
         conf_error(ctx, node, "a TCP connection has no cookie: 'sticky' can be client or off");
 }
@@ -152,7 +190,6 @@ void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s)
         if (!url_ok(at->url))
             conf_error_mark(ctx, &at->mark, "the url begins with http:// or https:// and has no slash at its end");
         CONFIG_EACH(struct cfg_server, v, at->servers)
-            if (!url_ok(v->url))
-                conf_error_mark(ctx, &v->mark, "the url begins with http:// or https:// and has no slash at its end");
+            server_check(ctx, v);
     }
 }

@@ -75,6 +75,7 @@ struct policy_run {
     const struct snap_feature *features; /* by index into view->sites; NULL: no client facts */
     const uint16_t *feature_of;          /* candidate -> index into features */
     const struct snap_seen *seen;        /* NULL unless the policy reads MODEL_READS_SIGHTS */
+    const uint64_t *holders;             /* bit i: candidate i has the resource asked for; NULL: none is */
     unsigned relax;                      /* RELAX_*: set by the all-down passes */
     /* state */
     struct run_cand list[SNAP_CANDS_MAX]; /* in order of preference; tiers never decrease */

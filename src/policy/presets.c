@@ -4,6 +4,8 @@
 const struct config_preset policy_presets[] = {
     {"alteon", "JP2000315200A: near sites unless down or overloaded, shared by the hand-off table (A6-A9).",
      "[up, not-full, match, geo, handoff, spread]"},
+    {"resonate", "US 5,774,660: of those that hold the resource, the least busy (R2).",
+     "[up, holds, load, {within: 25}, weighted]"},
     {"closed-loop", "Least latency, but loads stay below capacity: what must move goes to the next best.",
      "[up, not-full, latency, near, spill]"},
     {"sun-least-loaded", "WO 00/14634: the least loaded, by response time and reported load (S1).",

@@ -12,6 +12,7 @@
 #define POLICY_STAGES(X)                                                                           \
     X(up)                                                                                          \
     X(not_full)                                                                                    \
+    X(holds)                                                                                       \
     X(only)                                                                                        \
     X(match)                                                                                       \
     X(geo)                                                                                         \

@@ -13,24 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/arena.h"
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "relay/balancer.skel.h"
-#pragma GCC diagnostic pop
-
-enum { INTERFACES_MAX = 64 };
-
-struct relay {
-    struct relay_balancer *skel;
-    uint32_t ring_size[RELAY_SERVICES_MAX];
-    struct {
-        unsigned ifindex;
-        bool native;
-    } attached[INTERFACES_MAX];
-    unsigned attached_count;
-    int cpus;
-};
-
+#include "relay/load.h"
+#include "relay/relay_internal.h"
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
     RELAY_COUNTERS(X)
@@ -42,55 +26,18 @@ const char *relay_counter_name(enum relay_counter c)
     return counter_names[c];
 }
 
-static int fail(struct buf *why, int err, const char *what)
-{
-    if (why)
-        buf_printf(why, "%s: %s", what, strerror(err < 0 ? -err : err));
-    return err_from_errno(err < 0 ? -err : err);
-}
-
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-    (void)level;
-    (void)format;
-    (void)args;
-    return 0;
-}
-
-/* ---- open ---- */
-
-static int pin_tables(struct relay_balancer *s, const char *folder, struct buf *why)
-{
-    struct bpf_map *map;
-    char path[PATH_MAX];
-    if (!folder)
-        return PM_OK;
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return fail(why, errno, folder);
-    bpf_object__for_each_map(map, s->obj) {
-        if (bpf_map__is_internal(map))
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, bpf_map__name(map));
-        int err = bpf_map__set_pin_path(map, path);
-        if (err)
-            return fail(why, err, path);
-    }
-    return PM_OK;
-}
-
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why)
 {
-    libbpf_set_print(quiet);
+    load_quiet();
     struct relay *r = mem_alloc(sizeof *r);
-    r->cpus = libbpf_num_possible_cpus();
-    r->skel = relay_balancer__open();
-    int err = r->skel ? pin_tables(r->skel, o->pin, why) : fail(why, errno, "the packet program cannot be read");
+    r->skel = relay_balancer_bpf__open();
+    int err = r->skel ? load_pin(r->skel->obj, o->pin, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.flows, o->flows_max);
     if (!err) {
-        err = relay_balancer__load(r->skel);
+        err = relay_balancer_bpf__load(r->skel);
         if (err)
-            err = fail(why, err, "the kernel does not take the packet program");
+            err = load_fail(why, err, "the kernel does not take the packet program");
     }
     if (err) {
         relay_close(r);
@@ -106,7 +53,10 @@ void relay_close(struct relay *r)
         return;
     while (r->attached_count)
         (void)!relay_detach(r, r->attached[r->attached_count - 1].ifindex);
-    relay_balancer__destroy(r->skel);
+    for (uint32_t i = 0; i < RELAY_SETS_MAX; i++)
+        free(r->ring[i].places);
+    ring_buffer__free(r->events);
+    relay_balancer_bpf__destroy(r->skel);
     free(r);
 }
 
@@ -115,7 +65,7 @@ void relay_close(struct relay *r)
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why)
 {
     int fd = bpf_program__fd(r->skel->progs.relay_balancer);
-    if (r->attached_count == INTERFACES_MAX)
+    if (r->attached_count == RELAY_INTERFACES_MAX)
         return PM_ETOOBIG;
     *native = true;
     int err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_DRV_MODE, NULL);
@@ -124,7 +74,7 @@ int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *wh
         err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_SKB_MODE, NULL);
     }
     if (err)
-        return fail(why, err, "the packet program cannot be attached");
+        return load_fail(why, err, "the packet program cannot be attached");
     r->attached[r->attached_count].ifindex = ifindex;
     r->attached[r->attached_count++].native = *native;
     return PM_OK;
@@ -162,13 +112,12 @@ static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
     return key;
 }
 
-int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, uint32_t service, uint32_t flags)
+int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    if (service >= RELAY_SERVICES_MAX)
+    if (vip->set >= RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
         return PM_ERANGE;
-    struct relay_vip vip = {.service = service, .flags = flags, .ring_size = r->ring_size[service]};
-    return set(r->skel->maps.vips, &key, &vip);
+    return set(r->skel->maps.vips, &key, vip);
 }
 
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto)
@@ -178,24 +127,182 @@ int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto)
     return err ? err_from_errno(-err) : PM_OK;
 }
 
-int relay_set_ring(struct relay *r, uint32_t service, const uint32_t *places, uint32_t size)
+static int ring_fill(int fd, const uint32_t *places, uint32_t size)
 {
-    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP);
-    if (service >= RELAY_SERVICES_MAX || !size)
-        return PM_ERANGE;
-    int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(uint32_t), size, &opts);
-    if (fd < 0)
-        return err_from_errno(errno);
     uint32_t *keys = mem_alloc(size * sizeof *keys), n = size;
     for (uint32_t i = 0; i < size; i++)
         keys[i] = i;
     int err = bpf_map_update_batch(fd, keys, places, &n, NULL);
-    err = err ? err_from_errno(-err) : set(r->skel->maps.rings, &service, &fd);
     free(keys);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
+/* In the order of their first places, which is the same on every balancer. */
+static void members(struct relay_set *s, const uint32_t *places, uint32_t size)
+{
+    for (uint32_t i = 0; i < size && s->count < RELAY_MEMBERS_MAX; i++) {
+        uint32_t at = 0;
+        while (at < s->count && s->member[at] != places[i])
+            at++;
+        if (at == s->count && places[i] < RELAY_NODES_MAX)
+            s->member[s->count++] = places[i];
+    }
+}
+
+static void ring_keep(struct relay *r, uint32_t index, const uint32_t *places, uint32_t size)
+{
+    free(r->ring[index].places);
+    r->ring[index].places = size ? mem_alloc(size * sizeof *places) : NULL;
+    r->ring[index].size = size;
+    if (size)
+        memcpy(r->ring[index].places, places, size * sizeof *places);
+}
+
+int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint32_t size)
+{
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP);
+    struct relay_set s = {.ring_size = size};
+    if (index >= RELAY_SETS_MAX)
+        return PM_ERANGE;
+    members(&s, places, size);
+    if (!s.count)
+        s.ring_size = 0;
+    if (!s.ring_size) {
+        ring_keep(r, index, NULL, 0);
+        return set(r->skel->maps.sets, &index, &s);
+    }
+    int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(uint32_t), size, &opts);
+    if (fd < 0)
+        return err_from_errno(errno);
+    int err = ring_fill(fd, places, size);
+    if (!err)
+        err = set(r->skel->maps.rings, &index, &fd);
+    if (!err)
+        err = set(r->skel->maps.sets, &index, &s);
     close(fd); /* the outer table holds it */
     if (!err)
-        r->ring_size[service] = size;
+        ring_keep(r, index, places, size);
     return err;
+}
+
+static int unset(const struct bpf_map *map, const void *key)
+{
+    int err = bpf_map_delete_elem(bpf_map__fd(map), key);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
+static struct relay_host_key host_key(uint32_t farm, const char *name)
+{
+    return (struct relay_host_key){.name = name ? relay_text_hash(name, true) : 0, .farm = farm};
+}
+
+int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host)
+{
+    struct relay_host_key key = host_key(farm, name);
+    return set(r->skel->maps.hosts, &key, host);
+}
+
+int relay_remove_host(struct relay *r, uint32_t farm, const char *name)
+{
+    struct relay_host_key key = host_key(farm, name);
+    return unset(r->skel->maps.hosts, &key);
+}
+
+static struct relay_resource_key resource_key(uint32_t host, enum relay_resource_kind kind, const char *text)
+{
+    return (struct relay_resource_key){.text = relay_text_hash(text, false), .host = host, .kind = kind};
+}
+
+int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t index,
+                       uint32_t flags)
+{
+    struct relay_resource_key key = resource_key(host, kind, text);
+    struct relay_resource value = {0};
+    if (index >= RELAY_SETS_MAX)
+        return PM_ERANGE;
+    (void)!bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value); /* its hits */
+    value.set = index;
+    value.flags = flags;
+    return set(r->skel->maps.resources, &key, &value);
+}
+
+int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text)
+{
+    struct relay_resource_key key = resource_key(host, kind, text);
+    return unset(r->skel->maps.resources, &key);
+}
+
+int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text,
+                        uint64_t *hits)
+{
+    struct relay_resource_key key = resource_key(host, kind, text);
+    struct relay_resource value;
+    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value);
+    if (!err)
+        *hits = value.hits;
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
+int relay_set_settings(struct relay *r, const struct relay_settings *s)
+{
+    uint32_t zero = 0;
+    r->settings = *s;
+    return set(r->skel->maps.settings, &zero, s);
+}
+
+/* ---- events ---- */
+
+static int on_event(void *arg, void *data, size_t size)
+{
+    struct relay *r = arg;
+    const struct relay_event *e = data;
+    if (size >= sizeof *e && e->length <= size - sizeof *e)
+        r->event_fn(r->event_arg, e);
+    return 0;
+}
+
+int relay_events_open(struct relay *r, relay_event_fn *fn, void *arg)
+{
+    r->event_fn = fn;
+    r->event_arg = arg;
+    r->events = ring_buffer__new(bpf_map__fd(r->skel->maps.events), on_event, r, NULL);
+    return r->events ? PM_OK : err_from_errno(errno);
+}
+
+int relay_events_fd(const struct relay *r)
+{
+    return ring_buffer__epoll_fd(r->events);
+}
+
+int relay_events_read(struct relay *r)
+{
+    return ring_buffer__consume(r->events);
+}
+
+/* ---- flows ---- */
+
+int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f)
+{
+    return set(r->skel->maps.flows, k, f);
+}
+
+int relay_remove_flow(struct relay *r, const struct relay_flow_key *k)
+{
+    return unset(r->skel->maps.flows, k);
+}
+
+void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg)
+{
+    int fd = bpf_map__fd(r->skel->maps.flows);
+    struct relay_flow_key key, next;
+    struct relay_flow value;
+    bool first = true;
+    while (bpf_map_get_next_key(fd, first ? NULL : &key, &next) == 0) {
+        first = false;
+        key = next;
+        if (bpf_map_lookup_elem(fd, &key, &value) == 0 && !fn(arg, &key, &value))
+            return;
+    }
 }
 
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out)
@@ -206,17 +313,7 @@ int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct rel
 
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT])
 {
-    struct relay_count *each = mem_alloc((size_t)r->cpus * sizeof *each);
-    for (uint32_t c = 0; c < RELAY_COUNTER_COUNT; c++) {
-        sum[c] = (struct relay_count){0};
-        if (bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.counters), &c, each) != 0)
-            continue;
-        for (int cpu = 0; cpu < r->cpus; cpu++) {
-            sum[c].packets += each[cpu].packets;
-            sum[c].bytes += each[cpu].bytes;
-        }
-    }
-    free(each);
+    load_counters(r->skel->maps.counters, sum, RELAY_COUNTER_COUNT);
 }
 
 int relay_try(struct relay *r, const void *packet, uint32_t len, uint32_t repeat, void *out, uint32_t *size,

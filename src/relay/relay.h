@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packet relay: loads the balancer's packet program, fills its tables, attaches it to interfaces, reads its counters.
- * Packets are moved by the kernel; nothing here runs per packet.
+ * The packet relay: loads the balancer's packet program, fills its tables, attaches it to interfaces, reads its counters
+ * and events. Packets are moved by the kernel; nothing here runs per packet but what the program could not decide.
  *
- *   VIPs ── service ──> ring (Maglev) ── place ──> node index ──> nodes: how it is reached
+ *   VIPs ─┬─ plain:   flow table, else the set's ring (Maglev) ──> node ──> how it is reached
+ *         └─ delayed: handshake, request ── hosts, resources ──> set ──> ring ──> node
  *
  * A ring is put in place whole; a flow that has begun keeps its node. With a pin folder the tables live in the BPF file
  * system and outlast the process, so a restart loses no flow.
@@ -14,6 +15,7 @@
 #ifndef PM_RELAY_RELAY_H
 #define PM_RELAY_RELAY_H
 
+#include "base/addr.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "relay/ring.h"
@@ -34,14 +36,38 @@ int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *wh
 int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
 
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) PM_MUST_CHECK;
-/* port 0 and proto 0: all the address receives. ring_size is that of the last relay_set_ring of the service. */
-int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, uint32_t service, uint32_t flags) PM_MUST_CHECK;
+/* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
+int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
+/* port 0 and proto 0: all the address receives. */
+int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
-/* The VIPs of the service must be set again when the size has changed: relay_set_vip. */
-int relay_set_ring(struct relay *r, uint32_t service, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
+
+/* A farm's virtual host; name NULL: any other. */
+int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
+int relay_remove_host(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
+/* text: a path, a path up to and with a slash, or a suffix with its dot. */
+int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t set,
+                       uint32_t flags) PM_MUST_CHECK;
+int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text) PM_MUST_CHECK;
+/* How often it was asked for; PM_ENOTFOUND. */
+int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text,
+                        uint64_t *hits) PM_MUST_CHECK;
+
+int relay_set_settings(struct relay *r, const struct relay_settings *s) PM_MUST_CHECK;
+
+/* What the packet program tells: a descriptor to wait for, and a reading that calls back for each event. */
+typedef void relay_event_fn(void *arg, const struct relay_event *e);
+int relay_events_open(struct relay *r, relay_event_fn *fn, void *arg) PM_MUST_CHECK;
+int relay_events_fd(const struct relay *r);
+int relay_events_read(struct relay *r);
 
 /* The flow's entry; PM_ENOTFOUND. */
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out) PM_MUST_CHECK;
+int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f) PM_MUST_CHECK;
+int relay_remove_flow(struct relay *r, const struct relay_flow_key *k) PM_MUST_CHECK;
+/* All of them, in no order; false from fn ends it. */
+typedef bool relay_flow_fn(void *arg, const struct relay_flow_key *k, const struct relay_flow *f);
+void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg);
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT]);
 const char *relay_counter_name(enum relay_counter c);
 

@@ -35,6 +35,18 @@ uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client)
     return h ^ h >> 16;
 }
 
+uint64_t relay_text_hash(const char *text, bool lower)
+{
+    uint64_t h = RELAY_HASH_START;
+    for (; *text; text++) {
+        uint8_t c = (uint8_t)*text;
+        if (lower && c >= 'A' && c <= 'Z')
+            c |= 0x20;
+        h = (h ^ c) * RELAY_HASH_PRIME;
+    }
+    return h;
+}
+
 void relay_addr(uint8_t out[16], const struct addr *a)
 {
     memset(out, 0, 16);

@@ -16,6 +16,8 @@ void relay_addr(uint8_t out[16], const struct addr *a);
 /* The flow as the packet program sees it. */
 void relay_flow_key_make(struct relay_flow_key *k, const struct endpoint *client, const struct endpoint *vip, uint8_t proto);
 /* Its place is this modulo the ring's size; by_client: only the client's address counts. */
+/* As the packet program hashes hosts (lower: in lower case), paths and suffixes. */
+uint64_t relay_text_hash(const char *text, bool lower);
 uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client);
 
 #endif

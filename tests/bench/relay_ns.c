@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     for (int v6 = 0; v6 < 2; v6++) {
         struct endpoint e;
         uint8_t f[128], out[256];
-        if (err || endpoint_parse(vips[v6], 0, &e) != 0 || relay_set_vip(r, &e, IPPROTO_TCP, 0, 0) != 0)
+        if (err || endpoint_parse(vips[v6], 0, &e) != 0 || relay_set_vip(r, &e, IPPROTO_TCP, &(struct relay_vip){0}) != 0)
             return 1;
         for (int syn = 1; syn >= 0; syn--) {
             uint32_t len = frame(f, v6, syn), size = sizeof out, verdict, ns;

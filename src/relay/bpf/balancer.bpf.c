@@ -7,66 +7,8 @@
  *
  *   frame -> parse -> VIP? -> flow table | ring -> node -> new link addresses, or a tunnel header -> out
  */
-#include "relay/bpf/parse.h"
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, RELAY_VIPS_MAX);
-    __type(key, struct relay_vip_key);
-    __type(value, struct relay_vip);
-} vips SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, RELAY_NODES_MAX);
-    __type(key, __u32);
-    __type(value, struct relay_node);
-} nodes SEC(".maps");
-
-/* A service's ring is an array of its own, put in place whole. */
-struct ring {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __uint(map_flags, BPF_F_INNER_MAP);
-    __type(key, __u32);
-    __type(value, __u32);
-};
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-    __uint(max_entries, RELAY_SERVICES_MAX);
-    __type(key, __u32);
-    __array(values, struct ring);
-} rings SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, RELAY_FLOWS_MAX);
-    __type(key, struct relay_flow_key);
-    __type(value, struct relay_flow);
-} flows SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, RELAY_FRAGMENTS_MAX);
-    __type(key, struct relay_fragment_key);
-    __type(value, __u32);
-} fragments SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, RELAY_COUNTER_COUNT);
-    __type(key, __u32);
-    __type(value, struct relay_count);
-} counters SEC(".maps");
-
-static __always_inline void count(__u32 what, __u32 bytes)
-{
-    struct relay_count *c = bpf_map_lookup_elem(&counters, &what);
-    if (c) {
-        c->packets++;
-        c->bytes += bytes;
-    }
-}
+#include "relay/bpf/delayed.h"
+#include "relay/bpf/send.h"
 
 /* ---- which node ---- */
 
@@ -92,7 +34,7 @@ static __always_inline __u32 mix(__u32 h, __u32 v)
     return h;
 }
 
-/* The same on every balancer: no seed, no address of our own. Must agree with relay_hash in relay/ring.c. */
+/* The same on every balancer: no seed, no address of our own. Must agree with relay/ring.c. */
 static __always_inline __u32 flow_hash(const struct relay_flow_key *k, bool by_client)
 {
     __u32 h = 0x9747b28c;
@@ -110,18 +52,6 @@ static __always_inline __u32 flow_hash(const struct relay_flow_key *k, bool by_c
     h ^= h >> 13;
     h *= 0xc2b2ae35u;
     return h ^ h >> 16;
-}
-
-/* RELAY_NODES_MAX: nobody. */
-static __always_inline __u32 node_by_ring(const struct relay_vip *vip, const struct relay_flow_key *k)
-{
-    __u32 service = vip->service, size = vip->ring_size;
-    void *ring = bpf_map_lookup_elem(&rings, &service);
-    if (!ring || !size)
-        return RELAY_NODES_MAX;
-    __u32 at = flow_hash(k, vip->flags & RELAY_VIP_BY_CLIENT) % size;
-    __u32 *node = bpf_map_lookup_elem(ring, &at);
-    return node ? *node : RELAY_NODES_MAX;
 }
 
 static __always_inline void by_client(struct relay_flow_key *k)
@@ -158,9 +88,9 @@ static __always_inline __u32 node_of_flow(const struct packet *p, const struct r
     }
     if (p->icmp_error) {
         count(RELAY_ICMP_UNKNOWN, p->length);
-        return node_by_ring(vip, &p->flow);
+        return ring_place(vip->set, flow_hash(&p->flow, vip->flags & RELAY_VIP_BY_CLIENT));
     }
-    __u32 node = node_by_ring(vip, &p->flow);
+    __u32 node = ring_place(vip->set, flow_hash(&p->flow, vip->flags & RELAY_VIP_BY_CLIENT));
     count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
     if (node < RELAY_NODES_MAX && !p->rst) {
         struct relay_flow fresh = {.node = node, .packets = 1, .seen_ns = bpf_ktime_get_ns()};
@@ -169,68 +99,197 @@ static __always_inline __u32 node_of_flow(const struct packet *p, const struct r
     return node;
 }
 
+/* ---- answers of nodes ---- */
 
-/* ---- out ---- */
-
-static __always_inline int send_l2(struct xdp_md *ctx, const struct packet *p, const struct relay_node *n)
+/* The outer headers off: the frame is then as the client sent it, with its link header. */
+static __always_inline bool strip(struct xdp_md *ctx, __u32 l3, __u32 over, bool v4)
 {
-    struct ethhdr *eth = HEADER(struct ethhdr, ctx, 0);
-    if (!eth)
-        return XDP_DROP;
-    __builtin_memcpy(eth->h_dest, n->mac, 6);
-    __builtin_memcpy(eth->h_source, n->own_mac, 6);
-    count(RELAY_SENT_L2, p->length);
-    return n->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(n->ifindex, 0);
+    __u8 link[22];
+    __be16 type = bpf_htons(v4 ? ETH_P_IP : ETH_P_IPV6);
+    if (bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 || bpf_xdp_adjust_head(ctx, over) != 0)
+        return false;
+    if (l3 == 14)
+        __builtin_memcpy(link + 12, &type, 2);
+    else if (l3 == 18)
+        __builtin_memcpy(link + 16, &type, 2);
+    else
+        __builtin_memcpy(link + 20, &type, 2);
+    return bpf_xdp_store_bytes(ctx, 0, link, 14) == 0 && (l3 < 18 || bpf_xdp_store_bytes(ctx, 14, link + 14, 4) == 0) &&
+           (l3 < 22 || bpf_xdp_store_bytes(ctx, 18, link + 18, 4) == 0);
 }
 
-static __always_inline int send_to(struct xdp_md *ctx, const struct packet *p, __u32 index)
+/* A connection a node has let go: the one it is to go to has it from this packet on. */
+static __always_inline enum act moved(const struct packet *p, struct relay_flow *f, __u32 target, struct way *w)
 {
-    struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
-    if (!n || n->mode == RELAY_NODE_NONE) {
-        count(RELAY_NO_NODE, p->length);
-        return XDP_PASS;
+    const struct relay_settings *s = settings_get();
+    if (!s || !f || p->seq != f->next || target >= RELAY_NODES_MAX)
+        return ACT_DROP;
+    f->node = target;
+    f->start = p->seq;
+    f->ack = p->ack;
+    f->next = f->pending;
+    f->state = RELAY_FLOW_OPENING;
+    f->moves++;
+    f->flags &= ~RELAY_FLOW_GUESS;
+    if (target == s->self)
+        f->flags |= RELAY_FLOW_PINNED;
+    count(RELAY_MOVED, p->length);
+    tell_flow(&p->flow, f);
+    return open_at(w, f);
+}
+
+/* A connection a node has said is its own: what we know of it from now on. */
+static __always_inline void learn(const struct packet *p, const struct relay_vip *vip, const struct handoff *h)
+{
+    __u32 all = vip->all, at = h->target;
+    struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
+    if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
+        return;
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .ack = p->ack, .next = p->seq, .tcp = h->tcp};
+    f.tcp.mss = bpf_ntohs(h->tcp.mss);
+    f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
+    f.flags = RELAY_FLOW_GUESS;
+    f.set = vip->set;
+    bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
+    count(RELAY_FIND_FOUND, p->length);
+    tell_flow(&p->flow, &f);
+}
+
+/* The packet a node has sent back, freed of its outer headers, and what the node says of it. */
+__noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *w)
+{
+    if (!p || !w)
+        return ACT_DROP;
+    struct relay_vip *vip = vip_of(p);
+    struct handoff h = w->h;
+    struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
+    __builtin_memset(&w->h, 0, sizeof w->h);
+    if (!vip || p->flow.proto != IPPROTO_TCP) {
+        count(RELAY_HANDOFF_BAD, p->length);
+        return ACT_DROP;
     }
-    if (n->mode == RELAY_NODE_SELF) {
-        count(RELAY_SELF, p->length);
-        return XDP_PASS;
+    switch (h.kind) {
+    case HANDOFF_MOVED:
+        return moved(p, f, h.target, w);
+    case HANDOFF_GONE:
+        if (f)
+            bpf_map_delete_elem(&flows, &p->flow);
+        return ACT_RESET;
+    case HANDOFF_UNKNOWN:
+        return f ? ACT_DROP : find(p, vip->all, h.target + 1, w);
+    case HANDOFF_MINE:
+        break;
+    default:
+        count(RELAY_HANDOFF_BAD, p->length);
+        return ACT_DROP;
     }
-    return send_l2(ctx, p, n);
+    if (!f) {
+        learn(p, vip, &h);
+        f = bpf_map_lookup_elem(&flows, &p->flow);
+    }
+    if (!f)
+        return ACT_DROP;
+    w->node = f->node;
+    return vip->flags & RELAY_VIP_DELAYED ? known(ctx, p, vip, f, w) : ACT_PACKET;
+}
+
+static __always_inline bool is_answer(const struct packet *p)
+{
+    return p->flow.proto == IPPROTO_UDP && p->flow.vip_port == bpf_htons(RELAY_PORT) && !p->fragment && !p->icmp_error;
+}
+
+/* Checks the tag and takes the outer headers off; the header is left in w->h. */
+__noinline int unwrap(struct xdp_md *ctx, const struct packet *p, struct way *w)
+{
+    struct {
+        struct gue gue;
+        struct handoff h;
+    } head;
+    __u64 words[HANDOFF_INNER_V6 / 8];
+    const struct relay_settings *s = settings_get();
+    if (!p || !w || !s)
+        return 0;
+    __u32 at = p->l4 + sizeof(struct udphdr);
+    bool v4 = false;
+    if (bpf_xdp_load_bytes(ctx, at, &head, sizeof head) == 0) {
+        at += sizeof head;
+        v4 = head.gue.proto == IPPROTO_IPIP;
+        if (head.gue.head == GUE_WORDS && !head.gue.flags && head.h.version == HANDOFF_VERSION &&
+            (v4 || head.gue.proto == IPPROTO_IPV6) && inner_words(ctx, at, v4, p->length - (at - p->l3), words)) {
+            w->h = head.h;
+            if (handoff_tag(&s->tag[head.h.key % HANDOFF_KEYS], &head.h, words) == head.h.tag)
+                return strip(ctx, p->l3, at - p->l3, v4);
+            count(RELAY_TAG_WRONG, p->length);
+            return 0;
+        }
+    }
+    count(RELAY_HANDOFF_BAD, p->length);
+    return 0;
+}
+
+/* ---- all packets ---- */
+
+/* A packet of a service whose handshake the nodes do themselves. */
+__noinline int plain(const struct packet *p, const struct relay_vip *vip, struct way *w)
+{
+    if (!p || !vip || !w)
+        return ACT_DROP;
+    w->node = node_of_flow(p, vip);
+    if (p->icmp_error)
+        count(RELAY_ICMP_RELAYED, p->length);
+    if (p->fragment == FRAGMENT_FIRST && w->node < RELAY_NODES_MAX) {
+        struct relay_fragment_key key = {};
+        fragment_key(p, &key);
+        bpf_map_update_elem(&fragments, &key, &w->node, BPF_ANY);
+    }
+    return ACT_PACKET;
+}
+
+static __always_inline int decide(struct xdp_md *ctx, const struct packet *p, struct way *w)
+{
+    if (p->fragment == FRAGMENT_LATER) {
+        struct relay_fragment_key key = {};
+        fragment_key(p, &key);
+        __u32 *found = bpf_map_lookup_elem(&fragments, &key);
+        count(found ? RELAY_FRAGMENT_HIT : RELAY_FRAGMENT_MISS, p->length);
+        if (!found)
+            return ACT_PASS;
+        w->node = *found;
+        return ACT_PACKET;
+    }
+    struct relay_vip *vip = vip_of(p);
+    if (!vip) {
+        count(RELAY_NOT_OURS, p->length);
+        return ACT_PASS;
+    }
+    if (vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP && !p->icmp_error && !p->fragment)
+        return delayed(ctx, p, vip, w);
+    return plain(p, vip, w);
 }
 
 SEC("xdp")
 int relay_balancer(struct xdp_md *ctx)
 {
     struct packet p = {};
-    int stop = parse_packet(ctx, &p);
+    struct way *w = way_get();
+    int stop = parse_packet(ctx, &p), act;
+    if (!w)
+        return XDP_PASS;
     if (stop >= 0) {
         count(stop, ctx->data_end - ctx->data);
         return XDP_PASS;
     }
-    struct relay_vip *vip = vip_of(&p);
-    if (!vip && p.fragment != FRAGMENT_LATER) {
-        count(RELAY_NOT_OURS, p.length);
-        return XDP_PASS;
+    if (is_answer(&p)) {
+        if (!unwrap(ctx, &p, w))
+            return XDP_DROP;
+        __builtin_memset(&p, 0, sizeof p);
+        if (parse_packet(ctx, &p) >= 0)
+            return XDP_DROP;
+        act = answered(ctx, &p, w);
+    } else {
+        act = decide(ctx, &p, w);
     }
-    if (p.fragment == FRAGMENT_LATER) {
-        struct relay_fragment_key key = {};
-        fragment_key(&p, &key);
-        __u32 *found = bpf_map_lookup_elem(&fragments, &key);
-        if (!found) {
-            count(RELAY_FRAGMENT_MISS, p.length);
-            return XDP_PASS;
-        }
-        count(RELAY_FRAGMENT_HIT, p.length);
-        return send_to(ctx, &p, *found);
-    }
-    __u32 node = node_of_flow(&p, vip);
-    if (p.icmp_error)
-        count(RELAY_ICMP_RELAYED, p.length);
-    if (p.fragment == FRAGMENT_FIRST && node < RELAY_NODES_MAX) {
-        struct relay_fragment_key key = {};
-        fragment_key(&p, &key);
-        bpf_map_update_elem(&fragments, &key, &node, BPF_ANY);
-    }
-    return send_to(ctx, &p, node);
+    return carry_out(ctx, &p, w, act);
 }
 
 char license_text[] SEC("license") = "Dual BSD/GPL";

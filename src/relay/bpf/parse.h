@@ -45,7 +45,11 @@ struct packet {
     __u8 syn, rst;
     __u8 icmp_error;            /* flow is that of the packet the error is about */
     __u8 dont_fragment;
+    __u8 tcp_flags;             /* struct tcphdr's byte 13 */
+    __u32 seq, ack;             /* machine order */
+    __u32 data, data_len;       /* the segment's: offset, bytes */
 };
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
 
 /* A header at an offset, or NULL where the frame ends before. */
 #define HEADER(type, ctx, at)                                                                                \
@@ -54,6 +58,9 @@ struct packet {
         type *h_ = data_ + ((at) & PARSE_REACH);                                                             \
         (void *)(h_ + 1) > end_ ? (type *)NULL : h_;                                                         \
     })
+
+/* One register for the value that is checked and the one that is used: the verifier follows no copies of 32 bits. */
+#define ONE_REGISTER(x) asm volatile("" : "+r"(x))
 
 static __always_inline void mapped(__u8 out[16], __be32 v4)
 {
@@ -159,8 +166,15 @@ static __always_inline int parse_ports(struct xdp_md *ctx, struct packet *p)
             return RELAY_MALFORMED;
         p->flow.client_port = tcp->source;
         p->flow.vip_port = tcp->dest;
-        p->syn = tcp->syn && !tcp->ack;
-        p->rst = tcp->rst;
+        p->tcp_flags = ((__u8 *)tcp)[13];
+        p->syn = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+        p->rst = !!(p->tcp_flags & TCP_RST);
+        p->seq = bpf_ntohl(tcp->seq);
+        p->ack = bpf_ntohl(tcp->ack_seq);
+        p->data = p->l4 + tcp->doff * 4;
+        p->data_len = p->l3 + p->length - p->data;
+        if (tcp->doff < 5 || p->l3 + p->length < p->data)
+            return RELAY_MALFORMED;
     } else if (p->flow.proto == IPPROTO_UDP) {
         struct udphdr *udp = HEADER(struct udphdr, ctx, p->l4);
         if (!udp)
@@ -211,8 +225,10 @@ static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
 }
 
 /* The whole of it. A counter the packet stops at, or -1. */
-static __always_inline int parse_packet(struct xdp_md *ctx, struct packet *p)
+__noinline int parse_packet(struct xdp_md *ctx, struct packet *p)
 {
+    if (!p)
+        return RELAY_MALFORMED;
     __u16 link = parse_link(ctx, &p->l3);
     if (link != ETH_P_IP && link != ETH_P_IPV6)
         return RELAY_NOT_IP;

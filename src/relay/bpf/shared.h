@@ -7,6 +7,7 @@
 #define PM_RELAY_BPF_SHARED_H
 
 #include <linux/types.h>
+#include "relay/bpf/handoff.h"
 
 /*
  * One line per end a packet can have. Shown by `pointsman relay` and as metrics, so that it is visible which path served
@@ -32,7 +33,28 @@
     X(SENT_HOPS, "sent_hops", "Packets sent on in a tunnel")                                                 \
     X(TOO_BIG_V4, "too_big_v4", "Fragmentation needed told to the client")                                   \
     X(TOO_BIG_V6, "too_big_v6", "Packet too big told to the client")                                         \
-    X(DROPPED_SPACE, "dropped_space", "Packets dropped because the driver gave no room for a header")
+    X(DROPPED_SPACE, "dropped_space", "Packets dropped because the driver gave no room for a header")        \
+    X(SYN_COOKIE, "syn_cookie", "SYNs answered with a cookie, nothing remembered")                           \
+    X(HANDSHAKE, "handshake", "Handshakes completed, awaiting a request")                                    \
+    X(HANDSHAKE_CLOSED, "handshake_closed", "Connections closed by the client before any request")           \
+    X(SYN_LOCAL, "passed_syn", "SYNs that cannot be answered with a cookie, left to the kernel")             \
+    X(REQUEST_OPEN, "request_open", "First requests decided in the kernel: connection handed to a node")     \
+    X(REQUEST_STAY, "request_stay", "Later requests that the same node has")                                 \
+    X(REQUEST_MOVE, "request_move", "Later requests for another node: the old one is asked to let go")       \
+    X(REQUEST_FRONT, "request_front", "Requests left to the front end: unusual or too long")                 \
+    X(REQUEST_NO_NODE, "request_no_node", "Requests that no usable node has, left to the front end")         \
+    X(REQUEST_ASSIST, "request_assist", "Segments given to the daemon, which sees more than one at a time")  \
+    X(ASSIST_FULL, "assist_full", "Segments dropped because the daemon is behind")                           \
+    X(AHEAD, "dropped_ahead", "Segments that came before what they follow, to be sent again by the client")  \
+    X(MOVED, "moved", "Connections a node has let go, handed to the next")                                   \
+    X(FIND_ASKED, "find_asked", "Packets of unknown connections offered to a node")                          \
+    X(FIND_LIMIT, "find_limit", "Packets of unknown connections dropped: too many at once")                  \
+    X(FIND_FOUND, "find_found", "Connections a node has said are its own")                                   \
+    X(FIND_NOBODY, "find_nobody", "Packets of connections that no node knows")                               \
+    X(RESET_SENT, "reset_sent", "Resets sent to clients whose connection is gone")                           \
+    X(NODE_GONE, "node_gone", "Packets for a node that is down")                                             \
+    X(TAG_WRONG, "dropped_tag", "Hand-off packets without a valid tag")                                      \
+    X(HANDOFF_BAD, "dropped_handoff", "Hand-off packets that are malformed or not for a balancer")
 
 enum relay_counter {
 #define X(sym, name, text) RELAY_##sym,
@@ -45,6 +67,18 @@ struct relay_count {
     __u64 packets, bytes;
 };
 
+/*
+ * Nodes that may be chosen for something, as the director says: a ring of places by weight, and who is in it. A service
+ * has one for all it has, resources have theirs. Members beyond the limit get connections, but those do not stay when the
+ * next request comes.
+ */
+enum { RELAY_MEMBERS_MAX = 32 };
+struct relay_set {
+    __u32 ring_size; /* 0: nobody */
+    __u32 count;
+    __u32 member[RELAY_MEMBERS_MAX];
+};
+
 /* proto 0 and port 0: all the address receives. */
 struct relay_vip_key {
     __u8 addr[16];
@@ -55,13 +89,51 @@ struct relay_vip_key {
 
 enum relay_vip_flags {
     RELAY_VIP_BY_CLIENT = 1, /* all packets of a client go to one node, whatever the service */
+    RELAY_VIP_DELAYED = 2,   /* TCP: we do the handshake and hand the connection over with its first request */
+    RELAY_VIP_AGENTS = 4,    /* nodes run our program: connections not known here are looked for */
 };
 
 struct relay_vip {
-    __u32 service; /* index into the rings */
+    __u32 set;   /* for what no resource says otherwise; by which plain services are spread */
+    __u32 all;   /* every node of the service: who is asked for unknown connections */
     __u32 flags;
-    __u32 ring_size; /* places of the service's ring; 0 = no node */
+    __u32 farm;  /* whose hosts and resources; 0: none */
+};
+
+/* FNV-1a, 64 bits, started here; of what a client can choose, so nothing but a node depends on it. */
+#define RELAY_HASH_START 0xcbf29ce484222325ull
+#define RELAY_HASH_PRIME 0x100000001b3ull
+
+/* A virtual host of a farm: name hashed in lower case, without port; 0: any other. */
+struct relay_host_key {
+    __u64 name;
+    __u32 farm;
     __u32 pad;
+};
+
+struct relay_host {
+    __u32 id;  /* what its resources are filed under */
+    __u32 set; /* for what no resource says otherwise */
+};
+
+enum relay_resource_kind {
+    RELAY_RESOURCE_PATH,
+    RELAY_RESOURCE_PREFIX, /* up to and with a slash */
+    RELAY_RESOURCE_SUFFIX, /* from the last dot of the last segment */
+};
+
+struct relay_resource_key {
+    __u64 text;
+    __u32 host; /* relay_host.id */
+    __u32 kind;
+};
+
+enum { RELAY_RESOURCE_FRONT = 1 /* redirected, rewritten: the front end answers */ };
+
+struct relay_resource {
+    __u32 set;
+    __u32 flags;
+    __u64 hits;
 };
 
 enum relay_node_mode {
@@ -69,11 +141,12 @@ enum relay_node_mode {
     RELAY_NODE_L2,   /* same LAN: the link address is rewritten, the packet untouched */
     RELAY_NODE_HOPS, /* anywhere: the packet travels in UDP (docs/protocol/handoff.md) */
     RELAY_NODE_SELF, /* this machine */
+    RELAY_NODE_DOWN, /* its connections are reset */
 };
 
 struct relay_node {
     __u8 addr[16];   /* outer destination of the tunnel */
-    __u8 source[16]; /* outer source */
+    __u8 source[16]; /* outer source: ours towards it */
     __u8 mac[6];     /* node's, or next hop's */
     __u8 own_mac[6];
     __u8 mode;
@@ -87,13 +160,62 @@ struct relay_flow_key {
     __be16 client_port, vip_port;
     __u8 proto;
     __u8 pad[3];
+} __attribute__((aligned(8)));
+
+enum relay_flow_state {
+    RELAY_FLOW_PLAIN,   /* the kernels did the handshake */
+    RELAY_FLOW_ASSIST,  /* its request has begun; the daemon gathers it */
+    RELAY_FLOW_OPENING, /* handed over; the node has not been heard yet */
+    RELAY_FLOW_BOUND,
+};
+enum relay_flow_flags {
+    RELAY_FLOW_REPLACEABLE = 1, /* FIN or a new SYN was seen: a valid cookie begins it anew */
+    RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
+    RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
 };
 
+/* Sequence numbers in machine order. */
 struct relay_flow {
-    __u32 node;
-    __u32 packets; /* how much it is used: shown, not decided on */
     __u64 seen_ns;
+    __u32 packets; /* how much it is used: shown, not decided on */
+    __u32 node;
+    __u32 set;     /* what the last request needs */
+    __u32 start;   /* first byte of the request that the node got the connection with */
+    __u32 ack;     /* what the client had of us then: more tells that the node answers */
+    __u32 next;    /* where the next request begins */
+    __u32 pending; /* the same, once the move under way is done */
+    struct handoff_tcp tcp;
+    __u8 state, flags;
+    __u16 moves;
 };
+
+/* Everything the programs need to know of this machine; one entry. */
+struct relay_settings {
+    struct siphash_key cookie;
+    struct siphash_key tag[HANDOFF_KEYS];
+    __u32 tag_key; /* the one to send with */
+    __u32 epoch;   /* wall-clock / 64 s: the same on every balancer */
+    __u32 self;    /* index of this machine as a node: its front end */
+    __u32 mss_v4, mss_v6; /* told to clients: room for the tunnel's headers */
+    __u32 find_rate;      /* packets of unknown connections per second and CPU */
+};
+
+/* What the daemon hears of packets. */
+enum relay_event_kind {
+    RELAY_EVENT_SEGMENT, /* a segment it has to decide about; data follows */
+    RELAY_EVENT_RTT,
+    RELAY_EVENT_FLOW, /* a connection was handed over, moved or found: for the other balancers */
+};
+struct relay_event {
+    __u32 kind;
+    __u32 length;   /* of the data, from the IP header on */
+    __u32 rtt_us;
+    __u32 pad;
+    struct relay_flow_key flow;
+    struct relay_flow value;
+    __u8 data[];
+};
+enum { RELAY_SEGMENT_MAX = 2048 };
 
 struct relay_fragment_key {
     __u8 client[16], vip[16];
@@ -105,7 +227,12 @@ struct relay_fragment_key {
 enum {
     RELAY_PORT = 6080, /* UDP, GUE */
     RELAY_NODES_MAX = 4096,
-    RELAY_SERVICES_MAX = 4096,
+    RELAY_SETS_MAX = 16384,
+    RELAY_HOSTS_MAX = 65536,
+    RELAY_RESOURCES_MAX = 1 << 20,
+    RELAY_PREFIXES_MAX = 12,
+    RELAY_UNKNOWNS_MAX = 16384,
+    RELAY_EVENT_BYTES = 1 << 22,
     RELAY_VIPS_MAX = 16384,
     RELAY_FLOWS_MAX = 1 << 20,
     RELAY_FRAGMENTS_MAX = 4096,

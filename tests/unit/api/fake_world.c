@@ -208,6 +208,16 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     /* A family whose values do not come together. */
     fn(fn_ctx, API_QUERIES, "proto=\"tcp\"", "counter", "Questions.", 20);
 }
+static json_t *host_relay(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:b, s:n}", "on", 1, "why") : NULL;
+}
+
+static json_t *host_sessions(void *ctx, uint32_t most)
+{
+    return fake.handoff ? json_pack("{s:i, s:[]}", "total", (int)most, "sessions") : NULL;
+}
+
 static json_t *host_servers(void *ctx)
 {
     return fake.handoff ? json_pack("{s:i, s:[{s:s, s:b}]}", "clients", 3, "servers", "server", "web1", "up", true) : NULL;
@@ -292,6 +302,8 @@ void fake_world_init(void)
                                   .metrics = host_metrics,
                                   .peers = host_peers,
                                  .servers = host_servers,
+                                 .relay = host_relay,
+                                 .sessions = host_sessions,
                                  .front = host_front,
                                  .server_count = host_server_count,
                                  .status = host_status};

@@ -345,7 +345,7 @@ static void test_left_to_the_kernel(void **state)
     assert_int_equal(run(&f, &out), XDP_PASS);
     COUNTED(RELAY_NOT_OURS);
     link_head(&f, 0x0806, 0);
-    put(&f, f.data, 46);
+    put(&f, (const uint8_t[46]){0}, 46);
     assert_int_equal(run(&f, &out), XDP_PASS);
     COUNTED(RELAY_NOT_IP);
     tcp_frame(&f, "198.51.100.7:4000", "192.0.2.1:80", SYN, 0);
@@ -375,7 +375,8 @@ static void service(const char *vip, uint8_t proto, uint32_t number, uint32_t fl
     struct endpoint e = at(vip);
     if (!proto)
         e.port = 0;
-    assert_int_equal(relay_set_vip(relay, &e, proto, number, flags), 0);
+    struct relay_vip value = {.set = number, .all = number, .flags = flags};
+    assert_int_equal(relay_set_vip(relay, &e, proto, &value), 0);
 }
 
 static int set_up(void **state)

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which servers of a service hold what a request asks for. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/internal.h"
+#include "http/path.h"
+
+enum { PATH_MOST = 8192 };
+
+static int compare(const void *a, const void *b)
+{
+    const struct front_holding *x = a, *y = b;
+    return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->text, y->text);
+}
+
+void front_holdings_build(struct arena *a, struct front_service *s)
+{
+    struct front_holding *sorted = ARENA_ARRAY(a, struct front_holding, s->holding_count);
+    for (uint32_t i = 0; i < s->holding_count; i++) {
+        sorted[i] = s->holdings[i];
+        sorted[i].text = arena_strdup(a, s->holdings[i].text);
+    }
+    if (s->holding_count)
+        qsort(sorted, s->holding_count, sizeof *sorted, compare);
+    s->holdings = sorted;
+}
+
+static const struct front_holding *find(const struct front_service *s, uint8_t kind, const char *text)
+{
+    struct front_holding key = {.kind = kind, .text = text};
+    return bsearch(&key, s->holdings, s->holding_count, sizeof key, compare);
+}
+
+uint64_t front_holders(const struct front_service *s, const char *target, size_t len)
+{
+    char path[PATH_MOST];
+    if (!s->holding_count)
+        return UINT64_MAX;
+    size_t n = http_path_plain(target, len, path, sizeof path);
+    if (!n)
+        return s->holders_else;
+    const struct front_holding *h = find(s, FRONT_HOLDS_PATH, path);
+    const char *segment = strrchr(path, '/'), *dot = strrchr(segment, '.');
+    char suffix[256] = "";
+    if (dot)
+        snprintf(suffix, sizeof suffix, "%s", dot);
+    for (; !h && n; n--) {
+        if (path[n - 1] != '/')
+            continue;
+        path[n] = 0;
+        h = find(s, FRONT_HOLDS_PREFIX, path);
+    }
+    if (!h && *suffix)
+        h = find(s, FRONT_HOLDS_SUFFIX, suffix);
+    return h ? h->holders : s->holders_else;
+}

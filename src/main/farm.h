@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packet relay in the daemon: joins relay/ to the configuration, to what checks and operators say of the servers, and
+ * to the director, whose policy chooses among servers as it chooses among sites.
+ *
+ *   front ends with `relay`  ──> VIPs, hosts, resources          who holds a resource ──┐
+ *   servers                  ──> nodes: route, link address      state, load ──> policy ┴─> rings
+ *
+ * If the kernel does not take the programs, the farm says why (log, `pointsman relay`), and front ends serve instead.
+ *
+ * Thread: control. Memory: belongs to the daemon, outlives generations.
+ */
+#ifndef PM_MAIN_FARM_H
+#define PM_MAIN_FARM_H
+
+#include <jansson.h>
+#include <uv.h>
+#include "api/api.h"
+#include "base/clock.h"
+#include "main/front.h"
+
+struct farm;
+
+/* Whether the configuration wants anything relayed at this node. */
+bool farm_wanted(const struct config *c);
+/* Loads and attaches, before root is given up. Failure only for what the configuration can cure (the key's file); a
+ * kernel that cannot is no failure. */
+int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why) PM_MUST_CHECK;
+/* stop: packets go to the kernel from now on; else the programs go on without this process. NULL is allowed. */
+void farm_free(struct farm *f, bool stop);
+/* Begins to listen to the programs; farm_free ends it. */
+int farm_start(struct farm *f, uv_loop_t *loop) PM_MUST_CHECK;
+/* Relays by this configuration from now on. front and c must live until the next one. */
+int farm_publish(struct farm *f, const struct config *c, const struct front *front, struct buf *why) PM_MUST_CHECK;
+/* What is known of servers has changed: rings anew. */
+void farm_update(struct farm *f);
+/* Once a second: routes, keys, what the daemon has learned. */
+void farm_second(struct farm *f);
+
+json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
+json_t *farm_sessions(const struct farm *f, uint32_t most); /* `pointsman sessions` */
+void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
+
+#endif

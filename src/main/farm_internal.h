@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by farm.c (what is relayed), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen) and farm_view.c. */
+#ifndef PM_MAIN_FARM_INTERNAL_H
+#define PM_MAIN_FARM_INTERNAL_H
+
+#include <uv.h>
+#include "base/arena.h"
+#include "main/farm.h"
+#include "policy/policy.h"
+#include "relay/assist.h"
+#include "relay/keys.h"
+#include "relay/node.h"
+#include "relay/relay.h"
+
+enum {
+    FARM_SELF = RELAY_NODES_MAX - 1, /* this machine's front end */
+    FARM_SERVERS_MAX = SNAP_CANDS_MAX, /* of one service */
+    FARM_INTERFACES_MAX = 32,
+};
+
+/* A machine behind the relay; its number stays as long as it is configured. */
+struct farm_node {
+    struct addr addr; /* family 0: the place is free */
+    int via;          /* enum cfg_via */
+    bool wanted, reached, down;
+    float load; /* as its agent says; NaN = it does not */
+    struct relay_node now;
+};
+
+struct farm_server {
+    const struct cfg_server *config;
+    uint32_t node;
+};
+
+/* Servers that may serve something, and the ring made of them. */
+struct farm_set {
+    uint64_t holders;
+    uint32_t index;   /* in the kernel's table */
+    bool everything;  /* no resource is asked for */
+    uint64_t stamp;   /* of the ring in force */
+    uint8_t fallen_back;
+};
+
+struct farm_resource {
+    uint32_t host;
+    enum relay_resource_kind kind;
+    const char *text;
+    uint64_t holders;
+    bool front; /* it has moved: the front end answers */
+};
+
+struct farm_service {
+    const char *name; /* as the front end calls it */
+    const struct cfg_service *config;
+    const struct cfg_service_site *at;
+    const struct cfg_front *front;
+    const struct cfg_policy *policy;
+    struct farm_server *servers;
+    uint32_t server_count;
+    uint32_t host_id;
+    struct farm_set all, any; /* every server; for what nobody names */
+    struct farm_set *sets;    /* for resources */
+    uint32_t set_count;
+    struct farm_resource *resources;
+    uint32_t resource_count;
+    bool all_front;      /* anything may have moved */
+    bool packets_of_all; /* every packet of the address */
+};
+
+/* What was written into the kernel's tables for one configuration. */
+struct farm_plan {
+    struct arena *arena;
+    struct farm_service *services;
+    uint32_t service_count;
+};
+
+struct farm {
+    const struct clock *clock;
+    struct relay *relay; /* NULL: the kernel cannot; why says it */
+    struct assist *assist;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    bool polling;
+    struct node *node;   /* for connections given to our own front end */
+    struct buf why;
+    uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];
+    const struct config *config;
+    const struct front *front;
+    struct farm_plan plan;
+    struct farm_node nodes[FARM_SELF];
+    uint32_t node_count; /* places used so far */
+    uint8_t set_used[RELAY_SETS_MAX / 8];
+    uint32_t next_host;
+    struct {
+        char name[16];
+        unsigned index;
+        bool native;
+    } interface[FARM_INTERFACES_MAX];
+    unsigned interface_count;
+};
+
+/* farm_nodes.c */
+uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
+void farm_nodes_reach(struct farm *f);
+
+/* farm_rings.c */
+void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set);
+/* The policy's decision for the set; out has DECISION_BYTES. */
+void farm_decide(const struct farm *f, const struct farm_service *s, const struct farm_set *set, struct snap_decision *out,
+                 void (*begin)(void *ctx, const struct stage *st, const void *params), policy_trace_fn *trace, void *ctx);
+
+#endif

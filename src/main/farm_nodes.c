@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+#include "base/log.h"
+#include "main/farm_internal.h"
+#include "relay/route.h"
+
+uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via)
+{
+    uint32_t free_place = RELAY_NODES_MAX;
+    for (uint32_t i = 0; i < f->node_count; i++) {
+        if (!f->nodes[i].addr.family)
+            free_place = i;
+        else if (addr_eq(&f->nodes[i].addr, addr) && f->nodes[i].via == via)
+            return i;
+    }
+    if (free_place == RELAY_NODES_MAX && f->node_count < FARM_SELF)
+        free_place = f->node_count++;
+    if (free_place < RELAY_NODES_MAX)
+        f->nodes[free_place] = (struct farm_node){.addr = *addr, .via = via, .load = NAN};
+    return free_place;
+}
+
+static uint8_t mode_of(const struct farm_node *n, const struct route_to *to)
+{
+    if (to->self)
+        return RELAY_NODE_SELF;
+    if (n->via == CFG_VIA_AUTO)
+        return to->neighbour ? RELAY_NODE_L2 : RELAY_NODE_HOPS;
+    return n->via == CFG_VIA_LAN ? RELAY_NODE_L2 : RELAY_NODE_HOPS;
+}
+
+static void reach(struct farm *f, uint32_t index)
+{
+    struct farm_node *n = &f->nodes[index];
+    struct relay_node fresh = n->now;
+    struct route_to to;
+    char text[ADDR_TEXT];
+    int err = n->wanted ? route_resolve(&n->addr, &to) : PM_ENOTFOUND;
+    if (!err) {
+        memset(&fresh, 0, sizeof fresh);
+        relay_addr(fresh.addr, &n->addr);
+        relay_addr(fresh.source, &to.source);
+        memcpy(fresh.mac, to.mac, 6);
+        memcpy(fresh.own_mac, to.own_mac, 6);
+        fresh.mode = mode_of(n, &to);
+        fresh.ifindex = to.ifindex;
+        fresh.mtu = to.mtu < f->config->relay.mtu ? to.mtu : f->config->relay.mtu;
+        if (fresh.mode == RELAY_NODE_L2 && !to.neighbour)
+            err = PM_EUNREACH; /* `via: lan`, but there is a router between */
+    }
+    /* What cannot be asked for now stays as it was: an old link address is better than none. */
+    bool reached = !err || (n->reached && err == PM_EAGAIN);
+    if (reached != n->reached)
+        log_notice(reached ? "node can be reached" : "node cannot be reached", "address", addr_format(&n->addr, text), "why",
+                   reached ? "" : err_text(err));
+    n->reached = reached;
+    if (!reached)
+        fresh.mode = RELAY_NODE_NONE;
+    else if (n->down && fresh.mode != RELAY_NODE_SELF)
+        fresh.mode = RELAY_NODE_DOWN;
+    if (memcmp(&fresh, &n->now, sizeof fresh) == 0)
+        return;
+    n->now = fresh;
+    err = relay_set_node(f->relay, index, &fresh);
+    if (err)
+        log_error("the relay does not take a node", "address", addr_format(&n->addr, text), "why", err_text(err));
+}
+
+void farm_nodes_reach(struct farm *f)
+{
+    for (uint32_t i = 0; i < f->node_count; i++) {
+        if (!f->nodes[i].addr.family)
+            continue;
+        reach(f, i);
+        if (!f->nodes[i].wanted)
+            f->nodes[i].addr.family = 0; /* its place may be another's */
+    }
+}

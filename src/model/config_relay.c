@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of `relay`: moving packets and connections instead of serving them. */
+#include "model/config_build.h"
+
+#define AT(type, field) offsetof(struct type, field)
+
+static const struct conf_key relay_keys[] = {
+    {"interfaces", CONF_STRING, AT(cfg_relay, interfaces), .flags = CONF_LIST,
+     .doc = "Where packets for the site's addresses come in; none: nothing is relayed, front ends serve it all."},
+    {"key", CONF_PATH, AT(cfg_relay, key), .def = "/etc/pointsman/keys/relay.key",
+     .doc = "Secret of the site's balancers, 32 bytes; made at the first start. Balancers of one site must have the same; nodes "
+            "get from it what they need to believe them."},
+    {"pin", CONF_PATH, AT(cfg_relay, pin), .def = "/sys/fs/bpf/pointsman",
+     .doc = "Folder in a BPF file system where programs and tables outlast this process: relaying goes on while it restarts."},
+    {"flows", CONF_UINT, AT(cfg_relay, flows), .def = "1048576", .min = 1024, .max = 1 << 26,
+     .doc = "Connections remembered at once; the least used make room for new ones, and are found again at the nodes."},
+    {"find-rate", CONF_UINT, AT(cfg_relay, find_rate), .def = "5000", .max = 10000000,
+     .doc = "Packets of unknown connections that are offered to the nodes, per second and CPU; more are dropped."},
+    {"mtu", CONF_UINT, AT(cfg_relay, mtu), .def = "1500", .min = 1280, .max = 65535,
+     .doc = "Largest packet on the way to every node. Clients are told a segment size that leaves room for the hand-off header."},
+};
+const struct conf_object config_relay_object = {
+    .name = "relay", .doc = "Packets and connections that are moved on, not served: what the front ends' `relay` needs.",
+    .size = sizeof(struct cfg_relay), CONF_KEYS(relay_keys), .shorthand = "interfaces"};

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Delayed binding (US 5,774,660): the balancer does the TCP handshake with a cookie and remembers nothing; the segment
+ * with the request says which node is to have the connection, and goes there unchanged with what the handshake agreed on.
+ * The balancer never acknowledges data, so what is lost on the way the client sends again.
+ *
+ *   SYN ──> cookie        ACK ──> dropped        request ──> read, chosen, OPEN ──> node
+ *   a later request: the node has it ──> on;  another has it ──> MOVE ──> old node, MOVED ──> here, OPEN ──> new node
+ *   nothing known of the connection: FIND ──> one node after the other
+ */
+#ifndef PM_RELAY_BPF_DELAYED_H
+#define PM_RELAY_BPF_DELAYED_H
+
+#include "relay/bpf/request.h"
+#include "relay/bpf/way.h"
+
+/* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
+enum { FIRST_FLIGHT = 65536 };
+
+/* ---- which node ---- */
+
+static __always_inline const struct relay_resource *resource_get(__u64 text, __u32 host, __u32 kind)
+{
+    struct relay_resource_key key = {.text = text, .host = host, .kind = kind};
+    struct relay_resource *r = bpf_map_lookup_elem(&resources, &key);
+    if (r)
+        __sync_fetch_and_add(&r->hits, 1);
+    return r;
+}
+
+/* The most particular that is known of the resource: path, longest prefix, suffix; NULL: nothing. */
+static __always_inline const struct relay_resource *resource_of(const struct request *q, __u32 host)
+{
+    const struct relay_resource *r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
+    if (r)
+        return r;
+    for (__u32 i = 0; i < RELAY_PREFIXES_MAX; i++) {
+        __u32 at = q->prefixes - 1 - i;
+        if (i >= q->prefixes || at >= RELAY_PREFIXES_MAX)
+            break;
+        r = resource_get(q->prefix[at], host, RELAY_RESOURCE_PREFIX);
+        if (r)
+            return r;
+    }
+    return q->suffix ? resource_get(q->suffix, host, RELAY_RESOURCE_SUFFIX) : NULL;
+}
+
+enum { SET_FRONT = RELAY_SETS_MAX };
+
+/* The set that may serve the request in the scratch. */
+__noinline __u32 set_of_request(struct scratch *s, __u32 farm, __u32 otherwise)
+{
+    if (!s)
+        return SET_FRONT;
+    struct relay_host_key name = {.name = s->r.host, .farm = farm};
+    struct relay_host *host = bpf_map_lookup_elem(&hosts, &name);
+    if (!host) {
+        name.name = 0;
+        host = bpf_map_lookup_elem(&hosts, &name);
+    }
+    if (!host)
+        return otherwise;
+    const struct relay_resource *r = resource_of(&s->r, host->id);
+    if (!r)
+        return host->set;
+    return r->flags & RELAY_RESOURCE_FRONT ? SET_FRONT : r->set;
+}
+
+/* ---- reading ---- */
+
+static __always_inline struct scratch *scratch_get(void)
+{
+    __u32 zero = 0;
+    return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+__noinline int read_segment(struct xdp_md *ctx, __u32 at, __u32 data_len)
+{
+    struct scratch *s = scratch_get();
+    __u64 len = data_len;
+    ONE_REGISTER(len);
+    if (!s || len == 0 || len >= REQUEST_BYTES || bpf_xdp_load_bytes(ctx, at, s->data, len) != 0)
+        return READING_ODD;
+    for (int i = 0; i < 40; i++)
+        s->data[len + i] = 0;
+    return request_read(s, len);
+}
+
+/* ---- what the daemon hears ---- */
+
+static __always_inline void tell_flow(const struct relay_flow_key *k, const struct relay_flow *f)
+{
+    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
+    if (!e)
+        return;
+    e->kind = RELAY_EVENT_FLOW;
+    e->length = e->rtt_us = e->pad = 0;
+    e->flow = *k;
+    e->value = *f;
+    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void tell_rtt(const struct relay_flow_key *k, __u32 rtt_us)
+{
+    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
+    if (!e)
+        return;
+    e->kind = RELAY_EVENT_RTT;
+    e->rtt_us = rtt_us;
+    e->length = e->pad = 0;
+    e->flow = *k;
+    __builtin_memset(&e->value, 0, sizeof e->value);
+    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+/* ---- where it goes ---- */
+
+static __always_inline enum act open_at(struct way *w, const struct relay_flow *f)
+{
+    w->node = f->node;
+    w->h.kind = HANDOFF_OPEN;
+    w->h.target = f->node;
+    w->h.start = bpf_htonl(f->start);
+    w->h.tcp = f->tcp;
+    w->h.tcp.mss = bpf_htons(f->tcp.mss);
+    return ACT_TUNNEL;
+}
+
+/* kind: MOVE or FIND; target comes back with the answer. */
+static __always_inline enum act ask(struct way *w, const struct packet *p, __u32 node, __u8 kind, __u32 target)
+{
+    w->node = node;
+    w->h.kind = kind;
+    w->h.target = target;
+    w->h.start = bpf_htonl(p->seq);
+    return ACT_TUNNEL;
+}
+
+static __always_inline enum act let_daemon(struct way *w, const struct relay_flow *f)
+{
+    w->flow = *f;
+    return ACT_ASSIST;
+}
+
+/* ---- connections nobody here knows ---- */
+
+struct bucket {
+    __u64 ns;
+    __u32 left;
+    __u32 pad;
+};
+TABLE(find_buckets, PERCPU_ARRAY, 1, __u32, struct bucket);
+
+static __always_inline bool find_allowed(__u32 rate)
+{
+    __u32 zero = 0;
+    struct bucket *b = bpf_map_lookup_elem(&find_buckets, &zero);
+    __u64 now = bpf_ktime_get_ns();
+    if (!b)
+        return false;
+    if (now - b->ns > 100000000) { /* a tenth of a second */
+        b->ns = now;
+        b->left = rate / 10;
+    }
+    if (!b->left)
+        return false;
+    b->left--;
+    return true;
+}
+
+/*
+ * Nobody has it. A segment may have overtaken the one that would have made the connection known, so the first time the
+ * packet is only dropped; when it comes again, the client is told that its connection is gone.
+ */
+static __always_inline enum act find_nobody(const struct packet *p)
+{
+    __u64 now = bpf_ktime_get_ns();
+    __u64 *before = bpf_map_lookup_elem(&unknowns, &p->flow);
+    count(RELAY_FIND_NOBODY, p->length);
+    if (before && now - *before > 50000000) {
+        bpf_map_delete_elem(&unknowns, &p->flow);
+        return ACT_RESET;
+    }
+    if (!before)
+        bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
+    return ACT_DROP;
+}
+
+/* Asks the service's nodes from number `from` on; ourselves not, we should know. */
+__noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w)
+{
+    struct relay_set *s = bpf_map_lookup_elem(&sets, &all);
+    if (!p || !w)
+        return ACT_DROP;
+    for (__u32 i = 0; s && i < RELAY_MEMBERS_MAX; i++) {
+        if (i < from || i >= s->count)
+            continue;
+        __u32 node = s->member[i];
+        struct relay_node *n = bpf_map_lookup_elem(&nodes, &node);
+        if (n && (n->mode == RELAY_NODE_L2 || n->mode == RELAY_NODE_HOPS)) {
+            count(RELAY_FIND_ASKED, p->length);
+            return ask(w, p, node, HANDOFF_FIND, i);
+        }
+    }
+    return find_nobody(p);
+}
+
+/* ---- a connection's first data ---- */
+
+static __always_inline __u32 request_hash(const struct packet *p)
+{
+    return (p->seq ^ p->ack) * 0x9e3779b1u ^ (__u32)bpf_ktime_get_ns();
+}
+
+static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
+                                           const struct relay_settings *s, struct way *w)
+{
+    __u32 cookie = p->ack - 1, scale = cookie >> 1 & 15;
+    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .start = p->seq, .ack = p->ack};
+    f.tcp.mss = cookie_mss(cookie >> 6 & 3);
+    f.tcp.wscale = (scale == COOKIE_NO_SCALE ? 0 : scale) << 4 | REPLY_SCALE;
+    f.tcp.options = (cookie >> 5 & 1 ? HANDOFF_SACK : 0) | (scale == COOKIE_NO_SCALE ? 0 : HANDOFF_WSCALE);
+    f.state = RELAY_FLOW_OPENING;
+    f.node = s->self;
+    f.set = SET_FRONT;
+    f.next = p->seq + p->data_len;
+    int reading = read_segment(ctx, p->data, p->data_len);
+    if (reading == READING_PART) {
+        f.state = RELAY_FLOW_ASSIST;
+        f.next = p->seq;
+        bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
+        return let_daemon(w, &f);
+    }
+    struct scratch *read = scratch_get();
+    if (reading == READING_WHOLE && read) {
+        struct request *q = &read->r;
+        /* More in the segment than the request: the next one, which may be for another node. */
+        bool whole = q->head + q->body >= p->data_len;
+        f.set = whole || q->flags & REQUEST_STREAM ? set_of_request(read, vip->farm, vip->set) : SET_FRONT;
+        __u32 node = f.set < SET_FRONT ? ring_place(f.set, request_hash(p)) : RELAY_NODES_MAX;
+        if (node < RELAY_NODES_MAX) {
+            f.node = node;
+            f.next = p->seq + q->head + (__u32)q->body;
+            f.flags |= (q->flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0) | (q->flags & REQUEST_EXPECT ? RELAY_FLOW_GUESS : 0);
+            count(RELAY_REQUEST_OPEN, p->length);
+        } else {
+            count(f.set < SET_FRONT ? RELAY_REQUEST_NO_NODE : RELAY_REQUEST_FRONT, p->length);
+        }
+    } else {
+        count(RELAY_REQUEST_FRONT, p->length);
+    }
+    f.flags |= f.node == s->self ? RELAY_FLOW_PINNED : 0;
+    f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
+    bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
+    tell_flow(&p->flow, &f);
+    return open_at(w, &f);
+}
+
+/* ---- a later request ---- */
+
+/* ACT_PACKET: on to the node the connection is at. */
+static __always_inline enum act next_request(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
+                                             const struct relay_settings *s, struct relay_flow *f, struct way *w)
+{
+    int reading = read_segment(ctx, p->data, p->data_len);
+    struct scratch *read = scratch_get();
+    __u32 set = SET_FRONT, next = p->seq + p->data_len;
+    if (reading == READING_WHOLE && read) {
+        struct request *q = &read->r;
+        if (q->head + q->body >= p->data_len) {
+            set = set_of_request(read, vip->farm, vip->set);
+            next = p->seq + q->head + (__u32)q->body;
+        }
+    }
+    if (set < SET_FRONT && set_has(set, f->node)) {
+        if (read && read->r.flags & REQUEST_EXPECT)
+            f->flags |= RELAY_FLOW_GUESS;
+        f->next = next;
+        f->set = set;
+        count(RELAY_REQUEST_STAY, p->length);
+        return ACT_PACKET;
+    }
+    __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
+    if (target >= RELAY_NODES_MAX) {
+        count(RELAY_REQUEST_NO_NODE, p->length);
+        target = s->self;
+    }
+    f->pending = next;
+    f->set = set;
+    count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
+    return ask(w, p, f->node, HANDOFF_MOVE, target);
+}
+
+__noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
+                            struct relay_flow *f, struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!p || !vip || !f || !w || !s)
+        return ACT_DROP;
+    __u32 index = f->node;
+    f->packets++;
+    f->seen_ns = bpf_ktime_get_ns();
+    if (f->state == RELAY_FLOW_ASSIST) {
+        if (p->rst)
+            bpf_map_delete_elem(&flows, &p->flow);
+        return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
+    }
+    struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
+    if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN) {
+        count(RELAY_NODE_GONE, p->length);
+        bpf_map_delete_elem(&flows, &p->flow);
+        return ACT_RESET;
+    }
+    count(RELAY_FLOW_HIT, p->length);
+    if (p->tcp_flags & TCP_FIN)
+        f->flags |= RELAY_FLOW_REPLACEABLE;
+    if (f->state == RELAY_FLOW_OPENING) {
+        if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
+            f->state = RELAY_FLOW_BOUND;
+    }
+    if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
+        __s32 ahead = p->seq - f->next;
+        if (f->flags & RELAY_FLOW_GUESS)
+            ahead = read_segment(ctx, p->data, p->data_len) == READING_WHOLE ? 0 : -1;
+        if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
+            f->next = p->seq;
+        if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
+            /* a body, or what nobody can tell */
+        } else if (ahead == 0) {
+            enum act act = next_request(ctx, p, vip, s, f, w);
+            if (act != ACT_PACKET)
+                return act;
+        } else if (ahead > 0) {
+            count(RELAY_AHEAD, p->length);
+            return ACT_DROP;
+        } else if ((__s32)(p->seq + p->data_len - f->next) > 0) {
+            return let_daemon(w, f); /* a body's end and the next request in one segment: to be cut */
+        }
+    }
+    if (p->rst) {
+        count(RELAY_FLOW_END, p->length);
+        if (f->state == RELAY_FLOW_OPENING)
+            open_at(w, f);
+        __u32 opening = f->state == RELAY_FLOW_OPENING;
+        bpf_map_delete_elem(&flows, &p->flow);
+        w->node = index;
+        return opening ? ACT_TUNNEL : ACT_PACKET;
+    }
+    w->node = index;
+    return f->state == RELAY_FLOW_OPENING ? open_at(w, f) : ACT_PACKET;
+}
+
+/* ---- all packets of a delayed service ---- */
+
+__noinline bool cookie_of(const struct packet *p, const struct relay_settings *s)
+{
+    if (!p || !s)
+        return false;
+    return cookie_valid(&s->cookie, &p->flow, p->seq - 1, s->epoch, p->ack - 1);
+}
+
+static __always_inline void measure(struct xdp_md *ctx, const struct packet *p)
+{
+    struct tcp_options *o = options_get();
+    __u64 room = p->data - p->l4 - sizeof(struct tcphdr);
+    ONE_REGISTER(room);
+    if (!o || room == 0 || room > OPTIONS_BYTES ||
+        bpf_xdp_load_bytes(ctx, p->l4 + sizeof(struct tcphdr), o->bytes, room) != 0)
+        return;
+    options_read(o);
+    if (o->timestamps)
+        tell_rtt(&p->flow, (((__u64)((__u32)(bpf_ktime_get_ns() >> TICK_SHIFT) - o->tsecr)) << TICK_SHIFT) / 1000);
+}
+
+__noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!s || !p || !vip || !w)
+        return ACT_PASS;
+    struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
+    if (p->syn) {
+        if (f)
+            f->flags |= RELAY_FLOW_REPLACEABLE;
+        return ACT_SYN;
+    }
+    if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->start || !p->data_len || !cookie_of(p, s)))
+        return known(ctx, p, vip, f, w);
+    if (!(p->tcp_flags & TCP_ACK))
+        return ACT_DROP;
+    if (f || cookie_of(p, s)) {
+        if (p->data_len)
+            return open_first(ctx, p, vip, s, w);
+        if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
+            count(RELAY_HANDSHAKE_CLOSED, p->length);
+            return ACT_RESET;
+        }
+        count(RELAY_HANDSHAKE, p->length);
+        measure(ctx, p);
+        return ACT_DROP;
+    }
+    if (!(vip->flags & RELAY_VIP_AGENTS) || !find_allowed(s->find_rate)) {
+        count(RELAY_FIND_LIMIT, p->length);
+        return ACT_DROP;
+    }
+    return find(p, vip->all, 0, w);
+}
+
+#endif

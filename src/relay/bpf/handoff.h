@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The header between balancer and node (docs/protocol/handoff.md): a client's packet travels unchanged in UDP, behind a
+ * GUE header (draft-ietf-intarea-gue, variant 0) whose private data is struct handoff. Kernel programs and daemon read and
+ * write it with the same code.
+ *
+ *   outer IP | UDP to RELAY_PORT | GUE 4 bytes | struct handoff 24 bytes | the client's IP packet
+ *
+ * Nothing is believed before its tag: SipHash of the header and of the first bytes of the inner packet (addresses, ports,
+ * sequence numbers, flags) under a key that only balancers and nodes of the farm have.
+ */
+#ifndef PM_RELAY_BPF_HANDOFF_H
+#define PM_RELAY_BPF_HANDOFF_H
+
+#include <linux/types.h>
+#include "relay/bpf/siphash.h"
+
+enum { HANDOFF_VERSION = 1, HANDOFF_KEYS = 4, HANDOFF_TRIES_MAX = 8 };
+
+enum handoff_kind {
+    /* balancer to node */
+    HANDOFF_PACKET = 1, /* a packet of a connection the node has */
+    HANDOFF_OPEN,       /* the node takes the connection over at this packet, if its sequence number is `start` */
+    HANDOFF_MOVE,       /* give the connection up, if nothing is under way, and send the packet back */
+    HANDOFF_FIND,       /* is the connection yours? */
+    /* node to balancer, the packet with it */
+    HANDOFF_MOVED,  /* given up */
+    HANDOFF_MINE,   /* it is, and what its socket knows is in the header */
+    HANDOFF_UNKNOWN, /* it is not */
+    HANDOFF_GONE,    /* asked to give up what it does not have */
+};
+
+enum handoff_options {
+    HANDOFF_SACK = 1,
+    HANDOFF_TIMESTAMPS = 2,
+    HANDOFF_WSCALE = 4,
+};
+
+/* What both ends of the connection agreed on in the handshake, which the node was not part of. */
+struct handoff_tcp {
+    __u16 mss;         /* what the client takes; machine order in maps, network order in packets */
+    __u8 options;      /* enum handoff_options */
+    __u8 wscale;       /* client's in the upper four bits, ours in the lower */
+};
+
+struct handoff {
+    __u8 version;
+    __u8 kind;
+    __u8 key;   /* which of the keys made the tag */
+    __u8 tries; /* the only byte the tag does not cover: how often a node has put the packet off */
+    __u32 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
+    __be32 start;   /* sequence number of the first byte the node is to have */
+    struct handoff_tcp tcp;
+    __u64 tag;
+} __attribute__((packed));
+
+struct gue {
+    __u8 head;  /* version 0, no control message, private words */
+    __u8 proto; /* IPPROTO_IPIP or IPPROTO_IPV6 */
+    __be16 flags;
+};
+enum { GUE_WORDS = sizeof(struct handoff) / 4 };
+
+/* The inner bytes under the tag: the headers of IPv4 + TCP, of IPv6 + TCP; rounded down to words. */
+enum { HANDOFF_INNER_V4 = 40, HANDOFF_INNER_V6 = 56 };
+/* Shorter packets, which are not TCP: address header and the first bytes behind it. */
+enum { HANDOFF_SHORT_V4 = 24, HANDOFF_SHORT_V6 = 48 };
+/* outer IP + UDP + GUE + handoff */
+enum {
+    HANDOFF_HEADS = 8 + sizeof(struct gue) + sizeof(struct handoff),
+    HANDOFF_OVER_V4 = 20 + HANDOFF_HEADS,
+    HANDOFF_OVER_V6 = 40 + HANDOFF_HEADS,
+};
+
+/* How many bytes of an IP packet of that length. */
+static inline __attribute__((always_inline)) __u32 handoff_covered(int v4, __u32 length)
+{
+    if (v4)
+        return length < HANDOFF_INNER_V4 ? HANDOFF_SHORT_V4 : HANDOFF_INNER_V4;
+    return length < HANDOFF_INNER_V6 ? HANDOFF_SHORT_V6 : HANDOFF_INNER_V6;
+}
+
+/* inner: HANDOFF_INNER_V6 bytes in words, zero behind what handoff_covered says. */
+static inline __attribute__((always_inline)) __u64 handoff_tag(const struct siphash_key *key, const struct handoff *h,
+                                                               const __u64 *inner)
+{
+    struct siphash s;
+    union {
+        struct {
+            __u8 version, kind, key, tries;
+            __u32 target;
+            __be32 start;
+            struct handoff_tcp tcp;
+        } part;
+        __u64 word[2];
+    } head = {.part = {h->version, h->kind, h->key, 0, h->target, h->start, h->tcp}};
+    siphash_begin(&s, key);
+    siphash_word(&s, head.word[0]);
+    siphash_word(&s, head.word[1]);
+    for (int i = 0; i < HANDOFF_INNER_V6 / 8; i++)
+        siphash_word(&s, inner[i]);
+    return siphash_end(&s);
+}
+
+#endif

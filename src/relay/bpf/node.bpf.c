@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * tc ingress on a node: takes what balancers send in hand-off packets (handoff.h), and nothing that is not tagged by one.
+ * The web server and the kernel's TCP are not changed: a listener is given a connection that has begun elsewhere, from one
+ * packet in the middle of it (adoption).
+ *
+ *   UDP to RELAY_PORT -> balancer known? -> tag -> PACKET  unwrap, up to the kernel
+ *                                                  OPEN    unwrap, adopt, up to the kernel
+ *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
+ *                                                  FIND    back to the balancer: mine, or not
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include "relay/bpf/kernel.h"
+#include "relay/bpf/node_shared.h"
+#include "relay/bpf/options.h"
+#include "relay/bpf/parse.h"
+#include "relay/bpf/tables_node.h"
+
+/* Kernel's names for TCP states, include/net/tcp_states.h. */
+enum { STATE_ESTABLISHED = 1, STATE_TIME_WAIT = 6, STATE_LISTEN = 10, STATE_NEW = 12 };
+
+struct work {
+    struct handoff h;
+    __u64 words[HANDOFF_INNER_V6 / 8];
+    __u32 outer_l3, at; /* of the outer and of the inner IP header */
+    __u32 length;       /* of the inner packet, as the outer says */
+    bool outer_v4, v4;
+    struct bpf_sock_tuple tuple;
+    __u32 seq, ack;
+    __u32 data_len;
+    __u32 tcp_at;
+    __u8 tcp_flags, proto, doff;
+};
+TABLE(works, PERCPU_ARRAY, 1, __u32, struct work);
+
+#define LOAD(skb, at, to) (bpf_skb_load_bytes(skb, at, to, sizeof *(to)) == 0)
+
+/* ---- reading ---- */
+
+/* A counter it stops at; NODE_COUNTER_COUNT: not for us; -1: go on. */
+static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, const struct node_trust **trust)
+{
+    __u8 from[16] = {};
+    __u32 l4;
+    struct udphdr udp;
+    struct {
+        struct gue gue;
+        struct handoff h;
+    } head;
+    w->outer_l3 = sizeof(struct ethhdr);
+    w->outer_v4 = skb->protocol == bpf_htons(ETH_P_IP);
+    if (w->outer_v4) {
+        struct iphdr ip;
+        if (!LOAD(skb, w->outer_l3, &ip) || ip.protocol != IPPROTO_UDP || ip.ihl != 5 || ip.frag_off & bpf_htons(0x3fff))
+            return NODE_COUNTER_COUNT;
+        mapped(from, ip.saddr);
+        l4 = w->outer_l3 + sizeof ip;
+    } else {
+        struct ipv6hdr ip;
+        if (skb->protocol != bpf_htons(ETH_P_IPV6) || !LOAD(skb, w->outer_l3, &ip) || ip.nexthdr != IPPROTO_UDP)
+            return NODE_COUNTER_COUNT;
+        __builtin_memcpy(from, &ip.saddr, 16);
+        l4 = w->outer_l3 + sizeof ip;
+    }
+    if (!LOAD(skb, l4, &udp) || udp.dest != bpf_htons(RELAY_PORT))
+        return NODE_COUNTER_COUNT;
+    *trust = bpf_map_lookup_elem(&trusted, from);
+    if (!*trust)
+        return NODE_UNTRUSTED;
+    if (!LOAD(skb, l4 + sizeof udp, &head) || head.gue.head != GUE_WORDS || head.gue.flags ||
+        head.h.version != HANDOFF_VERSION)
+        return NODE_MALFORMED;
+    w->h = head.h;
+    w->v4 = head.gue.proto == IPPROTO_IPIP;
+    w->at = l4 + sizeof udp + sizeof head;
+    w->length = bpf_ntohs(udp.len) - HANDOFF_HEADS;
+    return w->v4 || head.gue.proto == IPPROTO_IPV6 ? -1 : NODE_MALFORMED;
+}
+
+static __always_inline bool read_words(struct __sk_buff *skb, struct work *w)
+{
+    __builtin_memset(w->words, 0, sizeof w->words);
+    if (w->v4 && w->length < HANDOFF_INNER_V4)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_SHORT_V4) == 0;
+    if (w->v4)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V4) == 0;
+    if (w->length < HANDOFF_INNER_V6)
+        return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_SHORT_V6) == 0;
+    return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V6) == 0;
+}
+
+/* Addresses and, for TCP right behind the address header, what is needed to judge a connection. */
+static __always_inline bool read_inner(struct __sk_buff *skb, struct work *w)
+{
+    struct tcphdr tcp;
+    __u32 length;
+    if (w->v4) {
+        struct iphdr ip;
+        if (!LOAD(skb, w->at, &ip) || ip.version != 4 || ip.ihl < 5)
+            return false;
+        w->tuple.ipv4.saddr = ip.saddr;
+        w->tuple.ipv4.daddr = ip.daddr;
+        w->proto = ip.frag_off & bpf_htons(0x3fff) ? 0 : ip.protocol;
+        w->tcp_at = w->at + ip.ihl * 4;
+        length = bpf_ntohs(ip.tot_len);
+    } else {
+        struct ipv6hdr ip;
+        if (!LOAD(skb, w->at, &ip) || ip.version != 6)
+            return false;
+        __builtin_memcpy(w->tuple.ipv6.saddr, &ip.saddr, 16);
+        __builtin_memcpy(w->tuple.ipv6.daddr, &ip.daddr, 16);
+        w->proto = ip.nexthdr;
+        w->tcp_at = w->at + sizeof ip;
+        length = bpf_ntohs(ip.payload_len) + sizeof ip;
+    }
+    if (w->proto != IPPROTO_TCP)
+        return true;
+    if (!LOAD(skb, w->tcp_at, &tcp) || tcp.doff < 5 || w->tcp_at - w->at + tcp.doff * 4 > length)
+        return false;
+    if (w->v4) {
+        w->tuple.ipv4.sport = tcp.source;
+        w->tuple.ipv4.dport = tcp.dest;
+    } else {
+        w->tuple.ipv6.sport = tcp.source;
+        w->tuple.ipv6.dport = tcp.dest;
+    }
+    w->seq = bpf_ntohl(tcp.seq);
+    w->ack = bpf_ntohl(tcp.ack_seq);
+    w->tcp_flags = ((__u8 *)&tcp)[13];
+    w->doff = tcp.doff;
+    w->data_len = length - (w->tcp_at - w->at) - tcp.doff * 4;
+    return true;
+}
+
+/* ---- ways out ---- */
+
+/* The client's packet, as it was. */
+static __always_inline bool unwrap(struct __sk_buff *skb, const struct work *w)
+{
+    __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+    if (w->v4 && !w->outer_v4)
+        flags |= ADJ_ROOM_DECAP_IPV4;
+    if (!w->v4 && w->outer_v4)
+        flags |= ADJ_ROOM_DECAP_IPV6;
+    return bpf_skb_adjust_room(skb, -(__s32)(w->at - w->outer_l3), BPF_ADJ_ROOM_MAC, flags) == 0;
+}
+
+static __always_inline int deliver(struct __sk_buff *skb, const struct work *w)
+{
+    if (!unwrap(skb, w))
+        return TC_ACT_SHOT;
+    count_node(NODE_DELIVERED, skb->len);
+    return TC_ACT_OK;
+}
+
+/* Makes the packet one to the balancer it came from. */
+static __always_inline bool turn_round(struct __sk_buff *skb, struct work *w, __u8 kind, const struct siphash_key *key)
+{
+    __u8 mac[12];
+    __be16 zero = 0;
+    if (bpf_skb_load_bytes(skb, 6, mac, 6) != 0 || bpf_skb_load_bytes(skb, 0, mac + 6, 6) != 0 ||
+        bpf_skb_store_bytes(skb, 0, mac, 12, 0) != 0)
+        return false;
+    if (w->outer_v4) {
+        __be32 addr[2];
+        if (bpf_skb_load_bytes(skb, w->outer_l3 + 12, addr + 1, 4) != 0 ||
+            bpf_skb_load_bytes(skb, w->outer_l3 + 16, addr, 4) != 0 ||
+            bpf_skb_store_bytes(skb, w->outer_l3 + 12, addr, 8, 0) != 0)
+            return false;
+    } else {
+        __u8 addr[32];
+        if (bpf_skb_load_bytes(skb, w->outer_l3 + 8, addr + 16, 16) != 0 ||
+            bpf_skb_load_bytes(skb, w->outer_l3 + 24, addr, 16) != 0 ||
+            bpf_skb_store_bytes(skb, w->outer_l3 + 8, addr, 32, 0) != 0)
+            return false;
+    }
+    w->h.kind = kind;
+    w->h.tries = 0;
+    w->h.tag = handoff_tag(key, &w->h, w->words);
+    return bpf_skb_store_bytes(skb, w->at - sizeof w->h, &w->h, sizeof w->h, 0) == 0 &&
+           bpf_skb_store_bytes(skb, w->at - HANDOFF_HEADS + 6, &zero, 2, 0) == 0;
+}
+
+static __always_inline int send_back(struct __sk_buff *skb, struct work *w, __u8 kind, const struct siphash_key *key)
+{
+    return turn_round(skb, w, kind, key) ? bpf_redirect(skb->ifindex, 0) : TC_ACT_SHOT;
+}
+
+/* Once more through here, behind what is already queued. */
+static __always_inline int put_off(struct __sk_buff *skb, struct work *w)
+{
+    if (w->h.tries >= HANDOFF_TRIES_MAX) {
+        count_node(NODE_TOO_EARLY, skb->len);
+        return TC_ACT_SHOT;
+    }
+    w->h.tries++;
+    count_node(NODE_PUT_OFF, skb->len);
+    bpf_skb_store_bytes(skb, w->at - sizeof w->h + __builtin_offsetof(struct handoff, tries), &w->h.tries, 1, 0);
+    return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+static __always_inline __u16 fold(__s64 sum)
+{
+    sum = (sum & 0xffffffff) + ((__u64)sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return ~sum;
+}
+
+/*
+ * The packet becomes a reset for our own socket, as if the client had sent it. It bears no options: with a timestamp the
+ * kernel would find it too old (RFC 7323 5.2) where the socket is one of an earlier connection.
+ */
+static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u32 rcv_nxt)
+{
+    struct tcphdr tcp = {.seq = bpf_htonl(rcv_nxt), .doff = 5, .rst = 1};
+    __u32 head = w->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr), at = sizeof(struct ethhdr);
+    __be32 rest[2] = {bpf_htonl(sizeof tcp), bpf_htonl(IPPROTO_TCP)};
+    __s64 sum = bpf_csum_diff(NULL, 0, rest, 8, 0);
+    if (!unwrap(skb, w) || bpf_skb_change_tail(skb, at + head + sizeof tcp, 0) != 0)
+        return TC_ACT_SHOT;
+    if (w->v4) {
+        struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP};
+        ip.tot_len = bpf_htons(sizeof ip + sizeof tcp);
+        ip.saddr = w->tuple.ipv4.saddr;
+        ip.daddr = w->tuple.ipv4.daddr;
+        ip.check = fold(bpf_csum_diff(NULL, 0, (void *)&ip, sizeof ip, 0));
+        tcp.source = w->tuple.ipv4.sport;
+        tcp.dest = w->tuple.ipv4.dport;
+        sum = bpf_csum_diff(NULL, 0, (void *)&ip.saddr, 8, sum);
+        if (bpf_skb_store_bytes(skb, at, &ip, sizeof ip, BPF_F_RECOMPUTE_CSUM) != 0)
+            return TC_ACT_SHOT;
+    } else {
+        struct ipv6hdr ip = {.version = 6, .nexthdr = IPPROTO_TCP, .hop_limit = 64};
+        ip.payload_len = bpf_htons(sizeof tcp);
+        __builtin_memcpy(&ip.saddr, w->tuple.ipv6.saddr, 16);
+        __builtin_memcpy(&ip.daddr, w->tuple.ipv6.daddr, 16);
+        tcp.source = w->tuple.ipv6.sport;
+        tcp.dest = w->tuple.ipv6.dport;
+        sum = bpf_csum_diff(NULL, 0, (void *)&ip.saddr, 32, sum);
+        if (bpf_skb_store_bytes(skb, at, &ip, sizeof ip, BPF_F_RECOMPUTE_CSUM) != 0)
+            return TC_ACT_SHOT;
+    }
+    tcp.check = fold(bpf_csum_diff(NULL, 0, (void *)&tcp, sizeof tcp, sum));
+    return bpf_skb_store_bytes(skb, at + head, &tcp, sizeof tcp, BPF_F_RECOMPUTE_CSUM) == 0 ? TC_ACT_OK : TC_ACT_SHOT;
+}
+
+/* ---- sockets ---- */
+
+/* What there is to know of the socket on the packet's tuple. */
+struct found {
+    __u32 state; /* 0: none */
+    __u32 rcv_nxt, snd_nxt, snd_una;
+    bool quiet; /* nothing under way: all received was read, all written was acknowledged, and the server spoke last */
+    struct handoff_tcp tcp;
+};
+
+/* To be released. */
+static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, struct work *w)
+{
+    if (w->v4)
+        return bpf_skc_lookup_tcp(skb, &w->tuple, sizeof w->tuple.ipv4, BPF_F_CURRENT_NETNS, 0);
+    return bpf_skc_lookup_tcp(skb, &w->tuple, sizeof w->tuple.ipv6, BPF_F_CURRENT_NETNS, 0);
+}
+
+static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struct found *f)
+{
+    struct bpf_sock *sk = socket_of(skb, w);
+    if (!sk)
+        return;
+    f->state = sk->state;
+    if (f->state == STATE_TIME_WAIT) {
+        struct tcp_timewait_sock *tw = bpf_skc_to_tcp_timewait_sock(sk);
+        if (tw)
+            f->rcv_nxt = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
+    } else if (f->state != STATE_LISTEN && f->state != STATE_NEW) {
+        struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+        if (tp) {
+            f->rcv_nxt = tp->rcv_nxt;
+            f->snd_nxt = tp->snd_nxt;
+            f->snd_una = tp->snd_una;
+            f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt &&
+                       (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
+            f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
+            f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
+                             (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
+                             (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) ? HANDOFF_TIMESTAMPS : 0);
+            f->tcp.wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale) << 4 |
+                            BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
+        }
+    }
+    bpf_sk_release(sk);
+}
+
+static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
+{
+    struct bpf_tcp_req_attrs attrs = {};
+    struct tcp_options *o = options_get();
+    __u64 room = (__u32)w->doff * 4 - sizeof(struct tcphdr);
+    ONE_REGISTER(room);
+    if (!o || room > OPTIONS_BYTES)
+        return TC_ACT_SHOT;
+    if (room && bpf_skb_load_bytes(skb, w->tcp_at + sizeof(struct tcphdr), o->bytes, room) != 0)
+        return TC_ACT_SHOT;
+    options_read(o);
+    attrs.mss = bpf_ntohs(w->h.tcp.mss);
+    attrs.wscale_ok = !!(w->h.tcp.options & HANDOFF_WSCALE);
+    attrs.snd_wscale = attrs.wscale_ok ? w->h.tcp.wscale >> 4 : 0;
+    attrs.rcv_wscale = attrs.wscale_ok ? w->h.tcp.wscale & 15 : 0;
+    attrs.sack_ok = !!(w->h.tcp.options & HANDOFF_SACK);
+    attrs.tstamp_ok = o->timestamps;
+    attrs.rcv_tsval = o->tsval;
+    attrs.rcv_tsecr = o->tsecr;
+    if (!unwrap(skb, w))
+        return TC_ACT_SHOT;
+    struct bpf_sock *sk = socket_of(skb, w);
+    if (!sk)
+        return TC_ACT_SHOT;
+    struct tcp_sock *listener = sk->state == STATE_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
+    int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
+    bpf_sk_release(sk);
+    count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
+    return err ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
+/* ---- what balancers ask ---- */
+
+static __always_inline int open(struct __sk_buff *skb, struct work *w)
+{
+    struct found f = {};
+    __u32 start = bpf_ntohl(w->h.start);
+    look_up(skb, w, &f);
+    if (f.state == STATE_LISTEN && w->seq == start && w->data_len)
+        return adopt(skb, w);
+    if (f.state == STATE_LISTEN || f.state == STATE_NEW)
+        return put_off(skb, w);
+    if (!f.state) {
+        count_node(NODE_NO_LISTENER, skb->len);
+        return TC_ACT_SHOT;
+    }
+    /* This connection's socket, or what an earlier one on the same addresses and ports has left? */
+    bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.snd_nxt - w->ack < 1u << 28;
+    if (same)
+        return deliver(skb, w);
+    if (w->seq != start)
+        return put_off(skb, w);
+    if (w->h.tries >= HANDOFF_TRIES_MAX) {
+        count_node(NODE_TOO_EARLY, skb->len);
+        return TC_ACT_SHOT;
+    }
+    w->h.tries++;
+    if (bpf_skb_store_bytes(skb, w->at - sizeof w->h + __builtin_offsetof(struct handoff, tries), &w->h.tries, 1, 0) != 0 ||
+        bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) != 0)
+        return TC_ACT_SHOT;
+    count_node(NODE_CLEARED, skb->len);
+    return reset_own(skb, w, f.rcv_nxt);
+}
+
+static __always_inline int move(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
+{
+    struct found f = {};
+    look_up(skb, w, &f);
+    if (!f.state || f.state == STATE_LISTEN) {
+        __u32 *before = bpf_map_lookup_elem(&let_go, &w->tuple);
+        bool again = before && *before == w->seq; /* our answer was lost */
+        count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
+        return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
+    }
+    if (!f.quiet || f.rcv_nxt != w->seq || f.snd_nxt != w->ack) {
+        if (f.state == STATE_ESTABLISHED) {
+            count_node(NODE_BUSY, skb->len);
+            return TC_ACT_SHOT;
+        }
+        return deliver(skb, w); /* the server is closing: its kernel answers */
+    }
+    bpf_map_update_elem(&let_go, &w->tuple, &w->seq, BPF_ANY);
+    count_node(NODE_LET_GO, skb->len);
+    if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
+        return TC_ACT_SHOT;
+    return reset_own(skb, w, f.rcv_nxt);
+}
+
+static __always_inline int find(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
+{
+    struct found f = {};
+    look_up(skb, w, &f);
+    bool mine = f.state && f.state != STATE_LISTEN;
+    count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
+    w->h.start = bpf_htonl(f.rcv_nxt);
+    w->h.tcp = f.tcp;
+    return send_back(skb, w, mine ? HANDOFF_MINE : HANDOFF_UNKNOWN, key);
+}
+
+SEC("tc")
+int relay_node(struct __sk_buff *skb)
+{
+    __u32 zero = 0;
+    const struct node_trust *trust = NULL;
+    struct work *w = bpf_map_lookup_elem(&works, &zero);
+    if (!w)
+        return TC_ACT_OK;
+    int stop = read_outer(skb, w, &trust);
+    if (stop == NODE_COUNTER_COUNT)
+        return TC_ACT_OK;
+    if (stop >= 0 || !trust) {
+        count_node(stop, skb->len);
+        return TC_ACT_SHOT;
+    }
+    __builtin_memset(&w->tuple, 0, sizeof w->tuple);
+    const struct siphash_key *key = &trust->key[w->h.key % HANDOFF_KEYS];
+    if (!read_words(skb, w)) {
+        count_node(NODE_MALFORMED, skb->len);
+        return TC_ACT_SHOT;
+    }
+    if (handoff_tag(key, &w->h, w->words) != w->h.tag) {
+        count_node(NODE_TAG_WRONG, skb->len);
+        return TC_ACT_SHOT;
+    }
+    if (!read_inner(skb, w) || (w->h.kind != HANDOFF_PACKET && w->proto != IPPROTO_TCP)) {
+        count_node(NODE_MALFORMED, skb->len);
+        return TC_ACT_SHOT;
+    }
+    if (!w->h.tries)
+        count_node(NODE_RECEIVED, skb->len);
+    switch (w->h.kind) {
+    case HANDOFF_PACKET:
+        return deliver(skb, w);
+    case HANDOFF_OPEN:
+        return open(skb, w);
+    case HANDOFF_MOVE:
+        return move(skb, w, key);
+    case HANDOFF_FIND:
+        return find(skb, w, key);
+    }
+    count_node(NODE_MALFORMED, skb->len);
+    return TC_ACT_SHOT;
+}
+
+char license_text[] SEC("license") = "Dual BSD/GPL";

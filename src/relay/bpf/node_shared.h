@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What the node's packet program and the process that loads it both see. */
+#ifndef PM_RELAY_BPF_NODE_SHARED_H
+#define PM_RELAY_BPF_NODE_SHARED_H
+
+#include <linux/types.h>
+#include "relay/bpf/shared.h"
+
+/* One line per end a hand-off packet can have at a node. */
+#define NODE_COUNTERS(X)                                                                                               \
+    X(RECEIVED, "received", "Hand-off packets with a valid tag")                                                       \
+    X(UNTRUSTED, "dropped_untrusted", "Hand-off packets from an address that is no balancer of ours")                  \
+    X(TAG_WRONG, "dropped_tag", "Hand-off packets whose tag does not fit: forged, or under an old key")                \
+    X(MALFORMED, "dropped_malformed", "Hand-off packets that are cut short or of another version")                     \
+    X(DELIVERED, "delivered", "Packets given to the kernel as they came from the client")                              \
+    X(ADOPTED, "adopted", "Connections taken over")                                                                    \
+    X(NO_LISTENER, "no_listener", "Connections not taken over: nothing listens there")                                 \
+    X(REFUSED, "adopt_refused", "Connections the kernel did not take over")                                            \
+    X(PUT_OFF, "put_off", "Packets before their connection, put off for a moment")                                     \
+    X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
+    X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
+    X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
+    X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
+    X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
+    X(MINE, "mine", "Unknown connections that turned out to be this node's")                                           \
+    X(UNKNOWN, "unknown", "Unknown connections that are not this node's either")
+
+enum node_counter {
+#define X(sym, name, text) NODE_##sym,
+    NODE_COUNTERS(X)
+#undef X
+    NODE_COUNTER_COUNT
+};
+
+/* By outer source address: who may hand connections over, and under which keys. */
+struct node_trust {
+    struct siphash_key key[HANDOFF_KEYS];
+};
+
+enum { NODE_BALANCERS_MAX = 64, NODE_LET_GO_MAX = 65536 };
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Reads what a client asks for from the first bytes of a segment: an HTTP/1.1 head (RFC 9112) or a TLS ClientHello
+ * (RFC 8446 4.1.2, RFC 6066 3). Only what is needed to choose a node: hashes of host and path, where the request ends.
+ * Whatever is unusual (an escape in the path, an absolute target, an unknown method) is left to those who have more time.
+ *
+ * One step of request_step reads one byte, or one word of a header that does not matter; bpf_loop repeats it, so that the
+ * verifier looks at it once. The daemon compiles the same code for what takes more than one segment (relay/request.c).
+ */
+#ifndef PM_RELAY_BPF_REQUEST_H
+#define PM_RELAY_BPF_REQUEST_H
+
+#include "relay/bpf/shared.h"
+#include "relay/bpf/table.h"
+
+#ifdef __bpf__
+#define REQUEST_BYTES    2048 /* more than a segment has */
+#define REPEAT(n, fn, s) bpf_loop(n, fn, s, 0)
+#else
+#define REQUEST_BYTES    32768 /* more than a client sends without hearing from us */
+#define REPEAT(n, fn, s)                                                                                               \
+    for (__u32 i_ = 0; i_ < (n) && !fn(i_, s); i_++) {                                                                 \
+    }
+#endif
+enum { REQUEST_MASK = REQUEST_BYTES - 1 };
+
+enum request_state {
+    READ_PATH,
+    READ_QUERY,
+    READ_LINE, /* at the beginning of a line */
+    READ_SKIP, /* to the end of the line */
+    READ_HOST_SPACE,
+    READ_HOST,
+    READ_LENGTH_SPACE,
+    READ_LENGTH,
+    READ_DONE,
+    READ_ODD,
+};
+
+enum request_flags {
+    REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade */
+    REQUEST_HOST = 2,
+    REQUEST_LENGTH = 4,
+    REQUEST_EXPECT = 8, /* the body may not come: RFC 9110 10.1.1 */
+};
+
+struct request {
+    __u64 host, path, suffix;
+    __u64 prefix[RELAY_PREFIXES_MAX];
+    __u32 prefixes;
+    __u32 head; /* bytes of the head; of a ClientHello: all there is */
+    __u64 body; /* bytes that follow it */
+    __u32 flags;
+};
+
+/* The reader's place is here and not on the stack: of what is in a map the verifier believes nothing, and is done sooner. */
+struct scratch {
+    __u8 data[REQUEST_BYTES + 64]; /* the segment, and zeros */
+    struct request r;
+    __u32 at, len, state, digits, end;
+};
+
+#ifdef __bpf__
+TABLE(scratches, PERCPU_ARRAY, 1, __u32, struct scratch);
+#endif
+
+#define LOWER 0x2020202020202020ull
+/* Text of up to 8 characters as a word, lower case, and the mask for as many. */
+#define WORD(text)                                                                                                     \
+    ((__u64)(text)[0] | (__u64)(text)[1] << 8 | (__u64)(text)[2] << 16 | (__u64)(text)[3] << 24 |                      \
+     (__u64)(text)[4] << 32 | (__u64)(text)[5] << 40 | (__u64)(text)[6] << 48 | (__u64)(text)[7] << 56)
+#define FIRST(n) (~0ull >> (64 - 8 * (n)))
+
+static __always_inline __u64 word_at(const struct scratch *s, __u32 at)
+{
+    __u64 w;
+    __builtin_memcpy(&w, s->data + (at & REQUEST_MASK), 8);
+    return w;
+}
+
+static __always_inline __u8 byte_at(const struct scratch *s, __u32 at)
+{
+    return s->data[at & REQUEST_MASK];
+}
+
+static __always_inline __u32 starts(__u64 lower, __u64 text, int n)
+{
+    return ((lower ^ text) & FIRST(n)) == 0;
+}
+
+/* The first newline's place in the word, 8 if there is none. */
+static __always_inline __u32 newline_in(__u64 w)
+{
+    __u64 x = w ^ 0x0a0a0a0a0a0a0a0aull;
+    __u64 zero = (x - 0x0101010101010101ull) & ~x & 0x8080808080808080ull;
+    if (!zero)
+        return 8;
+    /* The lowest of them is true; the multiplication counts the bytes below it. */
+    __u64 below = ((zero & -zero) - 1) >> 7;
+    return (__u32)(((below & 0x0101010101010101ull) * 0x0101010101010101ull) >> 56);
+}
+
+static __always_inline void read_path(struct scratch *r, __u8 c)
+{
+    struct request *q = &r->r;
+    r->at++;
+    if (c == ' ' || c == '?') {
+        r->state = c == ' ' ? READ_LINE : READ_QUERY;
+        if (c == ' ') {
+            __u64 version = word_at(r, r->at);
+            r->state = version == WORD("HTTP/1.1") && byte_at(r, r->at + 8) == '\r' && byte_at(r, r->at + 9) == '\n'
+                           ? READ_LINE
+                           : READ_ODD;
+            r->at += 10;
+        }
+        return;
+    }
+    /* Escapes and dots at the beginning of a segment may mean another path: to be resolved elsewhere. */
+    if (c == '%' || c < 0x21 || c > 0x7e || c == '#' || c == '\\') {
+        r->state = READ_ODD;
+        return;
+    }
+    q->path = (q->path ^ c) * RELAY_HASH_PRIME;
+    if (c == '/') {
+        __u8 next = byte_at(r, r->at);
+        if (next == '/' || next == '.') {
+            r->state = READ_ODD;
+            return;
+        }
+        __u32 n = q->prefixes;
+        if (n < RELAY_PREFIXES_MAX) {
+            q->prefix[n] = q->path;
+            q->prefixes = n + 1;
+        }
+        q->suffix = 0;
+    } else if (c == '.') {
+        q->suffix = RELAY_HASH_START;
+    }
+    if (q->suffix)
+        q->suffix = (q->suffix ^ c) * RELAY_HASH_PRIME;
+}
+
+static __always_inline void read_line(struct scratch *r)
+{
+    struct request *q = &r->r;
+    __u64 w = word_at(r, r->at), second = word_at(r, r->at + 8) | LOWER, third = word_at(r, r->at + 16) | LOWER;
+    if ((w & 0xffff) == ('\r' | '\n' << 8)) {
+        r->at += 2;
+        q->head = r->at;
+        r->state = READ_DONE;
+        return;
+    }
+    w |= LOWER;
+    r->state = READ_SKIP;
+    if (starts(w, WORD("host:   "), 5)) {
+        r->state = q->flags & REQUEST_HOST ? READ_ODD : READ_HOST_SPACE;
+        q->flags |= REQUEST_HOST;
+        r->at += 5;
+    } else if (w == WORD("content-") && starts(second, WORD("length: "), 7)) {
+        r->state = q->flags & REQUEST_LENGTH ? READ_ODD : READ_LENGTH_SPACE;
+        q->flags |= REQUEST_LENGTH;
+        r->at += 15;
+    } else if (w == WORD("transfer") && second == (WORD("-encodin") | LOWER) && starts(third, WORD("g:      "), 1)) {
+        r->state = READ_ODD;
+    } else if (starts(w, WORD("upgrade:"), 8)) {
+        q->flags |= REQUEST_STREAM;
+    } else if (starts(w, WORD("expect: "), 7)) {
+        q->flags |= REQUEST_EXPECT;
+    } else if (starts(w, WORD("        "), 1)) {
+        r->state = READ_ODD; /* a folded line */
+    }
+}
+
+static __always_inline void read_value(struct scratch *r, __u8 c)
+{
+    struct request *q = &r->r;
+    if (r->state == READ_HOST_SPACE || r->state == READ_LENGTH_SPACE) {
+        if (c == ' ' || c == '\t')
+            r->at++;
+        else
+            r->state++;
+        return;
+    }
+    r->at++;
+    if (r->state == READ_HOST) {
+        if (c == '\r' || c == ':' || c == ' ') {
+            r->state = READ_SKIP;
+            return;
+        }
+        if (c >= 'A' && c <= 'Z')
+            c |= 0x20;
+        q->host = (q->host ^ c) * RELAY_HASH_PRIME;
+        return;
+    }
+    if (c >= '0' && c <= '9' && r->digits < 15) {
+        q->body = q->body * 10 + (c - '0');
+        r->digits++;
+    } else if (c == '\r' && r->digits) {
+        r->state = READ_SKIP;
+    } else {
+        r->state = READ_ODD;
+    }
+}
+
+static long request_step(__u32 i, void *ctx)
+{
+    struct scratch *r = *(struct scratch **)ctx;
+    if (r->at >= r->len || r->state >= READ_DONE)
+        return 1;
+    if (r->state == READ_SKIP) {
+        __u32 n = newline_in(word_at(r, r->at));
+        r->at += n < 8 ? n + 1 : 8;
+        if (n < 8)
+            r->state = READ_LINE;
+        return 0;
+    }
+    if (r->state == READ_LINE) {
+        read_line(r);
+        return 0;
+    }
+    __u8 c = byte_at(r, r->at);
+    if (r->state == READ_PATH) {
+        read_path(r, c);
+    } else if (r->state == READ_QUERY) {
+        r->at++;
+        if (c == ' ') {
+            r->at--;
+            r->state = READ_PATH; /* which reads the space and the version */
+        } else if (c < 0x21 || c > 0x7e) {
+            r->state = READ_ODD;
+        }
+    } else {
+        read_value(r, c);
+    }
+    return 0;
+}
+
+/* Bytes of the method and its space, 0 for one we do not read. */
+static __always_inline __u32 method_length(__u64 w)
+{
+    static const struct {
+        __u64 text;
+        __u32 n;
+    } known[] = {{WORD("GET /   "), 4},    {WORD("HEAD /  "), 5}, {WORD("POST /  "), 5},
+                 {WORD("PUT /   "), 4},    {WORD("PATCH / "), 6}, {WORD("DELETE /"), 7}};
+    for (int i = 0; i < 6; i++)
+        if (((w ^ known[i].text) & FIRST(known[i].n + 1)) == 0)
+            return known[i].n;
+    return 0;
+}
+
+enum reading {
+    READING_WHOLE,
+    READING_PART, /* begins well, ends too early */
+    READING_ODD,  /* not for us */
+};
+
+/* The segment's len bytes are in s->data, zeros behind. */
+static __always_inline enum reading request_read_http(struct scratch *s, __u32 len)
+{
+    __u64 first = word_at(s, 0);
+    s->at = method_length(first);
+    s->len = len;
+    s->state = READ_PATH;
+    s->digits = 0;
+    if (!s->at)
+        return len < 8 && len > 0 && byte_at(s, 0) >= 'A' && byte_at(s, 0) <= 'Z' ? READING_PART : READING_ODD;
+    REPEAT(REQUEST_BYTES, request_step, &s);
+    if (s->state == READ_DONE && s->r.head <= len)
+        return s->r.flags & REQUEST_HOST ? READING_WHOLE : READING_ODD;
+    return s->state == READ_ODD && s->at < len ? READING_ODD : READING_PART;
+}
+
+/* ---- TLS ---- */
+
+static __always_inline __u32 be16_at(const struct scratch *s, __u32 at)
+{
+    return (__u32)byte_at(s, at) << 8 | byte_at(s, at + 1);
+}
+
+static long hello_host(__u32 i, void *ctx)
+{
+    struct scratch *s = *(struct scratch **)ctx;
+    if (s->at >= s->end)
+        return 1;
+    __u8 c = byte_at(s, s->at++);
+    if (c >= 'A' && c <= 'Z')
+        c |= 0x20;
+    s->r.host = (s->r.host ^ c) * RELAY_HASH_PRIME;
+    return 0;
+}
+
+/* Stops at the name: s->at .. s->end. */
+static long hello_extension(__u32 i, void *ctx)
+{
+    struct scratch *s = *(struct scratch **)ctx;
+    __u32 at = s->at;
+    if (at + 4 > s->end)
+        return 1;
+    __u32 type = be16_at(s, at), length = be16_at(s, at + 2);
+    s->at = at + 4 + length;
+    if (type != 0 || length < 5 || s->at > s->end)
+        return 0;
+    s->at = at + 9; /* server_name: list length, type, name length, name */
+    s->end = at + 9 + be16_at(s, at + 7);
+    s->state = READ_DONE;
+    return 1;
+}
+
+static __always_inline enum reading request_read_hello(struct scratch *s, __u32 len)
+{
+    s->r.flags = REQUEST_STREAM;
+    s->r.head = len;
+    if (len < 11)
+        return READING_PART;
+    /* record: type, version, length; handshake: type, length of three bytes, version, random, session, suites, methods */
+    if (byte_at(s, 0) != 22 || byte_at(s, 1) != 3 || byte_at(s, 5) != 1)
+        return READING_ODD;
+    __u32 record = be16_at(s, 3), message = be16_at(s, 7);
+    if (byte_at(s, 6) != 0 || message + 4 > record) /* in several records: allowed, and seen nowhere but in attacks */
+        return READING_ODD;
+    if (9 + message > len)
+        return READING_PART;
+    s->end = 9 + message;
+    s->at = 9 + 2 + 32;
+    s->at += 1 + byte_at(s, s->at);
+    s->at += 2 + be16_at(s, s->at);
+    s->at += 1 + byte_at(s, s->at);
+    s->at += 2;
+    s->state = READ_LINE;
+    REPEAT(64, hello_extension, &s);
+    if (s->state == READ_DONE && s->end <= len) {
+        REPEAT(256, hello_host, &s);
+        s->r.flags |= REQUEST_HOST;
+    }
+    return READING_WHOLE;
+}
+
+static __always_inline enum reading request_read(struct scratch *s, __u32 len)
+{
+    __builtin_memset(&s->r, 0, sizeof s->r);
+    s->r.path = s->r.host = RELAY_HASH_START;
+    return byte_at(s, 0) == 22 ? request_read_hello(s, len) : request_read_http(s, len);
+}
+
+#endif

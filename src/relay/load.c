@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/load.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include "base/arena.h"
+
+int load_fail(struct buf *why, int err, const char *what)
+{
+    err = err < 0 ? -err : err;
+    if (why)
+        buf_printf(why, "%s: %s", what, strerror(err));
+    return err_from_errno(err);
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+    (void)level;
+    (void)format;
+    (void)args;
+    return 0;
+}
+
+void load_quiet(void)
+{
+    if (!getenv("POINTSMAN_BPF_LOG"))
+        libbpf_set_print(quiet);
+}
+
+bool load_can_pin(const char *folder)
+{
+    struct statfs s;
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", folder);
+    char *slash = strrchr(parent, '/');
+    if (!slash || slash == parent)
+        return false;
+    *slash = 0;
+    return statfs(parent, &s) == 0 && s.f_type == BPF_FS_MAGIC;
+}
+
+int load_pin(struct bpf_object *o, const char *folder, struct buf *why)
+{
+    struct bpf_map *map;
+    char path[PATH_MAX];
+    if (!folder)
+        return PM_OK;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return load_fail(why, errno, folder);
+    bpf_object__for_each_map(map, o) {
+        if (bpf_map__is_internal(map))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, bpf_map__name(map));
+        int err = bpf_map__set_pin_path(map, path);
+        if (err)
+            return load_fail(why, err, path);
+    }
+    return PM_OK;
+}
+
+void load_counters(const struct bpf_map *map, struct relay_count *sum, uint32_t count)
+{
+    int cpus = libbpf_num_possible_cpus();
+    struct relay_count *each = mem_alloc((size_t)cpus * sizeof *each);
+    for (uint32_t c = 0; c < count; c++) {
+        sum[c] = (struct relay_count){0};
+        if (bpf_map_lookup_elem(bpf_map__fd(map), &c, each) != 0)
+            continue;
+        for (int cpu = 0; cpu < cpus; cpu++) {
+            sum[c].packets += each[cpu].packets;
+            sum[c].bytes += each[cpu].bytes;
+        }
+    }
+    free(each);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/node.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include "base/arena.h"
+#include "relay/load.h"
+#include "relay/ring.h"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "relay/node.skel.h"
+#pragma GCC diagnostic pop
+
+enum { INTERFACES_MAX = 64, FILTER_HANDLE = 0x504d, FILTER_PRIORITY = 1 };
+
+struct node {
+    struct relay_node_bpf *skel;
+    unsigned attached[INTERFACES_MAX], attached_count;
+};
+
+static const char *const counter_names[] = {
+#define X(sym, name, text) name,
+    NODE_COUNTERS(X)
+#undef X
+};
+
+const char *node_counter_name(enum node_counter c)
+{
+    return counter_names[c];
+}
+
+int node_open(const char *pin, struct node **out, struct buf *why)
+{
+    load_quiet();
+    struct node *n = mem_alloc(sizeof *n);
+    n->skel = relay_node_bpf__open();
+    int err = n->skel ? load_pin(n->skel->obj, pin, why) : load_fail(why, errno, "the packet program cannot be read");
+    if (!err) {
+        err = relay_node_bpf__load(n->skel);
+        if (err)
+            err = load_fail(why, err, "the kernel does not take the node's packet program (it needs Linux 6.9)");
+    }
+    if (err) {
+        node_close(n);
+        return err;
+    }
+    *out = n;
+    return PM_OK;
+}
+
+void node_close(struct node *n)
+{
+    if (!n)
+        return;
+    while (n->attached_count) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)n->attached[--n->attached_count], .attach_point = BPF_TC_INGRESS);
+        LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+        bpf_tc_detach(&hook, &opts);
+    }
+    relay_node_bpf__destroy(n->skel);
+    free(n);
+}
+
+int node_attach(struct node *n, unsigned ifindex, struct buf *why)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY, .flags = BPF_TC_F_REPLACE,
+                .prog_fd = bpf_program__fd(n->skel->progs.relay_node));
+    if (n->attached_count == INTERFACES_MAX)
+        return PM_ETOOBIG;
+    int err = bpf_tc_hook_create(&hook);
+    if (err && err != -EEXIST)
+        return load_fail(why, err, "the interface takes no packet program (clsact)");
+    err = bpf_tc_attach(&hook, &opts);
+    if (err)
+        return load_fail(why, err, "the node's packet program cannot be attached");
+    n->attached[n->attached_count++] = ifindex;
+    return PM_OK;
+}
+
+int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS])
+{
+    uint8_t from[16];
+    struct node_trust value;
+    relay_addr(from, balancer);
+    for (int i = 0; i < HANDOFF_KEYS; i++)
+        value.key[i] = key[i];
+    int err = bpf_map_update_elem(bpf_map__fd(n->skel->maps.trusted), from, &value, BPF_ANY);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
+int node_distrust(struct node *n, const struct addr *balancer)
+{
+    uint8_t from[16];
+    relay_addr(from, balancer);
+    int err = bpf_map_delete_elem(bpf_map__fd(n->skel->maps.trusted), from);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
+void node_counters(const struct node *n, struct relay_count sum[NODE_COUNTER_COUNT])
+{
+    load_counters(n->skel->maps.node_counters, sum, NODE_COUNTER_COUNT);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node's side of the relay: loads the program that takes what balancers hand over, attaches it to interfaces, and says
+ * which balancers to believe. The program goes with the process, unless it is kept in a BPF file system.
+ *
+ * Needs CAP_BPF and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why. A kernel older
+ * than 6.9 does not take the program; the line says so.
+ */
+#ifndef PM_RELAY_NODE_H
+#define PM_RELAY_NODE_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "relay/bpf/node_shared.h"
+
+struct node;
+
+int node_open(const char *pin, struct node **out, struct buf *why) PM_MUST_CHECK;
+/* Detaches what this process attached. */
+void node_close(struct node *n);
+/* At tc ingress. Attaching again replaces the program that an earlier process has left. */
+int node_attach(struct node *n, unsigned ifindex, struct buf *why) PM_MUST_CHECK;
+
+/* Believe packets from that outer source address under these keys; replaces what was said of it. */
+int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS]) PM_MUST_CHECK;
+int node_distrust(struct node *n, const struct addr *balancer) PM_MUST_CHECK;
+
+void node_counters(const struct node *n, struct relay_count sum[NODE_COUNTER_COUNT]);
+const char *node_counter_name(enum node_counter c);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by relay.c (tables) and choose.c (the packet program's decisions, made outside of it). */
+#ifndef PM_RELAY_RELAY_INTERNAL_H
+#define PM_RELAY_RELAY_INTERNAL_H
+
+#include "relay/relay.h"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "relay/balancer.skel.h"
+#pragma GCC diagnostic pop
+
+enum { RELAY_INTERFACES_MAX = 64 };
+
+struct relay {
+    struct relay_balancer_bpf *skel;
+    struct ring_buffer *events;
+    relay_event_fn *event_fn;
+    void *event_arg;
+    struct relay_settings settings; /* as set last */
+    struct {
+        uint32_t *places, size;
+    } ring[RELAY_SETS_MAX]; /* as in the kernel, for choose.c */
+    struct {
+        unsigned ifindex;
+        bool native;
+    } attached[RELAY_INTERFACES_MAX];
+    unsigned attached_count;
+};
+
+#endif
