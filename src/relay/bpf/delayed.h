@@ -127,12 +127,12 @@ static __always_inline enum act open_at(struct way *w, const struct relay_flow *
 }
 
 /* kind: MOVE or FIND; target comes back with the answer. */
-static __always_inline enum act ask(struct way *w, const struct packet *p, __u32 node, __u8 kind, __u32 target)
+static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 target, __u32 start)
 {
     w->node = node;
     w->h.kind = kind;
     w->h.target = target;
-    w->h.start = bpf_htonl(p->seq);
+    w->h.start = bpf_htonl(start);
     return ACT_TUNNEL;
 }
 
@@ -199,7 +199,7 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
         struct relay_node *n = bpf_map_lookup_elem(&nodes, &node);
         if (n && (n->mode == RELAY_NODE_L2 || n->mode == RELAY_NODE_HOPS)) {
             count(RELAY_FIND_ASKED, p->length);
-            return ask(w, p, node, HANDOFF_FIND, i);
+            return ask(w, node, HANDOFF_FIND, i, p->seq);
         }
     }
     return find_nobody(p);
@@ -276,6 +276,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         if (read && read->r.flags & REQUEST_EXPECT)
             f->flags |= RELAY_FLOW_GUESS;
         f->next = next;
+        f->ack = p->ack;
         f->set = set;
         count(RELAY_REQUEST_STAY, p->length);
         return ACT_PACKET;
@@ -288,7 +289,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     f->pending = next;
     f->set = set;
     count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
-    return ask(w, p, f->node, HANDOFF_MOVE, target);
+    return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,

@@ -49,7 +49,9 @@ struct handoff {
     __u8 key;   /* which of the keys made the tag */
     __u8 tries; /* the only byte the tag does not cover: how often a node has put the packet off */
     __u32 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
-    __be32 start;   /* sequence number of the first byte the node is to have */
+    /* Sequence number of the first byte the node is to have. MOVE: what the client had received, as it acknowledged,
+     * when its last request began. */
+    __be32 start;
     struct handoff_tcp tcp;
     __u64 tag;
 } __attribute__((packed));

@@ -255,7 +255,8 @@ static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u3
 struct found {
     __u32 state; /* 0: none */
     __u32 rcv_nxt, snd_nxt, snd_una;
-    bool quiet; /* nothing under way: all received was read, all written was acknowledged, and the server spoke last */
+    bool quiet;      /* nothing under way: all received was read, all written was sent */
+    bool spoke_last; /* the server has sent something since it was last sent to */
     struct handoff_tcp tcp;
 };
 
@@ -283,8 +284,8 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->rcv_nxt = tp->rcv_nxt;
             f->snd_nxt = tp->snd_nxt;
             f->snd_una = tp->snd_una;
-            f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt &&
-                       (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
+            f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt;
+            f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
@@ -360,24 +361,45 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w)
     return reset_own(skb, w, f.rcv_nxt);
 }
 
+/*
+ * Whether the server has done with the request. It has if it spoke last. If it has spoken since the request began, but
+ * received more since, it may have answered before the body's end (an error, say): then the time decides, in which
+ * nothing has happened between the client's asking and its asking again.
+ */
+static __always_inline bool has_answered(struct work *w, const struct found *f)
+{
+    __u64 now = bpf_ktime_get_ns();
+    if (f->spoke_last)
+        return true;
+    if (f->snd_nxt == bpf_ntohl(w->h.start))
+        return false;
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+    if (before && before->seq == w->seq && before->snd_nxt == f->snd_nxt)
+        return now - before->since_ns >= NODE_ANSWERED_NS;
+    struct node_asked first = {.since_ns = now, .seq = w->seq, .snd_nxt = f->snd_nxt};
+    bpf_map_update_elem(&asked, &w->tuple, &first, BPF_ANY);
+    return false;
+}
+
 static __always_inline int move(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     look_up(skb, w, &f);
     if (!f.state || f.state == STATE_LISTEN) {
-        __u32 *before = bpf_map_lookup_elem(&let_go, &w->tuple);
-        bool again = before && *before == w->seq; /* our answer was lost */
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        bool again = before && before->gone && before->seq == w->seq; /* our answer was lost */
         count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
         return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
     }
-    if (!f.quiet || f.rcv_nxt != w->seq || f.snd_nxt != w->ack) {
+    if (!f.quiet || f.rcv_nxt != w->seq || f.snd_nxt != w->ack || !has_answered(w, &f)) {
         if (f.state == STATE_ESTABLISHED) {
             count_node(NODE_BUSY, skb->len);
             return TC_ACT_SHOT;
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
-    bpf_map_update_elem(&let_go, &w->tuple, &w->seq, BPF_ANY);
+    struct node_asked done = {.seq = w->seq, .gone = 1};
+    bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;

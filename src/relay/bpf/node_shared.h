@@ -37,6 +37,13 @@ struct node_trust {
     struct siphash_key key[HANDOFF_KEYS];
 };
 
-enum { NODE_BALANCERS_MAX = 64, NODE_LET_GO_MAX = 65536 };
+/* Of connections that were asked to move: since when, at which bytes, and whether it is done. */
+struct node_asked {
+    __u64 since_ns;
+    __u32 seq, snd_nxt;
+    __u32 gone, pad;
+};
+
+enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };
 
 #endif
