@@ -8,6 +8,7 @@
  *                                                  OPEN    unwrap, adopt, up to the kernel
  *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
  *                                                  FIND    back to the balancer: mine, or not
+ * And on tc egress, what must not leave: resets of connections that were given up.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -325,6 +326,7 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
     bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
+    bpf_map_delete_elem(&asked, &w->tuple);
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
@@ -398,7 +400,7 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
-    struct node_asked done = {.seq = w->seq, .gone = 1};
+    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1};
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
@@ -459,6 +461,44 @@ int relay_node(struct __sk_buff *skb)
         return find(skb, w, key);
     }
     count_node(NODE_MALFORMED, skb->len);
+    return TC_ACT_SHOT;
+}
+
+/* ---- what leaves ---- */
+
+/*
+ * A packet of the client that was under way when the connection was given up finds no socket, and the kernel would reset a
+ * connection that lives elsewhere.
+ */
+SEC("tc")
+int relay_node_out(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    struct bpf_sock_tuple tuple = {};
+    const struct tcphdr *tcp;
+    if (skb->protocol == bpf_htons(ETH_P_IP)) {
+        const struct iphdr *ip = data + sizeof(struct ethhdr);
+        tcp = (const void *)(ip + 1);
+        if ((void *)(tcp + 1) > end || ip->protocol != IPPROTO_TCP || ip->ihl != 5 || !tcp->rst)
+            return TC_ACT_OK;
+        tuple.ipv4.saddr = ip->daddr;
+        tuple.ipv4.daddr = ip->saddr;
+        tuple.ipv4.sport = tcp->dest;
+        tuple.ipv4.dport = tcp->source;
+    } else {
+        const struct ipv6hdr *ip = data + sizeof(struct ethhdr);
+        tcp = (const void *)(ip + 1);
+        if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || !tcp->rst)
+            return TC_ACT_OK;
+        __builtin_memcpy(tuple.ipv6.saddr, &ip->daddr, 16);
+        __builtin_memcpy(tuple.ipv6.daddr, &ip->saddr, 16);
+        tuple.ipv6.sport = tcp->dest;
+        tuple.ipv6.dport = tcp->source;
+    }
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &tuple);
+    if (!before || !before->gone || bpf_ktime_get_ns() - before->since_ns > NODE_LATE_NS)
+        return TC_ACT_OK;
+    count_node(NODE_LATE, skb->len);
     return TC_ACT_SHOT;
 }
 

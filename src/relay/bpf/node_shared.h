@@ -20,6 +20,7 @@
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
+    X(LATE, "late", "Resets not sent: packets that came when their connection had been given up")                      \
     X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
     X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
     X(MINE, "mine", "Unknown connections that turned out to be this node's")                                           \
@@ -45,5 +46,6 @@ struct node_asked {
 };
 
 enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };
+#define NODE_LATE_NS 10000000000ull /* no packet is longer under way */
 
 #endif
