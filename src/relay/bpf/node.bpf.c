@@ -7,6 +7,7 @@
  *   UDP to RELAY_PORT -> balancer known? -> tag -> PACKET  unwrap, up to the kernel
  *                                                  OPEN    unwrap, adopt, up to the kernel
  *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
+ *                                                  NEXT    last request answered? unwrap, up to the kernel
  *                                                  FIND    back to the balancer: mine, or not
  * And on tc egress, what must not leave: resets of connections that were given up.
  */
@@ -256,7 +257,8 @@ static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u3
 struct found {
     __u32 state; /* 0: none */
     __u32 rcv_nxt, snd_nxt, snd_una;
-    bool quiet;      /* nothing under way: all received was read, all written was sent */
+    bool all_sent;   /* of what the server has written */
+    bool all_read;   /* of what was received */
     bool spoke_last; /* the server has sent something since it was last sent to */
     struct handoff_tcp tcp;
 };
@@ -285,7 +287,8 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->rcv_nxt = tp->rcv_nxt;
             f->snd_nxt = tp->snd_nxt;
             f->snd_una = tp->snd_una;
-            f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt;
+            f->all_sent = tp->write_seq == f->snd_nxt;
+            f->all_read = tp->copied_seq == f->rcv_nxt;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
@@ -364,17 +367,18 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w)
 }
 
 /*
- * Whether the server has done with the request. It has if it spoke last. If it has spoken since the request began, but
- * received more since, it may have answered before the body's end (an error, say): then the time decides, in which
- * nothing has happened between the client's asking and its asking again.
+ * Whether the server has done with the request. It has if it has spoken since the request began, and spoke last: a client
+ * asks again when it has the answer. If it received more since, it may have answered before the body's end (an error,
+ * say), and a client that does not wait may ask in the middle of an answer: then the time decides, in which nothing has
+ * happened between the client's asking and its asking again.
  */
 static __always_inline bool has_answered(struct work *w, const struct found *f)
 {
     __u64 now = bpf_ktime_get_ns();
-    if (f->spoke_last)
-        return true;
     if (f->snd_nxt == bpf_ntohl(w->h.start))
         return false;
+    if (f->spoke_last && !(w->h.tcp.options & HANDOFF_PIPELINES))
+        return true;
     struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     if (before && before->seq == w->seq && before->snd_nxt == f->snd_nxt)
         return now - before->since_ns >= NODE_ANSWERED_NS;
@@ -393,7 +397,8 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
         return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
     }
-    if (!f.quiet || f.rcv_nxt != w->seq || f.snd_nxt != w->ack || !has_answered(w, &f)) {
+    bool quiet = f.state == STATE_ESTABLISHED && f.all_sent && f.all_read && f.rcv_nxt == w->seq && f.snd_nxt == w->ack;
+    if (!quiet || !has_answered(w, &f)) {
         if (f.state == STATE_ESTABLISHED) {
             count_node(NODE_BUSY, skb->len);
             return TC_ACT_SHOT;
@@ -406,6 +411,17 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;
     return reset_own(skb, w, f.rcv_nxt);
+}
+
+static __always_inline int next(struct __sk_buff *skb, struct work *w)
+{
+    struct found f = {};
+    look_up(skb, w, &f);
+    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && (f.snd_nxt != w->ack || !f.all_sent)) {
+        count_node(NODE_BUSY, skb->len);
+        return TC_ACT_SHOT;
+    }
+    return deliver(skb, w);
 }
 
 static __always_inline int find(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
@@ -457,6 +473,8 @@ int relay_node(struct __sk_buff *skb)
         return open(skb, w);
     case HANDOFF_MOVE:
         return move(skb, w, key);
+    case HANDOFF_NEXT:
+        return next(skb, w);
     case HANDOFF_FIND:
         return find(skb, w, key);
     }
