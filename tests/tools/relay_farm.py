@@ -43,11 +43,12 @@ def alone():
 class Farm(Lab):
     """Files: each node has /only<i>/ for itself, /pair<i>/ together with the next one, and /all/."""
 
-    def __init__(self, binary, nodes=3, balancers=1, far=True, relay="", front="", server="", extra=""):
+    def __init__(self, binary, nodes=3, balancers=1, far=True, relay="", front="", server="", extra="",
+                 wan=False, interval="500ms", fall=2):
         self.daemon_binary = binary
-        super().__init__(nodes, balancers, far, os.path.join(os.path.dirname(binary), "../../tests/tools"))
+        super().__init__(nodes, balancers, far, os.path.join(os.path.dirname(binary), "../../tests/tools"), wan)
         self.extra, self.front_keys, self.server_keys, self.relay_keys = extra, front, server, relay
-        self.daemons, self.paths = {}, []
+        self.daemons, self.paths, self.interval, self.fall = {}, [], interval, fall
         self.files()
         with open(self.path("relay.key"), "wb") as f:
             f.write(bytes(range(32)))
@@ -104,6 +105,9 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
 LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
 LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+StartServers 8
+MinSpareThreads 64
+MaxSpareThreads 2048
 KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
@@ -160,7 +164,7 @@ relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{bal
 services:
   {HOST}:
     check: []
-    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: 500ms, timeout: 300ms, fall: 2}}{self.front_keys}}}
+    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: {self.interval}, timeout: {self.interval}, fall: {self.fall}}}{self.front_keys}}}
     sites:
       here:
         vips: [{VIP4}, '{VIP6}']

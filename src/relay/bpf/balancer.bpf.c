@@ -163,9 +163,13 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     case HANDOFF_MOVED:
         return moved(p, f, h.target, w);
     case HANDOFF_GONE:
+        if (f && p->seq != f->next)
+            return ACT_DROP; /* of a move that is long done */
         if (f)
             bpf_map_delete_elem(&flows, &p->flow);
         return ACT_RESET;
+    case HANDOFF_REFUSED:
+        return f && f->node == h.target ? refused(p, f, w) : ACT_DROP;
     case HANDOFF_UNKNOWN:
         return f ? ACT_DROP : find(p, vip->all, h.target + 1, w);
     case HANDOFF_MINE:

@@ -16,6 +16,9 @@
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
 enum { FIRST_FLIGHT = 65536 };
+enum { REFUSED_TRIES = 8 };
+#define UNKNOWN_PATIENCE_NS 3000000000ull
+#define UNKNOWN_FORGOTTEN_NS 60000000000ull
 
 /* ---- which node ---- */
 
@@ -186,20 +189,17 @@ static __always_inline bool find_allowed(__u32 rate)
 }
 
 /*
- * Nobody has it. A segment may have overtaken the one that would have made the connection known, so the first time the
- * packet is only dropped; when it comes again, the client is told that its connection is gone.
+ * Nobody has it. The segment that would make the connection known may have been lost on the way while others of the same
+ * flight were not, so for a while its packets are only dropped; then the client is told that its connection is gone.
  */
 static __always_inline enum act find_nobody(const struct packet *p)
 {
     __u64 now = bpf_ktime_get_ns();
-    __u64 *before = bpf_map_lookup_elem(&unknowns, &p->flow);
+    __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
     count(RELAY_FIND_NOBODY, p->length);
-    if (before && now - *before > 50000000) {
-        bpf_map_delete_elem(&unknowns, &p->flow);
-        return ACT_RESET;
-    }
-    if (!before)
-        bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
+    if (since && now - *since < UNKNOWN_FORGOTTEN_NS)
+        return now - *since < UNKNOWN_PATIENCE_NS ? ACT_DROP : ACT_RESET;
+    bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
     return ACT_DROP;
 }
 
@@ -331,9 +331,27 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
+/* The node has said that it will not have the connection. Another of the set, by chance; else the front end. */
+static __always_inline enum act refused(const struct packet *p, struct relay_flow *f, struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!s || !f || f->state != RELAY_FLOW_OPENING || p->seq != f->start)
+        return ACT_DROP;
+    __u32 node = s->self, hash = request_hash(p);
+    for (__u32 i = 0; i < REFUSED_TRIES && f->set < SET_FRONT; i++) {
+        __u32 other = ring_place(f->set, hash += 0x9e3779b1u);
+        if (other < RELAY_NODES_MAX && other != f->node) {
+            node = other;
+            break;
+        }
+    }
+    count(RELAY_REFUSED, p->length);
+    return hand_to(w, p, f, node, s->self, f->next);
+}
+
 /*
- * The node is down. A request that it may not have got, and one that comes after an answer, can go to another; else the
- * client is told that its connection is gone.
+ * The node is down. A request that comes after an answer can go to another. One that the node may have begun to answer
+ * must not, for it may be down only to our eyes, and two would answer: the client is told that its connection is gone.
  */
 static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                                           const struct relay_settings *s, struct relay_flow *f, struct way *w)
@@ -341,10 +359,6 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
     count(RELAY_NODE_GONE, p->length);
     if (!p->data_len || p->rst)
         return p->rst ? ACT_DROP : ACT_RESET;
-    if (f->state == RELAY_FLOW_OPENING && p->seq == f->start) {
-        __u32 node = f->set < SET_FRONT ? ring_place(f->set, request_hash(p)) : s->self;
-        return hand_to(w, p, f, node < RELAY_NODES_MAX ? node : s->self, s->self, f->next);
-    }
     bool asks = f->state == RELAY_FLOW_BOUND && p->seq == f->next && p->ack != f->ack;
     if (!asks || f->flags & (RELAY_FLOW_PINNED | RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES))
         return ACT_RESET;

@@ -29,6 +29,7 @@ enum handoff_kind {
     HANDOFF_MINE,   /* it is, and what its socket knows is in the header */
     HANDOFF_UNKNOWN, /* it is not */
     HANDOFF_GONE,    /* asked to give up what it does not have */
+    HANDOFF_REFUSED, /* it takes nothing over: no server listens there */
 };
 
 enum handoff_options {

@@ -335,22 +335,30 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
 
 /* ---- what balancers ask ---- */
 
-static __always_inline int open(struct __sk_buff *skb, struct work *w)
+/* A request that begins so little before what a connection has received is one of its own; new ones begin further on. */
+enum { OLD_BYTES = 1 << 20 };
+
+static __always_inline int open(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     __u32 start = bpf_ntohl(w->h.start);
     look_up(skb, w, &f);
-    if (f.state == STATE_LISTEN && w->seq == start && w->data_len)
+    if (f.state == STATE_LISTEN && w->seq == start && w->data_len) {
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        if (before && before->gone && before->seq - start - 1 < OLD_BYTES)
+            return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
         return adopt(skb, w);
+    }
     if (f.state == STATE_LISTEN || f.state == STATE_NEW)
         return put_off(skb, w);
     if (!f.state) {
         count_node(NODE_NO_LISTENER, skb->len);
-        return TC_ACT_SHOT;
+        return send_back(skb, w, HANDOFF_REFUSED, key);
     }
     /* This connection's socket, or what an earlier one on the same addresses and ports has left? */
     bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.snd_nxt - w->ack < 1u << 28;
-    if (same)
+    bool copy = f.state == STATE_TIME_WAIT && f.rcv_nxt - start - 1 < OLD_BYTES;
+    if (same || copy)
         return deliver(skb, w);
     if (w->seq != start)
         return put_off(skb, w);
@@ -473,7 +481,7 @@ int relay_node(struct __sk_buff *skb)
     case HANDOFF_PACKET:
         return deliver(skb, w);
     case HANDOFF_OPEN:
-        return open(skb, w);
+        return open(skb, w, key);
     case HANDOFF_MOVE:
         return move(skb, w, key);
     case HANDOFF_NEXT:

@@ -14,7 +14,7 @@
     X(MALFORMED, "dropped_malformed", "Hand-off packets that are cut short or of another version")                     \
     X(DELIVERED, "delivered", "Packets given to the kernel as they came from the client")                              \
     X(ADOPTED, "adopted", "Connections taken over")                                                                    \
-    X(NO_LISTENER, "no_listener", "Connections not taken over: nothing listens there")                                 \
+    X(NO_LISTENER, "no_listener", "Connections not taken over: nothing listens there; the balancer takes another node")                                 \
     X(REFUSED, "adopt_refused", "Connections the kernel did not take over")                                            \
     X(PUT_OFF, "put_off", "Packets before their connection, put off for a moment")                                     \
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \

@@ -48,6 +48,7 @@
     X(ASSIST_FULL, "assist_full", "Segments dropped because the daemon is behind")                           \
     X(AHEAD, "dropped_ahead", "Segments that came before what they follow, to be sent again by the client")  \
     X(MOVED, "moved", "Connections a node has let go, handed to the next")                                   \
+    X(REFUSED, "refused", "Connections that a node did not take for want of a server, handed to another")   \
     X(FIND_ASKED, "find_asked", "Packets of unknown connections offered to a node")                          \
     X(FIND_LIMIT, "find_limit", "Packets of unknown connections dropped: too many at once")                  \
     X(FIND_FOUND, "find_found", "Connections a node has said are its own")                                   \
