@@ -218,7 +218,7 @@ static void judge(struct assist *a, struct gathering *g)
     }
     a->counts.decided++;
     hand_over(a, g, node, set, g->flow.start + q.head + (uint32_t)q.body,
-              (uint8_t)((q.stream ? RELAY_FLOW_PINNED : 0) | (q.expect ? RELAY_FLOW_GUESS : 0)));
+              q.stream ? RELAY_FLOW_PINNED : 0);
 }
 
 static void gather(struct assist *a, const struct relay_event *e, const struct segment *s, uint64_t now_ms)

@@ -241,7 +241,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
         if (node < RELAY_NODES_MAX) {
             f.node = node;
             f.next = p->seq + q->head + (__u32)q->body;
-            f.flags |= (q->flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0) | (q->flags & REQUEST_EXPECT ? RELAY_FLOW_GUESS : 0);
+            f.flags |= q->flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0;
             count(RELAY_REQUEST_OPEN, p->length);
         } else {
             count(f.set < SET_FRONT ? RELAY_REQUEST_NO_NODE : RELAY_REQUEST_FRONT, p->length);
@@ -273,8 +273,6 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         }
     }
     if (set < SET_FRONT && set_has(set, f->node)) {
-        if (read && read->r.flags & REQUEST_EXPECT)
-            f->flags |= RELAY_FLOW_GUESS;
         f->next = next;
         f->set = set;
         count(RELAY_REQUEST_STAY, p->length);

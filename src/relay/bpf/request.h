@@ -41,7 +41,6 @@ enum request_flags {
     REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade */
     REQUEST_HOST = 2,
     REQUEST_LENGTH = 4,
-    REQUEST_EXPECT = 8, /* the body may not come: RFC 9110 10.1.1 */
 };
 
 struct request {
@@ -49,7 +48,7 @@ struct request {
     __u64 prefix[RELAY_PREFIXES_MAX];
     __u32 prefixes;
     __u32 head; /* bytes of the head; of a ClientHello: all there is */
-    __u64 body; /* bytes that follow it */
+    __u64 body; /* bytes that follow it, with Expect, too: the server takes them or closes (RFC 9110 10.1.1) */
     __u32 flags;
 };
 
@@ -164,8 +163,6 @@ static __always_inline void read_line(struct scratch *r)
         r->state = READ_ODD;
     } else if (starts(w, WORD("upgrade:"), 8)) {
         q->flags |= REQUEST_STREAM;
-    } else if (starts(w, WORD("expect: "), 7)) {
-        q->flags |= REQUEST_EXPECT;
     } else if (starts(w, WORD("        "), 1)) {
         r->state = READ_ODD; /* a folded line */
     }
