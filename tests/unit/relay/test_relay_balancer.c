@@ -325,7 +325,7 @@ static void test_truncated(void **state)
 
 static void test_every_counter(void **state)
 {
-    all_seen(true);
+    all_seen(SHARE_PLAIN);
 }
 
 /* ---- set up ---- */
