@@ -268,6 +268,7 @@ static void divide(struct assist *a, const struct relay_event *e, const struct s
     if (set < RELAY_SETS_MAX && relay_set_has(a->relay, set, f.node)) {
         f.next += q.head + (uint32_t)q.body;
         f.set = set;
+        f.flags |= q.stream ? RELAY_FLOW_PINNED : 0;
         if (relay_set_flow(a->relay, &e->flow, &f) == PM_OK)
             send_on(a, packet, s->length, f.node, kind, &f);
         return;

@@ -265,8 +265,10 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     int reading = read_segment(ctx, p->data, p->data_len);
     struct scratch *read = scratch_get();
     __u32 set = SET_FRONT, next = p->seq + p->data_len;
+    bool stream = false;
     if (reading == READING_WHOLE && read) {
         struct request *q = &read->r;
+        stream = q->flags & REQUEST_STREAM;
         if (q->head + q->body >= p->data_len) {
             set = set_of_request(read, vip->farm, vip->set);
             next = p->seq + q->head + (__u32)q->body;
@@ -275,17 +277,23 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     if (set < SET_FRONT && set_has(set, f->node)) {
         f->next = next;
         f->set = set;
+        f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
         return ACT_PACKET;
     }
-    __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
-    if (target >= RELAY_NODES_MAX) {
-        count(RELAY_REQUEST_NO_NODE, p->length);
-        target = s->self;
+    if (f->state == RELAY_FLOW_OPENING) {
+        count(RELAY_AHEAD, p->length); /* the node may not have the connection yet, which it is to give up */
+        return ACT_DROP;
     }
+    __u32 target = set < SET_FRONT && !stream ? ring_place(set, request_hash(p)) : s->self;
     f->pending = next;
     f->set = set;
-    count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
+    count(target >= RELAY_NODES_MAX ? RELAY_REQUEST_NO_NODE
+          : target == s->self       ? RELAY_REQUEST_FRONT
+                                    : RELAY_REQUEST_MOVE,
+          p->length);
+    if (target >= RELAY_NODES_MAX)
+        target = s->self;
     return ask(w, p, f->node, HANDOFF_MOVE, target);
 }
 

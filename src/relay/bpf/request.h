@@ -23,6 +23,8 @@
     }
 #endif
 enum { REQUEST_MASK = REQUEST_BYTES - 1 };
+/* Where a longer body ends sequence numbers cannot tell: half their space counts as past. */
+enum { REQUEST_BODY_MAX = 1 << 30 };
 
 enum request_state {
     READ_PATH,
@@ -38,7 +40,7 @@ enum request_state {
 };
 
 enum request_flags {
-    REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade */
+    REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade; or its end is too far */
     REQUEST_HOST = 2,
     REQUEST_LENGTH = 4,
 };
@@ -263,6 +265,8 @@ static __always_inline enum reading request_read_http(struct scratch *s, __u32 l
     if (!s->at)
         return len < 8 && len > 0 && byte_at(s, 0) >= 'A' && byte_at(s, 0) <= 'Z' ? READING_PART : READING_ODD;
     REPEAT(REQUEST_BYTES, request_step, &s);
+    if (s->r.body > REQUEST_BODY_MAX)
+        s->r.flags |= REQUEST_STREAM;
     if (s->state == READ_DONE && s->r.head <= len)
         return s->r.flags & REQUEST_HOST ? READING_WHOLE : READING_ODD;
     return s->state == READ_ODD && s->at < len ? READING_ODD : READING_PART;
