@@ -16,7 +16,7 @@
 #include "relay/request.h"
 
 struct segment {
-    uint32_t seq, data_at, data_len, length; /* data_at: of the packet's first byte of data */
+    uint32_t seq, ack, data_at, data_len, length; /* data_at: of the packet's first byte of data */
     uint8_t *packet;                         /* from the IP header on */
 };
 
@@ -88,6 +88,7 @@ static bool segment_read(const uint8_t *packet, uint32_t length, struct segment 
         return false;
     memcpy(&tcp, packet + head, sizeof tcp);
     out->seq = ntohl(tcp.seq);
+    out->ack = ntohl(tcp.ack_seq);
     out->data_at = head + tcp.doff * 4u;
     out->length = length;
     out->data_len = length > out->data_at ? length - out->data_at : 0;
@@ -267,6 +268,7 @@ static void divide(struct assist *a, const struct relay_event *e, const struct s
         set = relay_set_for(a->relay, &e->flow, &q);
     if (set < RELAY_SETS_MAX && relay_set_has(a->relay, set, f.node)) {
         f.next += q.head + (uint32_t)q.body;
+        f.ack = f.state == RELAY_FLOW_OPENING ? f.ack : s->ack;
         f.set = set;
         f.flags |= q.stream ? RELAY_FLOW_PINNED : 0;
         if (relay_set_flow(a->relay, &e->flow, &f) == PM_OK)

@@ -146,7 +146,7 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
     if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
         return;
-    struct relay_flow f = {.node = set->member[at], .start = p->seq, .ack = p->ack, .next = p->seq, .tcp = h->tcp};
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .ack = p->ack - 1, .next = p->seq, .tcp = h->tcp};
     f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
     f.flags = RELAY_FLOW_GUESS;

@@ -276,13 +276,15 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     }
     if (set < SET_FRONT && set_has(set, f->node)) {
         f->next = next;
+        f->ack = f->state == RELAY_FLOW_OPENING ? f->ack : p->ack;
         f->set = set;
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
         return ACT_PACKET;
     }
-    if (f->state == RELAY_FLOW_OPENING) {
-        count(RELAY_AHEAD, p->length); /* the node may not have the connection yet, which it is to give up */
+    /* Nothing heard since the request before: pipelined, so its answer is to come first. The client sends it again. */
+    if (p->ack == f->ack || f->state == RELAY_FLOW_OPENING) {
+        count(RELAY_AHEAD, p->length);
         return ACT_DROP;
     }
     __u32 target = set < SET_FRONT && !stream ? ring_place(set, request_hash(p)) : s->self;

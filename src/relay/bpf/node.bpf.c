@@ -283,8 +283,9 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->rcv_nxt = tp->rcv_nxt;
             f->snd_nxt = tp->snd_nxt;
             f->snd_una = tp->snd_una;
+            /* Times are coarse: one that has not spoken at all may seem to have spoken last. */
             f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt &&
-                       (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
+                       tp->data_segs_out && (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |

@@ -181,7 +181,7 @@ struct relay_flow {
     __u32 node;
     __u32 set;     /* what the last request needs */
     __u32 start;   /* first byte of the request that the node got the connection with */
-    __u32 ack;     /* what the client had of us then: more tells that the node answers */
+    __u32 ack;     /* what the client had of us then, or at a later request: more tells that the node answers */
     __u32 next;    /* where the next request begins */
     __u32 pending; /* the same, once the move under way is done */
     struct handoff_tcp tcp;
