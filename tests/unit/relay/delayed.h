@@ -32,7 +32,8 @@ static inline void hear(void *arg, const struct relay_event *e)
 
 static inline void node_set(uint32_t index, uint8_t mode, const char *addr, const char *source, uint8_t mac)
 {
-    struct relay_node n = {.mode = mode, .ifindex = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, mac}, .own_mac = {2, 0, 0, 0, 0, 0x99}};
+    struct relay_node n = {
+        .mode = mode, .ifindex = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, mac}, .own_mac = {2, 0, 0, 0, 0, 0x99}};
     struct endpoint a = at(addr), s = at(source);
     relay_addr(n.addr, &a.addr);
     relay_addr(n.source, &s.addr);
@@ -59,17 +60,18 @@ static inline void farm_fill(void)
         const char *text;
         uint32_t set, flags;
     } resource[] = {
-        {RELAY_RESOURCE_PATH, "/six", SET_V6, 0},          {RELAY_RESOURCE_PATH, "/lan/deep/four.html", SET_V4, 0},
-        {RELAY_RESOURCE_PREFIX, "/lan/", SET_LAN, 0},      {RELAY_RESOURCE_PREFIX, "/lan/deep/", SET_V6, 0},
-        {RELAY_RESOURCE_SUFFIX, ".php", SET_V6, 0},        {RELAY_RESOURCE_PATH, "/moved", SET_V4, RELAY_RESOURCE_FRONT},
-        {RELAY_RESOURCE_PATH, "/empty", SET_EMPTY, 0},     {RELAY_RESOURCE_PATH, "/down", SET_DOWN, 0},
-        {RELAY_RESOURCE_PATH, "/never", SET_NEVER, 0},     {RELAY_RESOURCE_PATH, "/both", SET_BOTH, 0},
+        {RELAY_RESOURCE_PATH, "/six", SET_V6, 0},      {RELAY_RESOURCE_PATH, "/lan/deep/four.html", SET_V4, 0},
+        {RELAY_RESOURCE_PREFIX, "/lan/", SET_LAN, 0},  {RELAY_RESOURCE_PREFIX, "/lan/deep/", SET_V6, 0},
+        {RELAY_RESOURCE_SUFFIX, ".php", SET_V6, 0},    {RELAY_RESOURCE_PATH, "/moved", SET_V4, RELAY_RESOURCE_FRONT},
+        {RELAY_RESOURCE_PATH, "/empty", SET_EMPTY, 0}, {RELAY_RESOURCE_PATH, "/down", SET_DOWN, 0},
+        {RELAY_RESOURCE_PATH, "/never", SET_NEVER, 0}, {RELAY_RESOURCE_PATH, "/both", SET_BOTH, 0},
     };
     assert_int_equal(relay_set_host(relay, 1, "www.example.com", &(struct relay_host){1, SET_V4}), 0);
     assert_int_equal(relay_set_host(relay, 1, "lan.example.com", &(struct relay_host){2, SET_LAN}), 0);
     assert_int_equal(relay_set_host(relay, 1, NULL, &(struct relay_host){3, SET_V6}), 0);
     for (size_t i = 0; i < sizeof resource / sizeof *resource; i++)
-        assert_int_equal(relay_set_resource(relay, 1, resource[i].kind, resource[i].text, resource[i].set, resource[i].flags), 0);
+        assert_int_equal(
+            relay_set_resource(relay, 1, resource[i].kind, resource[i].text, resource[i].set, resource[i].flags), 0);
 }
 
 static inline int farm_begin(void **state)
@@ -77,8 +79,13 @@ static inline int farm_begin(void **state)
     enum { DELAYED = RELAY_VIP_DELAYED, AGENTS = RELAY_VIP_AGENTS };
     if (!relay_begin())
         return 0;
-    settings = (struct relay_settings){.cookie = {1, 2}, .tag_key = SEND_KEY, .epoch = EPOCH, .self = SELF,
-                                       .mss_v4 = MSS_V4, .mss_v6 = MSS_V6, .find_rate = 1000000};
+    settings = (struct relay_settings){.cookie = {1, 2},
+                                       .tag_key = SEND_KEY,
+                                       .epoch = EPOCH,
+                                       .self = SELF,
+                                       .mss_v4 = MSS_V4,
+                                       .mss_v6 = MSS_V6,
+                                       .find_rate = 1000000};
     for (uint32_t i = 0; i < HANDOFF_KEYS; i++)
         settings.tag[i] = test_key(i);
     assert_int_equal(relay_set_settings(relay, &settings), 0);
@@ -97,8 +104,8 @@ static inline int farm_begin(void **state)
     vip_set("192.0.2.1:80", SET_V4, SET_ALL, DELAYED | AGENTS, 1);
     vip_set("192.0.2.1:443", SET_V4, SET_ALL, DELAYED | AGENTS, 1);
     vip_set("[2001:db8::1]:80", SET_V4, SET_ALL, DELAYED | AGENTS, 1);
-    vip_set("192.0.2.2:80", SET_LAN, SET_ALL, DELAYED, 2);            /* a farm without hosts, nodes without agents */
-    vip_set("192.0.2.3:80", SET_V4, SET_EMPTY, DELAYED | AGENTS, 1);  /* nobody to ask */
+    vip_set("192.0.2.2:80", SET_LAN, SET_ALL, DELAYED, 2);           /* a farm without hosts, nodes without agents */
+    vip_set("192.0.2.3:80", SET_V4, SET_EMPTY, DELAYED | AGENTS, 1); /* nobody to ask */
     farm_fill();
     assert_int_equal(relay_events_open(relay, hear, NULL), 0);
     return 0;
@@ -115,8 +122,8 @@ static inline int farm_end(void **state)
 struct client {
     char from[64];
     const char *to;
-    uint32_t seq, ack;        /* of the next segment, cookie included */
-    const void *options;      /* of segments behind the SYN */
+    uint32_t seq, ack;   /* of the next segment, cookie included */
+    const void *options; /* of segments behind the SYN */
     uint32_t options_len;
     int vlans;
 };
@@ -159,12 +166,20 @@ static inline bool flow_is(const struct client *c)
 
 static inline void segment(const struct client *c, struct frame *f, uint8_t flags, const void *data, uint32_t n)
 {
-    tcp_build(f, &(struct tcp_say){.from = c->from, .to = c->to, .flags = flags, .seq = c->seq, .ack = c->ack,
-                                   .options = c->options, .options_len = c->options_len, .data = data, .data_len = n,
+    tcp_build(f, &(struct tcp_say){.from = c->from,
+                                   .to = c->to,
+                                   .flags = flags,
+                                   .seq = c->seq,
+                                   .ack = c->ack,
+                                   .options = c->options,
+                                   .options_len = c->options_len,
+                                   .data = data,
+                                   .data_len = n,
                                    .vlans = c->vlans});
 }
 
-static inline uint32_t say(const struct client *c, struct frame *f, struct frame *out, uint8_t flags, const void *data, uint32_t n)
+static inline uint32_t say(const struct client *c, struct frame *f, struct frame *out, uint8_t flags, const void *data,
+                           uint32_t n)
 {
     segment(c, f, flags, data, n);
     memset(&told, 0, sizeof told);
@@ -199,7 +214,7 @@ static inline struct client client_open(const char *to)
     return c;
 }
 
-/* A connection that is at NODE_V4 since a GET; its seq is behind the request, its ack says that the node has answered. */
+/* A connection that is at NODE_V4 since a GET; its seq is behind the request, its ack says that it was answered. */
 static inline struct client client_bound(const char *to)
 {
     static const char get[] = "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames for the packet programs, and what the balancer's program does with them: builders for both families, TCP with
- * options and true checksums, checksums verified without the kernel, a relay that is run frame by frame, and the counters
- * that moved.
+ * options and true checksums, checksums verified without the kernel, a relay that is run frame by frame, and which
+ * counters moved.
  */
 #ifndef PM_TESTS_RELAY_FRAMES_H
 #define PM_TESTS_RELAY_FRAMES_H
@@ -63,10 +63,19 @@ static inline void link_head(struct frame *f, uint16_t type, int vlans)
     f->l3 = f->len;
 }
 
-static inline void v4_head(struct frame *f, const struct addr *from, const struct addr *to, uint8_t proto, unsigned options,
-                           uint16_t fragment)
+static inline void v4_head(struct frame *f, const struct addr *from, const struct addr *to, uint8_t proto,
+                           unsigned options, uint16_t fragment)
 {
-    uint8_t h[60] = {(uint8_t)(0x40 | (5 + options / 4)), 0, 0, 0, 0x12, 0x34, (uint8_t)(fragment >> 8), (uint8_t)fragment, 64, proto};
+    uint8_t h[60] = {(uint8_t)(0x40 | (5 + options / 4)),
+                     0,
+                     0,
+                     0,
+                     0x12,
+                     0x34,
+                     (uint8_t)(fragment >> 8),
+                     (uint8_t)fragment,
+                     64,
+                     proto};
     memcpy(h + 12, from->bytes, 4);
     memcpy(h + 16, to->bytes, 4);
     memset(h + 20, 1, options); /* no operation */
@@ -230,7 +239,8 @@ static inline void counted(unsigned n, const enum relay_counter *which, const ch
         for (unsigned i = 0; i < n; i++)
             expected |= which[i] == c;
         if (after[c].packets - before[c].packets != expected)
-            fail_msg("%s:%d: %s moved by %d", file, line, relay_counter_name(c), (int)(after[c].packets - before[c].packets));
+            fail_msg("%s:%d: %s moved by %d", file, line, relay_counter_name(c),
+                     (int)(after[c].packets - before[c].packets));
     }
 }
 #define COUNTED(...)                                                                                                   \
@@ -243,21 +253,21 @@ static inline void counted(unsigned n, const enum relay_counter *which, const ch
 
 /*
  * Which of the four test programs has to see a counter move: plain services in test_relay_balancer, handshake and first
- * request in test_relay_delayed, hand-off packets that are refused in test_relay_refused, and all that is not named here
- * in test_relay_later.
+ * request in test_relay_delayed, hand-off packets that are refused in test_relay_refused, and all that is not named
+ * here in test_relay_later.
  */
 enum share { SHARE_PLAIN = 1, SHARE_FIRST, SHARE_REFUSED, SHARE_LATER };
 static const uint8_t share_of[RELAY_COUNTER_COUNT] = {
-    [RELAY_NOT_OURS] = SHARE_PLAIN,       [RELAY_NOT_IP] = SHARE_PLAIN,        [RELAY_MALFORMED] = SHARE_PLAIN,
-    [RELAY_EXTENSIONS] = SHARE_PLAIN,     [RELAY_ICMP_LOCAL] = SHARE_PLAIN,    [RELAY_ICMP_RELAYED] = SHARE_PLAIN,
-    [RELAY_ICMP_UNKNOWN] = SHARE_PLAIN,   [RELAY_FLOW_HIT] = SHARE_PLAIN,      [RELAY_FLOW_NEW] = SHARE_PLAIN,
-    [RELAY_FLOW_MISS] = SHARE_PLAIN,      [RELAY_FLOW_END] = SHARE_PLAIN,      [RELAY_FRAGMENT_HIT] = SHARE_PLAIN,
-    [RELAY_FRAGMENT_MISS] = SHARE_PLAIN,  [RELAY_NO_NODE] = SHARE_PLAIN,       [RELAY_SELF] = SHARE_PLAIN,
-    [RELAY_SENT_L2] = SHARE_PLAIN,        [RELAY_SENT_HOPS] = SHARE_PLAIN,     [RELAY_TOO_BIG_V4] = SHARE_PLAIN,
-    [RELAY_TOO_BIG_V6] = SHARE_PLAIN,     [RELAY_DROPPED_SPACE] = SHARE_PLAIN, [RELAY_SYN_COOKIE] = SHARE_FIRST,
+    [RELAY_NOT_OURS] = SHARE_PLAIN,       [RELAY_NOT_IP] = SHARE_PLAIN,           [RELAY_MALFORMED] = SHARE_PLAIN,
+    [RELAY_EXTENSIONS] = SHARE_PLAIN,     [RELAY_ICMP_LOCAL] = SHARE_PLAIN,       [RELAY_ICMP_RELAYED] = SHARE_PLAIN,
+    [RELAY_ICMP_UNKNOWN] = SHARE_PLAIN,   [RELAY_FLOW_HIT] = SHARE_PLAIN,         [RELAY_FLOW_NEW] = SHARE_PLAIN,
+    [RELAY_FLOW_MISS] = SHARE_PLAIN,      [RELAY_FLOW_END] = SHARE_PLAIN,         [RELAY_FRAGMENT_HIT] = SHARE_PLAIN,
+    [RELAY_FRAGMENT_MISS] = SHARE_PLAIN,  [RELAY_NO_NODE] = SHARE_PLAIN,          [RELAY_SELF] = SHARE_PLAIN,
+    [RELAY_SENT_L2] = SHARE_PLAIN,        [RELAY_SENT_HOPS] = SHARE_PLAIN,        [RELAY_TOO_BIG_V4] = SHARE_PLAIN,
+    [RELAY_TOO_BIG_V6] = SHARE_PLAIN,     [RELAY_DROPPED_SPACE] = SHARE_PLAIN,    [RELAY_SYN_COOKIE] = SHARE_FIRST,
     [RELAY_HANDSHAKE] = SHARE_FIRST,      [RELAY_HANDSHAKE_CLOSED] = SHARE_FIRST, [RELAY_SYN_LOCAL] = SHARE_FIRST,
-    [RELAY_REQUEST_OPEN] = SHARE_FIRST,   [RELAY_REQUEST_FRONT] = SHARE_FIRST, [RELAY_REQUEST_NO_NODE] = SHARE_FIRST,
-    [RELAY_REQUEST_ASSIST] = SHARE_FIRST, [RELAY_ASSIST_FULL] = SHARE_FIRST,   [RELAY_TAG_WRONG] = SHARE_REFUSED,
+    [RELAY_REQUEST_OPEN] = SHARE_FIRST,   [RELAY_REQUEST_FRONT] = SHARE_FIRST,    [RELAY_REQUEST_NO_NODE] = SHARE_FIRST,
+    [RELAY_REQUEST_ASSIST] = SHARE_FIRST, [RELAY_ASSIST_FULL] = SHARE_FIRST,      [RELAY_TAG_WRONG] = SHARE_REFUSED,
     [RELAY_HANDOFF_BAD] = SHARE_REFUSED,
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the relay's reader of requests (relay/request.h) may be trusted with some bytes: what it calls whole, any other
- * reader must understand in the same way, or a request could be smuggled past the relay's choice. Other readers are the
- * front end's strict one (http/head.h), and lenient ones as web servers have had them: lines that end in LF or CR alone,
- * names with space around them, folded lines, the first or the last of two. Used by the unit test and the fuzz harness.
+ * Whether the relay's reader of requests (relay/request.h) may be trusted with some bytes: what it calls whole, any
+ * other reader must understand in the same way, or a request could be smuggled past the relay's choice. Other readers are
+ * the front end's strict one (http/head.h), and lenient ones as web servers have had them: lines that end in LF or CR
+ * alone, names with space around them, folded lines, the first or the last of two. Used by unit test and fuzz harness.
  */
 #ifndef PM_TESTS_RELAY_HEADS_H
 #define PM_TESTS_RELAY_HEADS_H
@@ -175,7 +175,9 @@ static inline const char *strict_differs(const char *b, size_t len, const struct
     *read = http_request_parse(&h, b, len) == PM_OK;
     if (!*read)
         return NULL;
-    struct understood u = {.head = h.len, .body = h.flags & HTTP_LENGTH ? h.content_length : 0, .chunked = h.flags & HTTP_CHUNKED,
+    struct understood u = {.head = h.len,
+                           .body = h.flags & HTTP_LENGTH ? h.content_length : 0,
+                           .chunked = h.flags & HTTP_CHUNKED,
                            .upgrade = h.flags & HTTP_UPGRADES};
     const char *host = b + h.field[HTTP_HOST].off, *query = memchr(b + h.path.off, '?', h.path.len);
     u.host = (struct text){host, http_authority_host(host, h.field[HTTP_HOST].len)};

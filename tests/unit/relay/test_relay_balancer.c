@@ -36,7 +36,8 @@ static void test_flows(void **state)
         for (size_t i = 0; i < 2; i++) {
             struct frame f, out;
             char client[64];
-            snprintf(client, sizeof client, "%.*s:%d", (int)(strrchr(pairs[i][0], ':') - pairs[i][0]), pairs[i][0], 5000 + vlans);
+            snprintf(client, sizeof client, "%.*s:%d", (int)(strrchr(pairs[i][0], ':') - pairs[i][0]), pairs[i][0],
+                     5000 + vlans);
             uint32_t node = expected_node(client, pairs[i][1], IPPROTO_TCP, false);
             tcp_frame(&f, client, pairs[i][1], SYN, vlans);
             sent_to(&f, &out, run(&f, &out), node);
@@ -228,7 +229,11 @@ static void test_left_to_the_kernel(void **state)
 static struct relay_node far_node(const char *node, const char *us)
 {
     struct endpoint n = at(node), u = at(us);
-    struct relay_node out = {.mode = RELAY_NODE_HOPS, .ifindex = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 7}, .own_mac = {2, 0, 0, 0, 0, 0x99}};
+    struct relay_node out = {.mode = RELAY_NODE_HOPS,
+                             .ifindex = 1,
+                             .mtu = 1500,
+                             .mac = {2, 0, 0, 0, 0, 7},
+                             .own_mac = {2, 0, 0, 0, 0, 0x99}};
     relay_addr(out.addr, &n.addr);
     relay_addr(out.source, &u.addr);
     return out;
@@ -240,7 +245,8 @@ static void test_hops(void **state)
                                            {"[2001:db8:7::9]:4100", "[2001:db8::20]:80"},
                                            {"198.51.100.7:4100", "192.0.2.21:80"},
                                            {"[2001:db8:7::9]:4100", "[2001:db8::21]:80"}};
-    const struct relay_node nodes[2] = {far_node("203.0.113.4", "203.0.113.254"), far_node("2001:db8:f::4", "2001:db8:f::fe")};
+    const struct relay_node nodes[2] = {far_node("203.0.113.4", "203.0.113.254"),
+                                        far_node("2001:db8:f::4", "2001:db8:f::fe")};
     struct frame f, out;
     struct handoff h;
     for (int vlans = 0; vlans <= 2; vlans++) {
@@ -273,7 +279,9 @@ static void test_too_big(void **state)
         uint32_t head = v6 ? 40 : 20, over = v6 ? OVER_V4 : OVER_V6, quote = v6 ? 128 : 64;
         struct tcp_say say = {.from = v6 ? "[2001:db8:7::9]:4200" : "198.51.100.7:4200",
                               .to = v6 ? "[2001:db8::20]:80" : "192.0.2.21:80",
-                              .flags = ACK, .data = filler, .data_len = 1500 - over - head - 20};
+                              .flags = ACK,
+                              .data = filler,
+                              .data_len = 1500 - over - head - 20};
         tcp_build(&f, &say);
         assert_int_equal(run(&f, &out), XDP_TX);
         assert_true(after[RELAY_SENT_HOPS].packets - before[RELAY_SENT_HOPS].packets == 1);

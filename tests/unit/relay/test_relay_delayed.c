@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Delayed binding, from SYN to the first request: cookies, what comes of handshakes, which node a request goes to and the
- * exact bytes it goes in. Later requests and answers of nodes are in test_relay_later.c.
+ * Delayed binding, from SYN to the first request: cookies, what comes of handshakes, which node a request goes to and
+ * the exact bytes it goes in. Later requests and answers of nodes are in test_relay_later.c.
  */
 #include "delayed.h"
 #include "relay/choose.h"
 
-#define GET(target)        "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+#define GET(target)          "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 #define GET_OF(host, target) "GET " target " HTTP/1.1\r\nHost: " host "\r\n\r\n"
 
 /* ---- SYN ---- */
@@ -135,8 +135,8 @@ static void test_syn_options(void **state)
 
 static void test_cookie_values(void **state)
 {
-    static const uint16_t mss[][2] = {{536, 536}, {1299, 536}, {1300, 1300}, {1439, 1300}, {1440, 1440}, {1459, 1440},
-                                      {1460, 1460}, {8960, 1460}, {1, 536}, {65535, 1460}};
+    static const uint16_t mss[][2] = {{536, 536},   {1299, 536},  {1300, 1300}, {1439, 1300}, {1440, 1440},
+                                      {1459, 1440}, {1460, 1460}, {8960, 1460}, {1, 536},     {65535, 1460}};
     const struct offer all = {true, true, true, true};
     uint8_t o[40];
     for (size_t i = 0; i < sizeof mss / sizeof *mss; i++) {
@@ -150,7 +150,8 @@ static void test_cookie_values(void **state)
         open_says(&c, &all, 1460, scale > 14 ? 14 : scale);
     }
     /* Options that lie about their length are not read, and the answer has none of them. */
-    static const uint8_t bad[][4] = {{2, 40, 5, 0xb4}, {2, 0, 5, 0xb4}, {3, 2, 1, 1}, {4, 1, 1, 1}, {0, 2, 4, 5}, {254, 1, 0, 0}};
+    static const uint8_t bad[][4] = {{2, 40, 5, 0xb4}, {2, 0, 5, 0xb4}, {3, 2, 1, 1},
+                                     {4, 1, 1, 1},     {0, 2, 4, 5},    {254, 1, 0, 0}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct client c = client_of("192.0.2.1:80");
         client_syn(&c, bad[i], 4);
@@ -254,7 +255,7 @@ static void test_handshake(void **state)
     c.seq++;
     assert_int_equal(say(&c, &f, &out, ACK, NULL, 0), XDP_DROP);
     COUNTED(RELAY_HANDSHAKE);
-    assert_int_equal(told.rtts, 0); /* without timestamps nothing is measured */
+    assert_int_equal(told.rtts, 0);       /* without timestamps nothing is measured */
     uint32_t tsecr = htonl(tsval - 1526); /* as if answered 100 ms ago, in ticks of 65.536 us */
     memcpy(stamps + 8, &tsecr, 4);
     c.options = stamps;
@@ -302,7 +303,7 @@ enum { FRONT = -1, PINNED = RELAY_FLOW_PINNED };
 
 static const struct first {
     const char *text;
-    int node;           /* FRONT: read, and left to the front end */
+    int node; /* FRONT: read, and left to the front end */
     uint8_t flags;
     uint32_t body;
     uint32_t set;
@@ -316,9 +317,9 @@ static const struct first {
     {GET("/lan/x"), NODE_LAN, 0, 0, SET_LAN},
     {GET("/lan/"), NODE_LAN, 0, 0, SET_LAN},
     {GET("/lan"), NODE_V4, 0, 0, SET_V4},
-    {GET("/lan/deep/x"), NODE_V6, 0, 0, SET_V6},                 /* the longest prefix */
-    {GET("/lan/deep/four.html"), NODE_V4, 0, 0, SET_V4},         /* a path before any */
-    {GET("/lan/x.php"), NODE_LAN, 0, 0, SET_LAN},                /* a prefix before a suffix */
+    {GET("/lan/deep/x"), NODE_V6, 0, 0, SET_V6},         /* the longest prefix */
+    {GET("/lan/deep/four.html"), NODE_V4, 0, 0, SET_V4}, /* a path before any */
+    {GET("/lan/x.php"), NODE_LAN, 0, 0, SET_LAN},        /* a prefix before a suffix */
     {GET("/a/x.php"), NODE_V6, 0, 0, SET_V6},
     {GET("/a.php/x"), NODE_V4, 0, 0, SET_V4},
     {GET("/x.php.html"), NODE_V4, 0, 0, SET_V4},
@@ -332,8 +333,10 @@ static const struct first {
     {"PUT /six HTTP/1.1\r\nCONTENT-LENGTH:4\r\nhost:www.example.com\r\n\r\nbody", NODE_V6, 0, 4, SET_V6},
     {"DELETE /six HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 0\r\n\r\n", NODE_V6, 0, 0, SET_V6},
     {"PATCH /six HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 1\r\n\r\n", NODE_V6, 0, 1, SET_V6},
-    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", NODE_V6, 0, 9, SET_V6},
-    {"GET /six HTTP/1.1\r\nHost: www.example.com\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", NODE_V6, PINNED, 0, SET_V6},
+    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", NODE_V6, 0, 9,
+     SET_V6},
+    {"GET /six HTTP/1.1\r\nHost: www.example.com\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", NODE_V6, PINNED,
+     0, SET_V6},
     /* what only the front end reads */
     {GET("/moved"), FRONT, PINNED, 0, SET_FRONT},
     {GET("http://www.example.com/six"), FRONT, PINNED, 0, SET_FRONT},
@@ -348,8 +351,10 @@ static const struct first {
     {"GET /six HTTP/1.1\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
     {"GET /six HTTP/1.1\r\nHost: www.example.com\r\nHost: lan.example.com\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
     {"GET /six HTTP/1.1\r\nHost: www.example.com\r\n folded: line\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
-    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
-    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
+    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FRONT, PINNED, 0,
+     SET_FRONT},
+    {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", FRONT, PINNED, 0,
+     SET_FRONT},
     {"POST /six HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 1x\r\n\r\n", FRONT, PINNED, 0, SET_FRONT},
     {GET("/six") GET("/lan/"), FRONT, PINNED, 0, SET_FRONT}, /* two in one segment */
     {"binary \x01\x02\x03\x04 nonsense", FRONT, PINNED, 0, SET_FRONT},
@@ -531,7 +536,8 @@ static void test_tls(void **state)
     static const struct {
         const char *name;
         uint32_t node;
-    } table[] = {{"www.example.com", NODE_V4}, {"LAN.example.com", NODE_LAN}, {"unknown.example", NODE_V6}, {NULL, NODE_V6}};
+    } table[] = {
+        {"www.example.com", NODE_V4}, {"LAN.example.com", NODE_LAN}, {"unknown.example", NODE_V6}, {NULL, NODE_V6}};
     struct frame f, out;
     struct handoff h;
     uint8_t bytes[512];

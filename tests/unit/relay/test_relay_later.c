@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Delayed binding behind the first request: later requests that stay or move, what nodes answer, connections nobody here
- * knows, and how connections end. The beginning is in test_relay_delayed.c.
+ * Delayed binding behind the first request: later requests that stay or move, what nodes answer, connections nobody
+ * here knows, and how connections end. The beginning is in test_relay_delayed.c.
  */
 #include <sched.h>
 #include <unistd.h>
@@ -11,7 +11,8 @@
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 
 static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
-static const char node_addr[2][16] = {"203.0.113.4", "2001:db8:f::6"}, our_addr[2][16] = {"203.0.113.254", "2001:db8:f::fe"};
+static const char node_addr[2][16] = {"203.0.113.4", "2001:db8:f::6"},
+                  our_addr[2][16] = {"203.0.113.254", "2001:db8:f::fe"};
 
 /* The text goes on to that node as a packet of a connection it has. */
 static void passes(const struct client *c, uint8_t flags, const char *text, uint32_t node)
@@ -26,7 +27,8 @@ static void passes(const struct client *c, uint8_t flags, const char *text, uint
 }
 
 /* The node is asked to let go; f is the client's packet, *h what it was asked with. */
-static void asked(const struct client *c, const char *text, uint32_t node, uint32_t target, struct frame *f, struct handoff *h)
+static void asked(const struct client *c, const char *text, uint32_t node, uint32_t target, struct frame *f,
+                  struct handoff *h)
 {
     struct frame out;
     assert_int_equal(say_text(c, f, &out, text), XDP_TX);
@@ -75,7 +77,8 @@ static void test_stays(void **state)
         c.seq += 25;
         struct frame f, out;
         struct handoff h;
-        assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP); /* pipelined: the answer before it comes first */
+        assert_int_equal(say_text(&c, &f, &out, GET("/six")),
+                         XDP_DROP); /* pipelined: the answer before it comes first */
         COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
         c.ack++;
         asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h); /* right behind it */
@@ -212,9 +215,12 @@ static void test_moves_to_the_front(void **state)
     static const struct {
         const char *text;
         enum relay_counter why;
-    } table[] = {{GET("/moved"), RELAY_REQUEST_FRONT},        {"OPTIONS * HTTP/1.1\r\n\r\n", RELAY_REQUEST_FRONT},
-                 {"GET /si", RELAY_REQUEST_FRONT},             {GET("/") GET("/"), RELAY_REQUEST_FRONT},
-                 {GET("/empty"), RELAY_REQUEST_NO_NODE},       {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", RELAY_REQUEST_FRONT}};
+    } table[] = {{GET("/moved"), RELAY_REQUEST_FRONT},
+                 {"OPTIONS * HTTP/1.1\r\n\r\n", RELAY_REQUEST_FRONT},
+                 {"GET /si", RELAY_REQUEST_FRONT},
+                 {GET("/") GET("/"), RELAY_REQUEST_FRONT},
+                 {GET("/empty"), RELAY_REQUEST_NO_NODE},
+                 {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", RELAY_REQUEST_FRONT}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct frame f, out;
         struct handoff h, open;
@@ -245,7 +251,8 @@ static void test_not_moved_while_opening(void **state)
     c.seq += sizeof GET("/") - 1;
     assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP);
     COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
-    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX); /* the same node's is no trouble: early, but opening, too */
+    assert_int_equal(say_text(&c, &f, &out, GET("/")),
+                     XDP_TX); /* the same node's is no trouble: early, but opening, too */
     COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
     tunnel_read(&f, &out, &nodes[NODE_V4], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);
@@ -256,7 +263,7 @@ static void test_not_moved_while_opening(void **state)
     assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND);
 }
 
-/* More than a client sends unanswered: the node must have the connection, though the client acknowledges nothing new. */
+/* More than a client sends unanswered: the node must have the connection, though nothing new is acknowledged. */
 static void test_bound_by_length(void **state)
 {
     struct frame f, out;
@@ -300,7 +307,8 @@ static struct client stranger(const char *to)
 /* One round of asking: every node that can be asked, in order, says no. How often it ends so is in *last. */
 static uint32_t nobody_knows(const struct client *c, uint8_t flags, const char *text)
 {
-    static const uint32_t asked_of[][2] = {{NODE_V4, 1}, {NODE_V6, 3}, {NODE_LAN, 4}}; /* the one down and ourselves not */
+    static const uint32_t asked_of[][2] = {
+        {NODE_V4, 1}, {NODE_V6, 3}, {NODE_LAN, 4}}; /* the one down and ourselves not */
     struct frame f, out;
     struct handoff h;
     uint32_t verdict = say(c, &f, &out, flags, text, (uint32_t)strlen(text));
@@ -369,7 +377,7 @@ static void test_found(void **state)
         c.ack++;
         asked(&c, GET("/"), NODE_V6, NODE_V4, &f, &h);
         assert_int_equal(answer(1, &f, h, HANDOFF_MOVED, &out), XDP_TX);
-        assert_int_equal(flow_of(&c).flags, 0); /* now it is known */
+        assert_int_equal(flow_of(&c).flags, 0);                              /* now it is known */
         assert_int_equal(answer(1, &f, h, HANDOFF_UNKNOWN, &out), XDP_DROP); /* an answer that came too late */
         COUNTED_NOTHING();
         assert_int_equal(flow_of(&c).node, NODE_V4);
@@ -445,7 +453,8 @@ static void test_ends(void **state)
     assert_false(flow_is(&c));
     c = client_open("192.0.2.1:80");
     assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
-    assert_int_equal(say(&c, &f, &out, RST | ACK, NULL, 0), XDP_TX); /* before the node is heard: it must not overtake */
+    assert_int_equal(say(&c, &f, &out, RST | ACK, NULL, 0),
+                     XDP_TX); /* before the node is heard: it must not overtake */
     COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_HOPS);
     tunnel_read(&f, &out, &nodes[NODE_V4], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);

@@ -49,7 +49,8 @@ static void moved(size_t n, const struct moved_by *w, const char *file, int line
         for (size_t i = 0; i < n; i++)
             expected += w[i].which == c ? w[i].by : 0;
         if (now[c].packets - was[c].packets != expected)
-            fail_msg("%s:%d: %s moved by %u, not %u", file, line, node_counter_name(c), (unsigned)(now[c].packets - was[c].packets), expected);
+            fail_msg("%s:%d: %s moved by %u, not %u", file, line, node_counter_name(c),
+                     (unsigned)(now[c].packets - was[c].packets), expected);
         hit[c] |= expected;
     }
 }
@@ -58,7 +59,10 @@ static void moved(size_t n, const struct moved_by *w, const char *file, int line
         const struct moved_by w_[] = {__VA_ARGS__};                                                                    \
         moved(sizeof w_ / sizeof *w_, w_, __FILE__, __LINE__);                                                         \
     } while (0)
-#define ONE(c) {NODE_##c, 1}
+#define ONE(c)                                                                                                         \
+    {                                                                                                                  \
+        NODE_##c, 1                                                                                                    \
+    }
 
 static void moved_nothing(const char *file, int line)
 {
@@ -88,13 +92,21 @@ static struct client client_of(unsigned v6, unsigned over)
 
 static void inner_of(const struct client *c, struct frame *f, uint8_t flags, const char *text)
 {
-    tcp_build(f, &(struct tcp_say){.from = c->from, .to = c->to, .flags = flags, .seq = c->seq, .ack = c->ack, .options = c->options,
-                                   .options_len = 12, .data = text, .data_len = (uint32_t)strlen(text)});
+    tcp_build(f, &(struct tcp_say){.from = c->from,
+                                   .to = c->to,
+                                   .flags = flags,
+                                   .seq = c->seq,
+                                   .ack = c->ack,
+                                   .options = c->options,
+                                   .options_len = 12,
+                                   .data = text,
+                                   .data_len = (uint32_t)strlen(text)});
 }
 
 static void wrap(const struct client *c, struct frame *f, const struct frame *inner, uint8_t kind, uint32_t target)
 {
-    struct handoff h = {.kind = kind, .key = SEND_KEY, .target = target, .start = htonl(kind == HANDOFF_OPEN ? c->start : c->seq)};
+    struct handoff h = {
+        .kind = kind, .key = SEND_KEY, .target = target, .start = htonl(kind == HANDOFF_OPEN ? c->start : c->seq)};
     if (kind == HANDOFF_OPEN)
         h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
     tunnel_build(f, inner, balancers[c->over], us[c->over], &h);
@@ -188,7 +200,7 @@ static int quiet_connection(struct client *c)
     return fd;
 }
 
-/* The hand-off packet that comes back: between the same hosts the other way, the client's packet unchanged, a true tag. */
+/* The hand-off packet that comes back: the other way between the same hosts, the packet unchanged, a true tag. */
 static struct handoff comes_back(const struct client *c, uint8_t flags, const char *text)
 {
     struct frame f, inner, expected;
@@ -256,7 +268,8 @@ static void test_refused(void **state)
             inject(&f);
             MOVED(ONE(MALFORMED));
         }
-        tunnel_build(&f, &inner, i >> 1 ? "2001:db8:f::99" : "203.0.113.99", us[i >> 1], &(struct handoff){.kind = HANDOFF_OPEN});
+        tunnel_build(&f, &inner, i >> 1 ? "2001:db8:f::99" : "203.0.113.99", us[i >> 1],
+                     &(struct handoff){.kind = HANDOFF_OPEN});
         inject(&f);
         MOVED(ONE(UNTRUSTED));
         f = good;
@@ -538,10 +551,10 @@ static int need(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_refused, need),         cmocka_unit_test_setup(test_not_for_a_node, need),
-        cmocka_unit_test_setup(test_adopts, need),          cmocka_unit_test_setup(test_not_adopted, need),
-        cmocka_unit_test_setup(test_lets_go, need),         cmocka_unit_test_setup(test_does_not_let_go, need),
-        cmocka_unit_test_setup(test_find, need),            cmocka_unit_test_setup(test_clears, need),
+        cmocka_unit_test_setup(test_refused, need),       cmocka_unit_test_setup(test_not_for_a_node, need),
+        cmocka_unit_test_setup(test_adopts, need),        cmocka_unit_test_setup(test_not_adopted, need),
+        cmocka_unit_test_setup(test_lets_go, need),       cmocka_unit_test_setup(test_does_not_let_go, need),
+        cmocka_unit_test_setup(test_find, need),          cmocka_unit_test_setup(test_clears, need),
         cmocka_unit_test_setup(test_every_counter, need),
     };
     return cmocka_run_group_tests_name("relay_node", tests, set_up, tear_down);

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the balancer does not believe: hand-off packets without a valid tag, or that are no answers. And what of a delayed
- * service is neither handshake nor request: fragments and ICMP.
+ * What the balancer does not believe: hand-off packets without a valid tag, or that are no answers. And what of a
+ * delayed service is neither handshake nor request: fragments and ICMP.
  */
 #include "delayed.h"
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 
-enum { OUTER = 14, UDP_AT = 34, GUE_AT = 42, HANDOFF_AT = 46, INNER_AT = 70 }; /* in a frame over IPv4 without a VLAN tag */
+enum {
+    OUTER = 14,
+    UDP_AT = 34,
+    GUE_AT = 42,
+    HANDOFF_AT = 46,
+    INNER_AT = 70
+}; /* in a frame over IPv4 without a VLAN tag */
 
 /* A client whose request NODE_V4 was asked to let go, and the node's answer. */
 static struct client asked(const char *to, struct frame *inner, struct frame *reply)
@@ -37,7 +43,7 @@ static void test_tag(void **state)
     for (int v6 = 0; v6 <= 1; v6++) {
         struct frame inner, reply, f, out;
         struct client c = asked(vips[v6], &inner, &reply);
-        /* Any bit of header and of addresses, ports, numbers and flags; not the version, and not how often it was put off. */
+        /* Any bit of header and of addresses, ports, numbers, flags; not the version, nor how often it was put off. */
         for (uint32_t i = HANDOFF_AT + 1; i < INNER_AT + (v6 ? 56u : 40u); i++) {
             if (i == HANDOFF_AT + 3)
                 continue;
@@ -51,7 +57,8 @@ static void test_tag(void **state)
             set_lengths(&f);
             uint32_t left = f.len - INNER_AT, least = v6 ? HANDOFF_INNER_V6 : HANDOFF_INNER_V4;
             if (left < least)
-                refused(&c, &f, left < (v6 ? HANDOFF_SHORT_V6 : HANDOFF_SHORT_V4) ? RELAY_HANDOFF_BAD : RELAY_TAG_WRONG);
+                refused(&c, &f,
+                        left < (v6 ? HANDOFF_SHORT_V6 : HANDOFF_SHORT_V4) ? RELAY_HANDOFF_BAD : RELAY_TAG_WRONG);
         }
         /* The same header for another connection. */
         struct client other = client_bound(vips[v6]);
@@ -73,9 +80,19 @@ static void test_malformed(void **state)
     static const struct {
         uint32_t at;
         uint8_t value;
-    } wrong[] = {{GUE_AT, 5},          {GUE_AT, 7},    {GUE_AT, 0x26},     {GUE_AT, 0x46},     {GUE_AT + 1, 0},
-                 {GUE_AT + 1, 6},      {GUE_AT + 1, IPPROTO_GRE},          {GUE_AT + 2, 0x80}, {GUE_AT + 2, 0x40},
-                 {GUE_AT + 3, 1},      {HANDOFF_AT, 0}, {HANDOFF_AT, 2},   {HANDOFF_AT, 255}};
+    } wrong[] = {{GUE_AT, 5},
+                 {GUE_AT, 7},
+                 {GUE_AT, 0x26},
+                 {GUE_AT, 0x46},
+                 {GUE_AT + 1, 0},
+                 {GUE_AT + 1, 6},
+                 {GUE_AT + 1, IPPROTO_GRE},
+                 {GUE_AT + 2, 0x80},
+                 {GUE_AT + 2, 0x40},
+                 {GUE_AT + 3, 1},
+                 {HANDOFF_AT, 0},
+                 {HANDOFF_AT, 2},
+                 {HANDOFF_AT, 255}};
     struct frame inner, reply, f;
     struct client c = asked("192.0.2.1:80", &inner, &reply);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -156,7 +173,8 @@ static void test_answers_over_any_way(void **state)
         tunnel_read(&inner, &out, &nodes[NODE_V4], &h);
         h.key = i & 3;
         h.kind = HANDOFF_MOVED;
-        tunnel_build(&f, &inner, over_v6 ? "2001:db8:f::6" : "203.0.113.4", over_v6 ? "2001:db8:f::fe" : "203.0.113.254", &h);
+        tunnel_build(&f, &inner, over_v6 ? "2001:db8:f::6" : "203.0.113.4",
+                     over_v6 ? "2001:db8:f::fe" : "203.0.113.254", &h);
         assert_int_equal(run(&f, &out), XDP_TX);
         COUNTED(RELAY_MOVED, RELAY_SENT_HOPS);
         tunnel_read(&inner, &out, &nodes[NODE_V6], &h);

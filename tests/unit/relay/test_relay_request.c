@@ -29,13 +29,17 @@ static const struct head {
     {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "a", "/", NULL, 1, 0, false},
     {"GET /x/y.tar.gz HTTP/1.1\r\nHost: A.Example\r\n\r\n", "a.example", "/x/y.tar.gz", ".gz", 2, 0, false},
     {"GET /x.y/z?q=/a.b HTTP/1.1\r\nAccept: */*\r\nHost:a:80\r\n\r\n", "a", "/x.y/z", NULL, 2, 0, false},
-    {"HEAD /a-b_c~d;e=f,g@h:i!$&'()*+ HTTP/1.1\r\nhOsT:\t 192.0.2.1 \t\r\n\r\n", "192.0.2.1", "/a-b_c~d;e=f,g@h:i!$&'()*+", NULL, 1, 0, false},
+    {"HEAD /a-b_c~d;e=f,g@h:i!$&'()*+ HTTP/1.1\r\nhOsT:\t 192.0.2.1 \t\r\n\r\n", "192.0.2.1",
+     "/a-b_c~d;e=f,g@h:i!$&'()*+", NULL, 1, 0, false},
     {"POST /up HTTP/1.1\r\nHost: a:8080 \r\nContent-Length: 007\r\n\r\n", "a", "/up", NULL, 1, 7, false},
-    {"PUT /up HTTP/1.1\r\ncOnTeNt-LeNgTh:\t123456789012345\r\nHost: a\r\n\r\n", "a", "/up", NULL, 1, 123456789012345, true},
-    {"PATCH /1/2/3/4/5/6/7/8/9/10/11/12.x HTTP/1.1\r\nHost: a\r\n\r\n", "a", "/1/2/3/4/5/6/7/8/9/10/11/12.x", ".x", 12, 0, false},
+    {"PUT /up HTTP/1.1\r\ncOnTeNt-LeNgTh:\t123456789012345\r\nHost: a\r\n\r\n", "a", "/up", NULL, 1, 123456789012345,
+     true},
+    {"PATCH /1/2/3/4/5/6/7/8/9/10/11/12.x HTTP/1.1\r\nHost: a\r\n\r\n", "a", "/1/2/3/4/5/6/7/8/9/10/11/12.x", ".x", 12,
+     0, false},
     {"DELETE /d HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "a", "/d", NULL, 1, 0, false},
     {"GET /w HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", "a", "/w", NULL, 1, 0, true},
-    {"GET /t HTTP/1.1\r\nHost: a\r\nX:\r\nY: \tz\t\r\nZ-long-name-of-a-field: and \x80\xff bytes\r\nHostile: b\r\nContent-Lengths: 3\r\n\r\n",
+    {"GET /t HTTP/1.1\r\nHost: a\r\nX:\r\nY: \tz\t\r\nZ-long-name-of-a-field: and \x80\xff bytes\r\nHostile: "
+     "b\r\nContent-Lengths: 3\r\n\r\n",
      "a", "/t", NULL, 1, 0, false},
     {"GET /. HTTP/1.1\r\nHost: a\r\n\r\n", NULL, 0, 0, 0, 0, 0},
     {"GET /a/.b HTTP/1.1\r\nHost: a\r\n\r\n", NULL, 0, 0, 0, 0, 0},
@@ -150,9 +154,36 @@ static void test_splits(void **state)
 /* One to four changes of a head of the table, of the kind that confuses readers. */
 static size_t mutate(char *out, size_t size)
 {
-    static const char *const pieces[] = {"\r", "\n", "\r\n", " ", "\t", ":", "\r\n\r\n", "\0", "Host: b\r\n", "Content-Length: 5\r\n",
-                                         "\r\nHost: b", "\nContent-Length: 1", "Transfer-Encoding: chunked\r\n", "/", ".", "..", "%2e",
-                                         "?", "#", "\x0b", "\x1a", "\x0d", "\x7f", "\x80", ",", "@", "0", "HTTP/1.1", "//", "upgrade:"};
+    static const char *const pieces[] = {"\r",
+                                         "\n",
+                                         "\r\n",
+                                         " ",
+                                         "\t",
+                                         ":",
+                                         "\r\n\r\n",
+                                         "\0",
+                                         "Host: b\r\n",
+                                         "Content-Length: 5\r\n",
+                                         "\r\nHost: b",
+                                         "\nContent-Length: 1",
+                                         "Transfer-Encoding: chunked\r\n",
+                                         "/",
+                                         ".",
+                                         "..",
+                                         "%2e",
+                                         "?",
+                                         "#",
+                                         "\x0b",
+                                         "\x1a",
+                                         "\x0d",
+                                         "\x7f",
+                                         "\x80",
+                                         ",",
+                                         "@",
+                                         "0",
+                                         "HTTP/1.1",
+                                         "//",
+                                         "upgrade:"};
     const struct head *t = &heads[any(3) ? any(10) : any(HEADS)];
     size_t len = strlen(t->text);
     memcpy(out, t->text, len);
@@ -305,7 +336,8 @@ static void kernel_agrees(const char *to, const void *bytes, uint32_t len)
     struct relay_flow flow = flow_of(&c);
     bool right = flow.set == set && flow.state == (r == RELAY_READ_PART ? RELAY_FLOW_ASSIST : RELAY_FLOW_OPENING);
     if (whole && set != SET_FRONT)
-        right = right && flow.next - c.seq == q.head + (uint32_t)q.body && !(flow.flags & RELAY_FLOW_PINNED) == !q.stream;
+        right =
+            right && flow.next - c.seq == q.head + (uint32_t)q.body && !(flow.flags & RELAY_FLOW_PINNED) == !q.stream;
     if (!right) {
         print_bytes(bytes, len);
         fail_msg("set %u, here %u; state %u, here %d", flow.set, set, flow.state, r);
@@ -315,7 +347,8 @@ static void kernel_agrees(const char *to, const void *bytes, uint32_t len)
 static void test_kernel(void **state)
 {
     static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
-    static const char *const targets[] = {"/six", "/lan/x", "/lan/deep/x.php", "/a.php", "/moved", "/both", "/a.b/c", "/SIX"};
+    static const char *const targets[] = {"/six",   "/lan/x", "/lan/deep/x.php", "/a.php",
+                                          "/moved", "/both",  "/a.b/c",          "/SIX"};
     static const char *const names[] = {"www.example.com", "LAN.example.com:80", "other.example", "www.example.com "};
     char bytes[1200];
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -325,8 +358,8 @@ static void test_kernel(void **state)
     for (int i = 0; i < KERNEL_MUTATIONS; i++)
         kernel_agrees(vips[any(2)], bytes, (uint32_t)mutate(bytes, sizeof bytes));
     for (int i = 0; i < 1000; i++) {
-        int n = snprintf(bytes, sizeof bytes, "GET %s HTTP/1.1\r\nX-%.*s: y\r\nHost: %s\r\n\r\n", targets[any(8)], (int)any(40),
-                         "many-letters-of-a-name-to-begin-anywhere", names[any(4)]);
+        int n = snprintf(bytes, sizeof bytes, "GET %s HTTP/1.1\r\nX-%.*s: y\r\nHost: %s\r\n\r\n", targets[any(8)],
+                         (int)any(40), "many-letters-of-a-name-to-begin-anywhere", names[any(4)]);
         kernel_agrees(vips[any(2)], bytes, (uint32_t)n);
     }
     for (int i = 0; i < 100; i++) {

@@ -28,7 +28,8 @@ static inline uint64_t tag_of(const struct handoff *h, const uint8_t *inner, uin
  * `out` is `in` in a tunnel to that node: every byte of the outer headers is looked at, the inner packet must be
  * untouched. What the hand-off header says is left in *h, for the caller to judge.
  */
-static inline void tunnel_read(const struct frame *in, const struct frame *out, const struct relay_node *n, struct handoff *h)
+static inline void tunnel_read(const struct frame *in, const struct frame *out, const struct relay_node *n,
+                               struct handoff *h)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     bool v4 = memcmp(n->addr, mapped, 12) == 0, self = n->mode == RELAY_NODE_SELF;
@@ -40,7 +41,8 @@ static inline void tunnel_read(const struct frame *in, const struct frame *out, 
     assert_memory_equal(out->data + 12, in->data + 12, l3 - 14); /* VLAN tags */
     assert_int_equal(load16(out, l3 - 2), v4 ? 0x0800 : 0x86dd);
     if (v4) {
-        const uint8_t fixed[12] = {0x45, 0, (uint8_t)((inner + over) >> 8), (uint8_t)(inner + over), 0, 0, 0x40, 0, 64, IPPROTO_UDP};
+        const uint8_t fixed[12] = {
+            0x45, 0, (uint8_t)((inner + over) >> 8), (uint8_t)(inner + over), 0, 0, 0x40, 0, 64, IPPROTO_UDP};
         memcpy(ip, fixed, 12);
         memcpy(ip + 12, n->source + 12, 4);
         memcpy(ip + 16, n->addr + 12, 4);
@@ -49,7 +51,8 @@ static inline void tunnel_read(const struct frame *in, const struct frame *out, 
         ip[11] = (uint8_t)sum;
         assert_memory_equal(out->data + l3, ip, 20);
     } else {
-        const uint8_t fixed[8] = {0x60, 0, 0, 0, (uint8_t)((inner + over - 40) >> 8), (uint8_t)(inner + over - 40), IPPROTO_UDP, 64};
+        const uint8_t fixed[8] = {
+            0x60, 0, 0, 0, (uint8_t)((inner + over - 40) >> 8), (uint8_t)(inner + over - 40), IPPROTO_UDP, 64};
         memcpy(ip, fixed, 8);
         memcpy(ip + 8, n->source, 16);
         memcpy(ip + 24, n->addr, 16);
@@ -70,7 +73,8 @@ static inline void tunnel_read(const struct frame *in, const struct frame *out, 
 }
 
 /* `in` inside a hand-off packet between these outer addresses, with a true tag; *h is completed. */
-static inline void tunnel_build(struct frame *f, const struct frame *in, const char *from, const char *to, struct handoff *h)
+static inline void tunnel_build(struct frame *f, const struct frame *in, const char *from, const char *to,
+                                struct handoff *h)
 {
     struct endpoint a = at(from), b = at(to);
     bool v4 = in->data[in->l3] >> 4 == 4;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network of test_relay_node: a veth pair in the namespace we are in. At one end (b0) there are only raw frames, ours;
+ * The network of test_relay_node: a veth pair in the namespace we are in. At one end (b0) are only raw frames of ours;
  * the other (n0) is the node, with VIPs on lo and a server's listener on all of them.
  */
 #ifndef PM_TESTS_RELAY_VETH_H
@@ -18,7 +18,8 @@ static int wire = -1, listener = -1;
 
 static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
 /* Outer addresses: the balancer's and the node's. */
-static const char *const balancers[2] = {"203.0.113.254", "2001:db8:f::fe"}, *const us[2] = {"203.0.113.4", "2001:db8:f::6"};
+static const char *const balancers[2] = {"203.0.113.254", "2001:db8:f::fe"}, *const us[2] = {"203.0.113.4",
+                                                                                             "2001:db8:f::6"};
 
 /* The next frame the node has sent with that IP protocol; false: none came. */
 static inline bool heard(struct frame *f, uint8_t proto, int wait_ms)
@@ -74,7 +75,8 @@ static inline bool network(void)
 static inline bool sockets(void)
 {
     static const int off = 0;
-    struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("b0")};
+    struct sockaddr_ll ll = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("b0")};
     struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
     wire = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
     listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
