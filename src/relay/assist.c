@@ -16,7 +16,7 @@
 #include "relay/request.h"
 
 struct segment {
-    uint32_t seq, data_at, data_len, length; /* data_at: of the packet's first byte of data */
+    uint32_t seq, ack, data_at, data_len, length; /* data_at: of the packet's first byte of data */
     uint8_t *packet;                         /* from the IP header on */
 };
 
@@ -88,6 +88,7 @@ static bool segment_read(const uint8_t *packet, uint32_t length, struct segment 
         return false;
     memcpy(&tcp, packet + head, sizeof tcp);
     out->seq = ntohl(tcp.seq);
+    out->ack = ntohl(tcp.ack_seq);
     out->data_at = head + tcp.doff * 4u;
     out->length = length;
     out->data_len = length > out->data_at ? length - out->data_at : 0;
@@ -218,7 +219,7 @@ static void judge(struct assist *a, struct gathering *g)
     }
     a->counts.decided++;
     hand_over(a, g, node, set, g->flow.start + q.head + (uint32_t)q.body,
-              (uint8_t)((q.stream ? RELAY_FLOW_PINNED : 0) | (q.expect ? RELAY_FLOW_GUESS : 0)));
+              q.stream ? RELAY_FLOW_PINNED : 0);
 }
 
 static void gather(struct assist *a, const struct relay_event *e, const struct segment *s, uint64_t now_ms)

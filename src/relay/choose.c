@@ -58,7 +58,8 @@ uint32_t relay_pick(const struct relay *r, uint32_t set, uint32_t random)
 {
     if (set >= RELAY_SETS_MAX || !r->ring[set].size)
         return RELAY_NODES_MAX;
-    return r->ring[set].places[random % r->ring[set].size];
+    uint32_t node = r->ring[set].places[random % r->ring[set].size];
+    return node < RELAY_NODES_MAX ? node : RELAY_NODES_MAX; /* a ring may be of places without anybody */
 }
 
 bool relay_set_has(const struct relay *r, uint32_t set, uint32_t node)

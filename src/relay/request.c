@@ -22,8 +22,7 @@ enum relay_reading relay_request_read(const void *bytes, size_t len, struct rela
                                   .prefixes = s->r.prefixes,
                                   .head = s->r.head,
                                   .body = s->r.body,
-                                  .stream = s->r.flags & REQUEST_STREAM,
-                                  .expect = s->r.flags & REQUEST_EXPECT};
+                                  .stream = s->r.flags & REQUEST_STREAM};
     memcpy(out->prefix, s->r.prefix, sizeof out->prefix);
     free(s);
     return reading == READING_WHOLE ? RELAY_READ_WHOLE : reading == READING_PART ? RELAY_READ_PART : RELAY_READ_ODD;

@@ -21,7 +21,6 @@ struct relay_request {
     uint32_t head; /* bytes of the head */
     uint64_t body; /* bytes that follow it */
     bool stream;   /* no requests after it: TLS, Upgrade */
-    bool expect;
 };
 
 enum relay_reading relay_request_read(const void *bytes, size_t len, struct relay_request *out);

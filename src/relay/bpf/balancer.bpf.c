@@ -92,7 +92,8 @@ static __always_inline __u32 node_of_flow(const struct packet *p, const struct r
     }
     __u32 node = ring_place(vip->set, flow_hash(&p->flow, vip->flags & RELAY_VIP_BY_CLIENT));
     count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
-    if (node < RELAY_NODES_MAX && !p->rst) {
+    /* A delayed service's connections begin with a valid cookie only, not with a fragment. */
+    if (node < RELAY_NODES_MAX && !p->rst && !(vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP)) {
         struct relay_flow fresh = {.node = node, .packets = 1, .seen_ns = bpf_ktime_get_ns()};
         bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
     }

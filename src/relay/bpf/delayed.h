@@ -258,7 +258,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
         if (node < RELAY_NODES_MAX) {
             f.node = node;
             f.next = p->seq + q->head + (__u32)q->body;
-            f.flags |= (q->flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0) | (q->flags & REQUEST_EXPECT ? RELAY_FLOW_GUESS : 0);
+            f.flags |= q->flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0;
             count(RELAY_REQUEST_OPEN, p->length);
         } else {
             count(f.set < SET_FRONT ? RELAY_REQUEST_NO_NODE : RELAY_REQUEST_FRONT, p->length);
@@ -301,6 +301,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     }
     if (!(f->flags & RELAY_FLOW_PIPELINES) && reading == READING_WHOLE && read) {
         struct request *q = &read->r;
+        stream = q->flags & REQUEST_STREAM;
         if (q->head + q->body >= p->data_len) {
             set = set_of_request(read, vip->farm, vip->set);
             next = p->seq + q->head + (__u32)q->body;
@@ -314,13 +315,14 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->start = p->seq;
         f->ack = p->ack;
         f->set = set;
+        f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
         return guess ? ACT_PACKET : next_at(w, f);
     }
-    __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
-    if (target >= RELAY_NODES_MAX) {
-        count(RELAY_REQUEST_NO_NODE, p->length);
-        target = s->self;
+    /* Nothing heard since the request before: pipelined, so its answer is to come first. The client sends it again. */
+    if (p->ack == f->ack || f->state == RELAY_FLOW_OPENING) {
+        count(RELAY_AHEAD, p->length);
+        return ACT_DROP;
     }
     f->set = set;
     count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);

@@ -2,7 +2,9 @@
 /*
  * Reads what a client asks for from the first bytes of a segment: an HTTP/1.1 head (RFC 9112) or a TLS ClientHello
  * (RFC 8446 4.1.2, RFC 6066 3). Only what is needed to choose a node: hashes of host and path, where the request ends.
- * Whatever is unusual (an escape in the path, an absolute target, an unknown method) is left to those who have more time.
+ * Whatever is unusual (an escape in the path, an absolute target, an unknown method) is left to those who have more time;
+ * and what two readers may understand differently, lest a request be smuggled past us: a lone CR or LF, a control byte,
+ * space before a colon, a folded line. tests/unit/relay compares with the front end's own reader.
  *
  * One step of request_step reads one byte, or one word of a header that does not matter; bpf_loop repeats it, so that the
  * verifier looks at it once. The daemon compiles the same code for what takes more than one segment (relay/request.c).
@@ -23,25 +25,29 @@
     }
 #endif
 enum { REQUEST_MASK = REQUEST_BYTES - 1 };
+/* Where a longer body ends sequence numbers cannot tell: half their space counts as past. */
+enum { REQUEST_BODY_MAX = 1 << 30 };
 
 enum request_state {
     READ_PATH,
     READ_QUERY,
     READ_LINE, /* at the beginning of a line */
+    READ_NAME, /* to the colon */
     READ_SKIP, /* to the end of the line */
     READ_HOST_SPACE,
     READ_HOST,
     READ_LENGTH_SPACE,
     READ_LENGTH,
+    READ_PORT,
+    READ_HOST_END, /* nothing but space may follow */
     READ_DONE,
     READ_ODD,
 };
 
 enum request_flags {
-    REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade */
+    REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade; or its end is too far */
     REQUEST_HOST = 2,
     REQUEST_LENGTH = 4,
-    REQUEST_EXPECT = 8, /* the body may not come: RFC 9110 10.1.1 */
 };
 
 struct request {
@@ -49,7 +55,7 @@ struct request {
     __u64 prefix[RELAY_PREFIXES_MAX];
     __u32 prefixes;
     __u32 head; /* bytes of the head; of a ClientHello: all there is */
-    __u64 body; /* bytes that follow it */
+    __u64 body; /* bytes that follow it, with Expect, too: the server takes them or closes (RFC 9110 10.1.1) */
     __u32 flags;
 };
 
@@ -88,16 +94,27 @@ static __always_inline __u32 starts(__u64 lower, __u64 text, int n)
     return ((lower ^ text) & FIRST(n)) == 0;
 }
 
-/* The first newline's place in the word, 8 if there is none. */
-static __always_inline __u32 newline_in(__u64 w)
+#define EACH(byte) (0x0101010101010101ull * (byte))
+
+/* Marks (0x80) in the bytes that are less than n, or equal to c; the lowest mark is true, those above it may not be. */
+static __always_inline __u64 less(__u64 w, __u64 n)
 {
-    __u64 x = w ^ 0x0a0a0a0a0a0a0a0aull;
-    __u64 zero = (x - 0x0101010101010101ull) & ~x & 0x8080808080808080ull;
-    if (!zero)
+    return (w - EACH(n)) & ~w & EACH(0x80);
+}
+
+static __always_inline __u64 equal(__u64 w, __u64 c)
+{
+    return less(w ^ EACH(c), 1);
+}
+
+/* The place of the lowest mark, 8 if there is none. */
+static __always_inline __u32 first_of(__u64 marks)
+{
+    if (!marks)
         return 8;
-    /* The lowest of them is true; the multiplication counts the bytes below it. */
-    __u64 below = ((zero & -zero) - 1) >> 7;
-    return (__u32)(((below & 0x0101010101010101ull) * 0x0101010101010101ull) >> 56);
+    /* The multiplication counts the bytes below it. */
+    __u64 below = ((marks & -marks) - 1) >> 7;
+    return (__u32)(((below & EACH(1)) * EACH(1)) >> 56);
 }
 
 static __always_inline void read_path(struct scratch *r, __u8 c)
@@ -128,10 +145,12 @@ static __always_inline void read_path(struct scratch *r, __u8 c)
             return;
         }
         __u32 n = q->prefixes;
-        if (n < RELAY_PREFIXES_MAX) {
-            q->prefix[n] = q->path;
-            q->prefixes = n + 1;
+        if (n >= RELAY_PREFIXES_MAX) {
+            r->state = READ_ODD; /* the longest that fits may be further on */
+            return;
         }
+        q->prefix[n] = q->path;
+        q->prefixes = n + 1;
         q->suffix = 0;
     } else if (c == '.') {
         q->suffix = RELAY_HASH_START;
@@ -140,23 +159,53 @@ static __always_inline void read_path(struct scratch *r, __u8 c)
         q->suffix = (q->suffix ^ c) * RELAY_HASH_PRIME;
 }
 
+/* A field's name: no space, nothing that is not visible before the colon. */
+static __always_inline void read_name(struct scratch *r)
+{
+    __u64 w = word_at(r, r->at);
+    __u32 colon = first_of(equal(w, ':')), bad = first_of(less(w, 0x21) | equal(w, 0x7f) | (w & EACH(0x80)));
+    r->state = bad < colon ? READ_ODD : colon < 8 ? READ_SKIP : READ_NAME;
+    r->at += bad < colon ? bad : colon < 8 ? colon + 1 : 8;
+}
+
+/* A field's value that does not matter, up to its CR LF. */
+static __always_inline void read_skip(struct scratch *r)
+{
+    __u64 w = word_at(r, r->at);
+    __u32 n = first_of(less(w, 0x20) | equal(w, 0x7f));
+    r->at += n;
+    if (n == 8)
+        return;
+    __u8 c = byte_at(r, r->at);
+    if (c == '\r') {
+        r->state = byte_at(r, r->at + 1) == '\n' ? READ_LINE : READ_ODD;
+        r->at += r->state == READ_LINE ? 2 : 1;
+    } else if (c == '\t') {
+        r->at++;
+    } else {
+        r->state = READ_ODD;
+    }
+}
+
 static __always_inline void read_line(struct scratch *r)
 {
     struct request *q = &r->r;
     __u64 w = word_at(r, r->at), second = word_at(r, r->at + 8) | LOWER, third = word_at(r, r->at + 16) | LOWER;
-    if ((w & 0xffff) == ('\r' | '\n' << 8)) {
+    if ((w & 0xff) == '\r') {
         r->at += 2;
         q->head = r->at;
-        r->state = READ_DONE;
+        r->state = (w >> 8 & 0xff) == '\n' ? READ_DONE : READ_ODD;
         return;
     }
     w |= LOWER;
-    r->state = READ_SKIP;
-    if (starts(w, WORD("host:   "), 5)) {
+    r->state = READ_NAME;
+    /* A byte of 0x1a would pass for the colon there, 0x0d for the hyphen. */
+    if (starts(w, WORD("host:   "), 5) && byte_at(r, r->at + 4) == ':') {
         r->state = q->flags & REQUEST_HOST ? READ_ODD : READ_HOST_SPACE;
         q->flags |= REQUEST_HOST;
         r->at += 5;
-    } else if (w == WORD("content-") && starts(second, WORD("length: "), 7)) {
+    } else if (w == WORD("content-") && starts(second, WORD("length: "), 7) && byte_at(r, r->at + 7) == '-' &&
+               byte_at(r, r->at + 14) == ':') {
         r->state = q->flags & REQUEST_LENGTH ? READ_ODD : READ_LENGTH_SPACE;
         q->flags |= REQUEST_LENGTH;
         r->at += 15;
@@ -164,11 +213,41 @@ static __always_inline void read_line(struct scratch *r)
         r->state = READ_ODD;
     } else if (starts(w, WORD("upgrade:"), 8)) {
         q->flags |= REQUEST_STREAM;
-    } else if (starts(w, WORD("expect: "), 7)) {
-        q->flags |= REQUEST_EXPECT;
-    } else if (starts(w, WORD("        "), 1)) {
-        r->state = READ_ODD; /* a folded line */
     }
+    if (byte_at(r, r->at) == ':')
+        r->state = READ_ODD; /* no name at all */
+}
+
+/* A name or an IPv4 address, and a port, of which nothing is kept. What ends it is looked at by read_skip. */
+static __always_inline void read_host(struct scratch *r, __u8 c)
+{
+    struct request *q = &r->r;
+    __u32 digit = c >= '0' && c <= '9', space = c == ' ' || c == '\t';
+    if (r->state == READ_HOST) {
+        if (c >= 'A' && c <= 'Z')
+            c |= 0x20;
+        if ((c >= 'a' && c <= 'z') || digit || c == '-' || c == '.' || c == '_') {
+            q->host = (q->host ^ c) * RELAY_HASH_PRIME;
+            r->at++;
+            return;
+        }
+        /* Empty, or with the root's dot: the same as another name. */
+        if (q->host == RELAY_HASH_START || byte_at(r, r->at - 1) == '.') {
+            r->state = READ_ODD;
+            return;
+        }
+    }
+    if (c == '\r') {
+        r->state = READ_SKIP;
+        return;
+    }
+    if (space)
+        r->state = READ_HOST_END;
+    else if (r->state == READ_HOST && c == ':')
+        r->state = READ_PORT;
+    else if (r->state != READ_PORT || !digit)
+        r->state = READ_ODD;
+    r->at += r->state != READ_ODD;
 }
 
 static __always_inline void read_value(struct scratch *r, __u8 c)
@@ -181,25 +260,17 @@ static __always_inline void read_value(struct scratch *r, __u8 c)
             r->state++;
         return;
     }
-    r->at++;
-    if (r->state == READ_HOST) {
-        if (c == '\r' || c == ':' || c == ' ') {
-            r->state = READ_SKIP;
-            return;
+    if (r->state == READ_LENGTH) {
+        if (c >= '0' && c <= '9' && r->digits < 15) {
+            q->body = q->body * 10 + (c - '0');
+            r->digits++;
+            r->at++;
+        } else {
+            r->state = c == '\r' && r->digits ? READ_SKIP : READ_ODD;
         }
-        if (c >= 'A' && c <= 'Z')
-            c |= 0x20;
-        q->host = (q->host ^ c) * RELAY_HASH_PRIME;
         return;
     }
-    if (c >= '0' && c <= '9' && r->digits < 15) {
-        q->body = q->body * 10 + (c - '0');
-        r->digits++;
-    } else if (c == '\r' && r->digits) {
-        r->state = READ_SKIP;
-    } else {
-        r->state = READ_ODD;
-    }
+    read_host(r, c);
 }
 
 static long request_step(__u32 i, void *ctx)
@@ -208,10 +279,11 @@ static long request_step(__u32 i, void *ctx)
     if (r->at >= r->len || r->state >= READ_DONE)
         return 1;
     if (r->state == READ_SKIP) {
-        __u32 n = newline_in(word_at(r, r->at));
-        r->at += n < 8 ? n + 1 : 8;
-        if (n < 8)
-            r->state = READ_LINE;
+        read_skip(r);
+        return 0;
+    }
+    if (r->state == READ_NAME) {
+        read_name(r);
         return 0;
     }
     if (r->state == READ_LINE) {
@@ -266,12 +338,16 @@ static __always_inline enum reading request_read_http(struct scratch *s, __u32 l
     if (!s->at)
         return len < 8 && len > 0 && byte_at(s, 0) >= 'A' && byte_at(s, 0) <= 'Z' ? READING_PART : READING_ODD;
     REPEAT(REQUEST_BYTES, request_step, &s);
+    if (s->r.body > REQUEST_BODY_MAX)
+        s->r.flags |= REQUEST_STREAM;
     if (s->state == READ_DONE && s->r.head <= len)
         return s->r.flags & REQUEST_HOST ? READING_WHOLE : READING_ODD;
     return s->state == READ_ODD && s->at < len ? READING_ODD : READING_PART;
 }
 
 /* ---- TLS ---- */
+
+enum { HELLO_NAME_MAX = 255 };
 
 static __always_inline __u32 be16_at(const struct scratch *s, __u32 at)
 {
@@ -299,11 +375,16 @@ static long hello_extension(__u32 i, void *ctx)
         return 1;
     __u32 type = be16_at(s, at), length = be16_at(s, at + 2);
     s->at = at + 4 + length;
-    if (type != 0 || length < 5 || s->at > s->end)
+    if (type != 0)
         return 0;
-    s->at = at + 9; /* server_name: list length, type, name length, name */
-    s->end = at + 9 + be16_at(s, at + 7);
-    s->state = READ_DONE;
+    /* server_name: list length, type, name length, name; one name, as there are no other types */
+    __u32 name = be16_at(s, at + 7);
+    s->state = length == name + 5 && be16_at(s, at + 4) == name + 3 && byte_at(s, at + 6) == 0 && name && name <= HELLO_NAME_MAX &&
+                       s->at <= s->end
+                   ? READ_DONE
+                   : READ_ODD;
+    s->at = at + 9;
+    s->end = at + 9 + name;
     return 1;
 }
 
@@ -326,13 +407,15 @@ static __always_inline enum reading request_read_hello(struct scratch *s, __u32 
     s->at += 1 + byte_at(s, s->at);
     s->at += 2 + be16_at(s, s->at);
     s->at += 1 + byte_at(s, s->at);
+    if (s->at + 2 + be16_at(s, s->at) != s->end)
+        return READING_ODD;
     s->at += 2;
     s->state = READ_LINE;
     REPEAT(64, hello_extension, &s);
-    if (s->state == READ_DONE && s->end <= len) {
-        REPEAT(256, hello_host, &s);
-        s->r.flags |= REQUEST_HOST;
-    }
+    if (s->state != READ_DONE)
+        return s->state == READ_LINE && s->at == s->end ? READING_WHOLE : READING_ODD;
+    REPEAT(HELLO_NAME_MAX, hello_host, &s);
+    s->r.flags |= REQUEST_HOST;
     return READING_WHOLE;
 }
 

@@ -158,9 +158,11 @@ static __always_inline int send_l2(struct xdp_md *ctx, const struct packet *p, c
 __noinline int assist(struct xdp_md *ctx, const struct packet *p, const struct relay_flow *f)
 {
     struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e + RELAY_SEGMENT_MAX, 0);
-    if (!e)
-        return XDP_DROP;
     __u64 length = p ? p->length : 0;
+    if (!e) {
+        count(RELAY_ASSIST_FULL, length);
+        return XDP_DROP;
+    }
     ONE_REGISTER(length);
     if (!p || !f || length == 0 || length > RELAY_SEGMENT_MAX || bpf_xdp_load_bytes(ctx, p->l3, e->data, length) != 0) {
         bpf_ringbuf_discard(e, 0);

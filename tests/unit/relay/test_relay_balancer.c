@@ -3,158 +3,13 @@
  * Packets through the balancer's program with bpf_prog_test_run: every way out of it, both families. Skipped where the
  * kernel or our privileges do not allow it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
-#include <linux/bpf.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tunnel.h"
 #include "relay/maglev.h"
-#include "relay/relay.h"
 
-enum { SIZE = 1021, NODES = 3, SELF = 3 };
+enum { SIZE = 1021, NODES = 3, SELF = 3, FAR_V4 = 4, FAR_V6 = 5 };
 
-static struct relay *relay;
 static uint32_t ring[SIZE];
 static const uint8_t node_mac[NODES][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}};
-
-struct frame {
-    uint8_t data[1514];
-    uint32_t len, l3, l4;
-};
-
-static struct endpoint at(const char *text)
-{
-    struct endpoint e;
-    assert_int_equal(endpoint_parse(text, 1, &e), 0);
-    return e;
-}
-
-/* ---- building frames ---- */
-
-static void put(struct frame *f, const void *data, uint32_t n)
-{
-    memcpy(f->data + f->len, data, n);
-    f->len += n;
-}
-
-static void put16(struct frame *f, uint16_t v)
-{
-    v = htons(v);
-    put(f, &v, 2);
-}
-
-static void link_head(struct frame *f, uint16_t type, int vlans)
-{
-    memset(f, 0, sizeof *f);
-    put(f, "\x02\0\0\0\0\x99\x02\0\0\0\0\xcc", 12);
-    for (int i = 0; i < vlans; i++) {
-        put16(f, i + 1 < vlans ? 0x88a8 : 0x8100);
-        put16(f, 7);
-    }
-    put16(f, type);
-    f->l3 = f->len;
-}
-
-static void v4_head(struct frame *f, const struct addr *from, const struct addr *to, uint8_t proto, unsigned options,
-                    uint16_t fragment)
-{
-    uint8_t h[60] = {(uint8_t)(0x40 | (5 + options / 4)), 0, 0, 0, 0x12, 0x34, (uint8_t)(fragment >> 8), (uint8_t)fragment, 64, proto};
-    memcpy(h + 12, from->bytes, 4);
-    memcpy(h + 16, to->bytes, 4);
-    memset(h + 20, 1, options); /* no operation */
-    put(f, h, 20 + options);
-}
-
-static void v6_head(struct frame *f, const struct addr *from, const struct addr *to, uint8_t next)
-{
-    uint8_t h[40] = {0x60};
-    h[6] = next;
-    h[7] = 64;
-    memcpy(h + 8, from->bytes, 16);
-    memcpy(h + 24, to->bytes, 16);
-    put(f, h, 40);
-}
-
-static void ip_head(struct frame *f, const struct addr *from, const struct addr *to, uint8_t proto)
-{
-    if (from->family == ADDR_V4)
-        v4_head(f, from, to, proto, 0, 0);
-    else
-        v6_head(f, from, to, proto);
-    f->l4 = f->len;
-}
-
-static void set_lengths(struct frame *f)
-{
-    uint16_t n = htons((uint16_t)(f->len - f->l3));
-    if (f->data[f->l3] >> 4 == 4) {
-        memcpy(f->data + f->l3 + 2, &n, 2);
-    } else {
-        n = htons((uint16_t)(f->len - f->l3 - 40));
-        memcpy(f->data + f->l3 + 4, &n, 2);
-    }
-}
-
-enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
-
-static void tcp_head(struct frame *f, uint16_t from, uint16_t to, uint8_t flags)
-{
-    uint8_t h[20] = {0};
-    h[12] = 5 << 4;
-    h[13] = flags;
-    from = htons(from);
-    to = htons(to);
-    memcpy(h, &from, 2);
-    memcpy(h + 2, &to, 2);
-    put(f, h, 20);
-}
-
-static void tcp_frame(struct frame *f, const char *from, const char *to, uint8_t flags, int vlans)
-{
-    struct endpoint c = at(from), v = at(to);
-    link_head(f, c.addr.family == ADDR_V4 ? 0x0800 : 0x86dd, vlans);
-    ip_head(f, &c.addr, &v.addr, IPPROTO_TCP);
-    tcp_head(f, c.port, v.port, flags);
-    put(f, "some data", 9);
-    set_lengths(f);
-}
-
-/* ---- asking the program ---- */
-
-static struct relay_count before[RELAY_COUNTER_COUNT], after[RELAY_COUNTER_COUNT];
-
-static uint32_t run(struct frame *f, struct frame *out)
-{
-    uint32_t verdict, ns;
-    relay_counters(relay, before);
-    out->len = sizeof out->data;
-    assert_int_equal(relay_try(relay, f->data, f->len, 1, out->data, &out->len, &verdict, &ns), 0);
-    relay_counters(relay, after);
-    return verdict;
-}
-
-/* Exactly these counters moved, by one. */
-static void counted(unsigned n, const enum relay_counter *which)
-{
-    for (enum relay_counter c = 0; c < RELAY_COUNTER_COUNT; c++) {
-        bool expected = false;
-        for (unsigned i = 0; i < n; i++)
-            expected |= which[i] == c;
-        if (after[c].packets - before[c].packets != expected)
-            fail_msg("%s moved by %d", relay_counter_name(c), (int)(after[c].packets - before[c].packets));
-    }
-}
-#define COUNTED(...)                                                                                                   \
-    do {                                                                                                               \
-        const enum relay_counter w_[] = {__VA_ARGS__};                                                                 \
-        counted(sizeof w_ / sizeof *w_, w_);                                                                           \
-    } while (0)
 
 static uint32_t expected_node(const char *client, const char *vip, uint8_t proto, bool by_client)
 {
@@ -181,7 +36,8 @@ static void test_flows(void **state)
         for (size_t i = 0; i < 2; i++) {
             struct frame f, out;
             char client[64];
-            snprintf(client, sizeof client, "%.*s:%d", (int)(strrchr(pairs[i][0], ':') - pairs[i][0]), pairs[i][0], 5000 + vlans);
+            snprintf(client, sizeof client, "%.*s:%d", (int)(strrchr(pairs[i][0], ':') - pairs[i][0]), pairs[i][0],
+                     5000 + vlans);
             uint32_t node = expected_node(client, pairs[i][1], IPPROTO_TCP, false);
             tcp_frame(&f, client, pairs[i][1], SYN, vlans);
             sent_to(&f, &out, run(&f, &out), node);
@@ -368,6 +224,118 @@ static void test_left_to_the_kernel(void **state)
     COUNTED(RELAY_FLOW_NEW, RELAY_SELF);
 }
 
+/* ---- tunnels ---- */
+
+static struct relay_node far_node(const char *node, const char *us)
+{
+    struct endpoint n = at(node), u = at(us);
+    struct relay_node out = {.mode = RELAY_NODE_HOPS,
+                             .ifindex = 1,
+                             .mtu = 1500,
+                             .mac = {2, 0, 0, 0, 0, 7},
+                             .own_mac = {2, 0, 0, 0, 0, 0x99}};
+    relay_addr(out.addr, &n.addr);
+    relay_addr(out.source, &u.addr);
+    return out;
+}
+
+static void test_hops(void **state)
+{
+    static const char *const pairs[][2] = {{"198.51.100.7:4100", "192.0.2.20:80"},
+                                           {"[2001:db8:7::9]:4100", "[2001:db8::20]:80"},
+                                           {"198.51.100.7:4100", "192.0.2.21:80"},
+                                           {"[2001:db8:7::9]:4100", "[2001:db8::21]:80"}};
+    const struct relay_node nodes[2] = {far_node("203.0.113.4", "203.0.113.254"),
+                                        far_node("2001:db8:f::4", "2001:db8:f::fe")};
+    struct frame f, out;
+    struct handoff h;
+    for (int vlans = 0; vlans <= 2; vlans++) {
+        for (size_t i = 0; i < 4; i++) {
+            tcp_frame(&f, pairs[i][0], pairs[i][1], SYN, vlans);
+            assert_int_equal(run(&f, &out), XDP_TX);
+            COUNTED(RELAY_FLOW_NEW, RELAY_SENT_HOPS);
+            tunnel_read(&f, &out, &nodes[i / 2], &h);
+            assert_int_equal(h.kind, HANDOFF_PACKET);
+            assert_int_equal(h.start, 0);
+        }
+    }
+    for (size_t i = 0; i < 2; i++) { /* too short for a TCP header: the tag covers less */
+        struct endpoint c = at(pairs[i][0]), v = at(pairs[i][1]);
+        link_head(&f, i ? 0x86dd : 0x0800, 0);
+        ip_head(&f, &c.addr, &v.addr, IPPROTO_UDP);
+        put(&f, "\x10\x00\x00\x35\x00\x08\0\0", 8);
+        set_lengths(&f);
+        assert_int_equal(run(&f, &out), XDP_TX);
+        tunnel_read(&f, &out, &nodes[0], &h);
+    }
+}
+
+/* What does not fit into the tunnel is told to the client, as a router would (RFC 1191, RFC 8201). */
+static void test_too_big(void **state)
+{
+    static const uint8_t filler[1500];
+    for (int v6 = 0; v6 <= 1; v6++) {
+        struct frame f, out;
+        uint32_t head = v6 ? 40 : 20, over = v6 ? OVER_V4 : OVER_V6, quote = v6 ? 128 : 64;
+        struct tcp_say say = {.from = v6 ? "[2001:db8:7::9]:4200" : "198.51.100.7:4200",
+                              .to = v6 ? "[2001:db8::20]:80" : "192.0.2.21:80",
+                              .flags = ACK,
+                              .data = filler,
+                              .data_len = 1500 - over - head - 20};
+        tcp_build(&f, &say);
+        assert_int_equal(run(&f, &out), XDP_TX);
+        assert_true(after[RELAY_SENT_HOPS].packets - before[RELAY_SENT_HOPS].packets == 1);
+        say.data_len++;
+        tcp_build(&f, &say);
+        assert_int_equal(run(&f, &out), XDP_TX);
+        if (v6)
+            COUNTED(RELAY_FLOW_HIT, RELAY_TOO_BIG_V6);
+        else
+            COUNTED(RELAY_FLOW_HIT, RELAY_TOO_BIG_V4);
+        assert_int_equal(out.len, 14 + head + 8 + quote);
+        assert_memory_equal(out.data, f.data + 6, 6);
+        assert_memory_equal(out.data + 6, f.data, 6);
+        uint32_t icmp = 14 + head;
+        assert_int_equal(out.data[icmp], v6 ? 2 : 3);
+        assert_int_equal(out.data[icmp + 1], v6 ? 0 : 4);
+        assert_int_equal(load32(&out, icmp + 4), 1500 - over);
+        assert_memory_equal(out.data + icmp + 8, f.data + 14, quote);
+        if (v6) {
+            assert_memory_equal(out.data + 14 + 8, f.data + 14 + 24, 16);
+            assert_memory_equal(out.data + 14 + 24, f.data + 14 + 8, 16);
+            assert_int_equal(load16(&out, 14 + 4), 8 + quote);
+            assert_int_equal(l4_sum(&out, 14, icmp, out.len, IPPROTO_ICMPV6), 0);
+        } else {
+            assert_memory_equal(out.data + 14 + 12, f.data + 14 + 16, 4);
+            assert_memory_equal(out.data + 14 + 16, f.data + 14 + 12, 4);
+            assert_int_equal(fold16(sum16(out.data + 14, 20, 0)), 0);
+            assert_int_equal(fold16(sum16(out.data + icmp, out.len - icmp, 0)), 0);
+        }
+        say.vlans = 1;
+        tcp_build(&f, &say);
+        assert_int_equal(run(&f, &out), XDP_DROP);
+    }
+}
+
+/* A frame that ends before its packet does cannot be tagged. */
+static void test_truncated(void **state)
+{
+    struct frame f, out;
+    struct endpoint c = at("198.51.100.7"), v = at("192.0.2.22");
+    link_head(&f, 0x0800, 0);
+    ip_head(&f, &c.addr, &v.addr, 47);
+    put(&f, "GRE, or a part", 14);
+    set_lengths(&f);
+    store16(&f, f.l3 + 2, 400);
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    COUNTED(RELAY_FLOW_NEW, RELAY_DROPPED_SPACE);
+}
+
+static void test_every_counter(void **state)
+{
+    all_seen(SHARE_PLAIN);
+}
+
 /* ---- set up ---- */
 
 static void service(const char *vip, uint8_t proto, uint32_t number, uint32_t flags)
@@ -381,13 +349,8 @@ static void service(const char *vip, uint8_t proto, uint32_t number, uint32_t fl
 
 static int set_up(void **state)
 {
-    struct buf why = BUF_INIT;
-    if (relay_open(&(struct relay_options){.flows_max = 65536}, &relay, &why) != 0) {
-        fprintf(stderr, "# %s\n", buf_str(&why));
-        buf_fini(&why);
-        relay = NULL;
+    if (!relay_begin())
         return 0;
-    }
     struct maglev_node nodes[NODES] = {{"a", 1, 0}, {"b", 2, 1}, {"c", 3, 2}};
     maglev_build(nodes, NODES, ring, SIZE);
     for (uint32_t i = 0; i < NODES; i++) {
@@ -401,6 +364,15 @@ static int set_up(void **state)
     assert_int_equal(relay_set_node(relay, SELF, &(struct relay_node){.mode = RELAY_NODE_SELF}), 0);
     assert_int_equal(relay_set_ring(relay, 0, ring, SIZE), 0);
     assert_int_equal(relay_set_ring(relay, 2, self, 251), 0);
+    struct relay_node v4 = far_node("203.0.113.4", "203.0.113.254"), v6 = far_node("2001:db8:f::4", "2001:db8:f::fe");
+    struct relay_settings settings = {.tag_key = SEND_KEY, .self = SELF};
+    for (uint32_t i = 0; i < HANDOFF_KEYS; i++)
+        settings.tag[i] = test_key(i);
+    assert_int_equal(relay_set_settings(relay, &settings), 0);
+    assert_int_equal(relay_set_node(relay, FAR_V4, &v4), 0);
+    assert_int_equal(relay_set_node(relay, FAR_V6, &v6), 0);
+    assert_int_equal(relay_set_ring(relay, 3, (const uint32_t[]){FAR_V4}, 1), 0);
+    assert_int_equal(relay_set_ring(relay, 4, (const uint32_t[]){FAR_V6}, 1), 0);
     service("192.0.2.1:80", IPPROTO_TCP, 0, 0);
     service("192.0.2.1:53", IPPROTO_UDP, 0, 0);
     service("[2001:db8::1]:80", IPPROTO_TCP, 0, 0);
@@ -408,6 +380,13 @@ static int set_up(void **state)
     service("192.0.2.9:1", 0, 0, RELAY_VIP_BY_CLIENT);
     service("192.0.2.5:80", IPPROTO_TCP, 1, 0);
     service("192.0.2.6:80", IPPROTO_TCP, 2, 0);
+    service("192.0.2.20:80", IPPROTO_TCP, 3, 0);
+    service("192.0.2.20:53", IPPROTO_UDP, 3, 0);
+    service("[2001:db8::20]:80", IPPROTO_TCP, 3, 0);
+    service("[2001:db8::20]:53", IPPROTO_UDP, 3, 0);
+    service("192.0.2.21:80", IPPROTO_TCP, 4, 0);
+    service("[2001:db8::21]:80", IPPROTO_TCP, 4, 0);
+    service("192.0.2.22:1", 0, 3, 0);
     return 0;
 }
 
@@ -417,22 +396,19 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int need(void **state)
-{
-    if (!relay)
-        skip();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_flows, need),
-        cmocka_unit_test_setup(test_ring_and_stickiness, need),
-        cmocka_unit_test_setup(test_by_client, need),
-        cmocka_unit_test_setup(test_fragments, need),
-        cmocka_unit_test_setup(test_icmp, need),
-        cmocka_unit_test_setup(test_left_to_the_kernel, need),
+        cmocka_unit_test_setup(test_flows, need_relay),
+        cmocka_unit_test_setup(test_ring_and_stickiness, need_relay),
+        cmocka_unit_test_setup(test_by_client, need_relay),
+        cmocka_unit_test_setup(test_fragments, need_relay),
+        cmocka_unit_test_setup(test_icmp, need_relay),
+        cmocka_unit_test_setup(test_left_to_the_kernel, need_relay),
+        cmocka_unit_test_setup(test_hops, need_relay),
+        cmocka_unit_test_setup(test_too_big, need_relay),
+        cmocka_unit_test_setup(test_truncated, need_relay),
+        cmocka_unit_test_setup(test_every_counter, need_relay),
     };
     return cmocka_run_group_tests_name("relay_balancer", tests, set_up, tear_down);
 }

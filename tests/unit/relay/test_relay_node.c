@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node's packet program on real sockets, in a network namespace of its own: a veth pair, we are the balancer at one
+ * end with raw frames, and a server listens on the VIPs on lo. Skipped, with the reason, without root.
+ */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include "veth.h"
+#include "relay/node.h"
+
+#define GET "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+enum { WAIT_MS = 5000, OUR_SCALE = 8, CLIENT_SCALE = 7, MSS = 1340 };
+
+static struct node *node;
+static bool hit[NODE_COUNTER_COUNT];
+static struct relay_count was[NODE_COUNTER_COUNT];
+
+/* ---- what comes of a frame ---- */
+
+static void inject(const struct frame *f)
+{
+    node_counters(node, was);
+    assert_int_equal(send(wire, f->data, f->len, 0), f->len);
+}
+
+struct moved_by {
+    enum node_counter which;
+    unsigned by;
+};
+
+static bool reached(const struct moved_by *w, size_t n, struct relay_count *now)
+{
+    bool all = true;
+    node_counters(node, now);
+    for (size_t i = 0; i < n; i++)
+        all &= now[w[i].which].packets - was[w[i].which].packets >= w[i].by;
+    return all;
+}
+
+/* Exactly these counters move; the frame may take its time. */
+static void moved(size_t n, const struct moved_by *w, const char *file, int line)
+{
+    struct relay_count now[NODE_COUNTER_COUNT];
+    for (int ms = 0; ms < WAIT_MS && !reached(w, n, now); ms++)
+        usleep(1000);
+    for (enum node_counter c = 0; c < NODE_COUNTER_COUNT; c++) {
+        unsigned expected = 0;
+        for (size_t i = 0; i < n; i++)
+            expected += w[i].which == c ? w[i].by : 0;
+        if (now[c].packets - was[c].packets != expected)
+            fail_msg("%s:%d: %s moved by %u, not %u", file, line, node_counter_name(c),
+                     (unsigned)(now[c].packets - was[c].packets), expected);
+        hit[c] |= expected;
+    }
+}
+#define MOVED(...)                                                                                                     \
+    do {                                                                                                               \
+        const struct moved_by w_[] = {__VA_ARGS__};                                                                    \
+        moved(sizeof w_ / sizeof *w_, w_, __FILE__, __LINE__);                                                         \
+    } while (0)
+#define ONE(c)                                                                                                         \
+    {                                                                                                                  \
+        NODE_##c, 1                                                                                                    \
+    }
+
+static void moved_nothing(const char *file, int line)
+{
+    usleep(20000);
+    moved(0, NULL, file, line);
+}
+
+/* ---- a client by way of the balancer ---- */
+
+struct client {
+    char from[64];
+    const char *to;
+    uint32_t start, seq, ack;
+    unsigned over; /* the tunnel's family, 1: IPv6 */
+    uint8_t options[12];
+};
+
+static struct client client_of(unsigned v6, unsigned over)
+{
+    static unsigned port = 20000;
+    struct client c = {.to = vips[v6], .over = over, .options = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0}};
+    c.start = c.seq = port * 7919;
+    c.ack = port * 104729;
+    snprintf(c.from, sizeof c.from, v6 ? "[2001:db8:7::9]:%u" : "198.51.100.7:%u", port++);
+    return c;
+}
+
+static void inner_of(const struct client *c, struct frame *f, uint8_t flags, const char *text)
+{
+    tcp_build(f, &(struct tcp_say){.from = c->from,
+                                   .to = c->to,
+                                   .flags = flags,
+                                   .seq = c->seq,
+                                   .ack = c->ack,
+                                   .options = c->options,
+                                   .options_len = 12,
+                                   .data = text,
+                                   .data_len = (uint32_t)strlen(text)});
+}
+
+static void wrap(const struct client *c, struct frame *f, const struct frame *inner, uint8_t kind, uint32_t target)
+{
+    struct handoff h = {
+        .kind = kind, .key = SEND_KEY, .target = target, .start = htonl(kind == HANDOFF_OPEN ? c->start : c->seq)};
+    if (kind == HANDOFF_OPEN)
+        h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
+    tunnel_build(f, inner, balancers[c->over], us[c->over], &h);
+}
+
+static void say(const struct client *c, uint8_t kind, uint8_t flags, const char *text)
+{
+    struct frame inner, f;
+    inner_of(c, &inner, flags, text);
+    wrap(c, &f, &inner, kind, 77);
+    inject(&f);
+}
+
+static int accepted(const struct client *c)
+{
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    struct sockaddr_storage sa;
+    struct endpoint peer, expected = at(c->from);
+    socklen_t n = sizeof sa;
+    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    int fd = accept4(listener, (struct sockaddr *)&sa, &n, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
+    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+        memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, 4);
+        memcpy(&sa, &v4, sizeof v4);
+    }
+    assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&sa, &peer), 0);
+    assert_int_equal(peer.port, expected.port);
+    assert_true(addr_eq(&peer.addr, &expected.addr));
+    const struct timeval limit = {.tv_sec = WAIT_MS / 1000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    return fd;
+}
+
+static void reads(int fd, const char *text)
+{
+    char got[512];
+    size_t n = strlen(text), have = 0;
+    while (have < n) {
+        ssize_t more = read(fd, got + have, n - have);
+        assert_true(more > 0);
+        have += (size_t)more;
+    }
+    assert_memory_equal(got, text, n);
+}
+
+static void reset(int fd)
+{
+    char byte;
+    assert_int_equal(read(fd, &byte, 1), -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(fd);
+}
+
+/* Opens with a request; the server's end. */
+static int open_connection(struct client *c)
+{
+    say(c, HANDOFF_OPEN, PSH | ACK, GET);
+    MOVED(ONE(RECEIVED), ONE(ADOPTED));
+    int fd = accepted(c);
+    reads(fd, GET);
+    c->seq += sizeof GET - 1;
+    return fd;
+}
+
+/* The server says something, and the client's kernel sees it. */
+static void server_says(int fd, const struct client *c, const char *text)
+{
+    struct frame f;
+    struct endpoint client = at(c->from);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    do {
+        assert_true(heard(&f, IPPROTO_TCP, WAIT_MS));
+    } while (load16(&f, f.l4 + 2) != client.port || f.len - f.l4 - (f.data[f.l4 + 12] >> 4) * 4u != strlen(text));
+    assert_int_equal(load16(&f, f.l4), 80);
+    assert_int_equal(load32(&f, f.l4 + 4), c->ack); /* as if it had done the handshake itself */
+    assert_int_equal(load32(&f, f.l4 + 8), c->seq);
+    assert_memory_equal(f.data + f.l4 + (f.data[f.l4 + 12] >> 4) * 4, text, strlen(text));
+}
+
+/* The connection after one request, one answer, and its acknowledgement. */
+static int quiet_connection(struct client *c)
+{
+    int fd = open_connection(c);
+    server_says(fd, c, "the answer");
+    c->ack += 10;
+    say(c, HANDOFF_PACKET, ACK, "");
+    MOVED(ONE(RECEIVED), ONE(DELIVERED));
+    return fd;
+}
+
+/* The hand-off packet that comes back: the other way between the same hosts, the packet unchanged, a true tag. */
+static struct handoff comes_back(const struct client *c, uint8_t flags, const char *text)
+{
+    struct frame f, inner, expected;
+    struct handoff h, made = {0};
+    inner_of(c, &inner, flags, text);
+    do {
+        assert_true(heard(&f, IPPROTO_UDP, WAIT_MS));
+    } while (load16(&f, f.l4 + 2) != RELAY_PORT);
+    tunnel_build(&expected, &inner, us[c->over], balancers[c->over], &made);
+    assert_int_equal(f.len, expected.len);
+    assert_memory_equal(f.data, "\x02\0\0\0\0\xcc\x02\0\0\0\0\x99", 12);
+    assert_memory_equal(f.data + 12, expected.data + 12, f.l4 + 12 - 12);
+    assert_memory_equal(f.data + f.l4 + 36, inner.data + 14, inner.len - 14);
+    memcpy(&h, f.data + f.l4 + 12, sizeof h);
+    assert_int_equal(h.version, HANDOFF_VERSION);
+    assert_int_equal(h.key, SEND_KEY);
+    assert_int_equal(h.tries, 0);
+    assert_int_equal(h.target, 77);
+    assert_true(h.tag == tag_of(&h, inner.data + 14, inner.len - 14));
+    return h;
+}
+
+static bool nothing_comes_back(void)
+{
+    struct frame f;
+    return !heard(&f, IPPROTO_UDP, 50);
+}
+
+/* ---- refusals ---- */
+
+static void test_refused(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        struct frame inner, good, f;
+        inner_of(&c, &inner, PSH | ACK, GET);
+        wrap(&c, &good, &inner, HANDOFF_OPEN, 0);
+        uint32_t gue = good.l4 + 8, header = gue + 4, first = header + sizeof(struct handoff);
+        const struct {
+            uint32_t at;
+            uint8_t value;
+        } wrong[] = {{gue, 5}, {gue, 0x46}, {gue + 1, 6}, {gue + 2, 0x80}, {gue + 3, 1}, {header, 0}, {header, 2}};
+        for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++) {
+            f = good;
+            f.data[wrong[w].at] = wrong[w].value;
+            inject(&f);
+            MOVED(ONE(MALFORMED));
+        }
+        for (uint32_t byte = header + 1; byte < first + (i & 1 ? 56u : 40u); byte++) {
+            f = good;
+            f.data[byte] ^= 0x10;
+            inject(&f);
+            if (byte == header + 3) { /* how often it was put off: what is not covered */
+                MOVED(ONE(ADOPTED));
+                close(accepted(&c));
+                forget();
+            } else {
+                MOVED(ONE(TAG_WRONG));
+            }
+        }
+        for (uint32_t len = gue; len < first + (i & 1 ? HANDOFF_SHORT_V6 : HANDOFF_SHORT_V4); len++) {
+            f = good;
+            f.len = len;
+            set_lengths(&f);
+            inject(&f);
+            MOVED(ONE(MALFORMED));
+        }
+        tunnel_build(&f, &inner, i >> 1 ? "2001:db8:f::99" : "203.0.113.99", us[i >> 1],
+                     &(struct handoff){.kind = HANDOFF_OPEN});
+        inject(&f);
+        MOVED(ONE(UNTRUSTED));
+        f = good;
+        store16(&f, f.l4 + 2, 6081); /* another port's is not ours to judge */
+        inject(&f);
+        moved_nothing(__FILE__, __LINE__);
+    }
+}
+
+static void test_not_for_a_node(void **state)
+{
+    static const uint8_t kinds[] = {0, HANDOFF_MOVED, HANDOFF_MINE, HANDOFF_UNKNOWN, HANDOFF_GONE, 200};
+    struct client c = client_of(0, 0);
+    struct frame inner, f;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        say(&c, kinds[i], PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(MALFORMED));
+    }
+    for (int v6 = 0; v6 <= 1; v6++) { /* headers that contradict themselves, under a true tag */
+        c = client_of((unsigned)v6, 0);
+        inner_of(&c, &inner, PSH | ACK, "");
+        inner.data[inner.l4 + 12] = 4 << 4;
+        wrap(&c, &f, &inner, HANDOFF_PACKET, 0);
+        inject(&f);
+        MOVED(ONE(MALFORMED));
+        inner.data[inner.l4 + 12] = 15 << 4;
+        wrap(&c, &f, &inner, HANDOFF_PACKET, 0);
+        inject(&f);
+        MOVED(ONE(MALFORMED));
+    }
+    inner_of(&c, &inner, PSH | ACK, "");
+    inner.data[14] = 0x50; /* IPv5 */
+    wrap(&c, &f, &inner, HANDOFF_PACKET, 0);
+    inject(&f);
+    MOVED(ONE(MALFORMED));
+    struct endpoint from = at("198.51.100.7"), to = at("192.0.2.1");
+    for (uint8_t kind = HANDOFF_PACKET; kind <= HANDOFF_FIND; kind++) { /* only TCP can be adopted */
+        link_head(&inner, 0x0800, 0);
+        ip_head(&inner, &from.addr, &to.addr, IPPROTO_UDP);
+        put(&inner, "\x10\0\x20\0\0\x08\0\0", 8);
+        set_lengths(&inner);
+        store16(&inner, 24, fold16(sum16(inner.data + 14, 20, 0)));
+        wrap(&c, &f, &inner, kind, 0);
+        inject(&f);
+        if (kind == HANDOFF_PACKET)
+            MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        else
+            MOVED(ONE(MALFORMED));
+    }
+    struct endpoint balancer = at(balancers[0]); /* no longer one of ours */
+    struct siphash_key keys[HANDOFF_KEYS] = {test_key(0), test_key(1), test_key(2), test_key(3)};
+    assert_int_equal(node_distrust(node, &balancer.addr), 0);
+    say(&c, HANDOFF_OPEN, PSH | ACK, GET);
+    MOVED(ONE(UNTRUSTED));
+    assert_int_equal(node_trust(node, &balancer.addr, keys), 0);
+}
+
+/* ---- adopting ---- */
+
+static void test_adopts(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        int fd = open_connection(&c);
+        struct tcp_info info;
+        socklen_t n = sizeof info;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n), 0);
+        assert_int_equal(info.tcpi_state, TCP_ESTABLISHED);
+        assert_int_equal(info.tcpi_options & (TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE),
+                         TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE);
+        assert_int_equal(info.tcpi_snd_wscale, CLIENT_SCALE);
+        assert_int_equal(info.tcpi_rcv_wscale, OUR_SCALE);
+        assert_true(info.tcpi_snd_mss <= MSS && info.tcpi_snd_mss >= MSS - 12);
+        server_says(fd, &c, "HTTP/1.1 200 OK\r\n\r\n");
+        c.seq = c.start; /* the same again: a retransmission, which the server does not see */
+        say(&c, HANDOFF_OPEN, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        c.seq += sizeof GET - 1;
+        c.ack += 19;
+        say(&c, HANDOFF_OPEN, PSH | ACK, "second"); /* behind it, while the balancer has not heard of us */
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        c.seq += 6;
+        say(&c, HANDOFF_PACKET, PSH | ACK, "third");
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        reads(fd, "secondthird");
+        close(fd);
+        forget();
+    }
+}
+
+static void test_not_adopted(void **state)
+{
+    struct client c = client_of(0, 0);
+    struct frame inner, f;
+    c.to = "192.0.2.1:81";
+    say(&c, HANDOFF_OPEN, PSH | ACK, GET);
+    MOVED(ONE(RECEIVED), ONE(NO_LISTENER));
+    c = client_of(0, 0);
+    inner_of(&c, &inner, PSH | ACK, GET);
+    struct handoff h = {.kind = HANDOFF_OPEN, .key = SEND_KEY, .start = htonl(c.start)}; /* a segment size of 0 */
+    tunnel_build(&f, &inner, balancers[0], us[0], &h);
+    inject(&f);
+    MOVED(ONE(RECEIVED), ONE(REFUSED));
+    /* What follows a first segment that does not come is put off, and given up at last. */
+    c.seq += 100;
+    say(&c, HANDOFF_OPEN, PSH | ACK, "second");
+    MOVED(ONE(RECEIVED), {NODE_PUT_OFF, HANDOFF_TRIES_MAX}, ONE(TOO_EARLY));
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+}
+
+/* ---- letting go ---- */
+
+static void test_lets_go(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        int fd = quiet_connection(&c);
+        forget();
+        say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(LET_GO));
+        struct handoff h = comes_back(&c, PSH | ACK, GET);
+        assert_int_equal(h.kind, HANDOFF_MOVED);
+        assert_int_equal(ntohl(h.start), c.seq);
+        reset(fd);
+        struct frame f;
+        while (heard(&f, IPPROTO_TCP, 50)) /* the client hears nothing of it */
+            assert_true(load16(&f, f.l4 + 2) != at(c.from).port || !(f.data[f.l4 + 13] & (RST | FIN)));
+        say(&c, HANDOFF_MOVE, PSH | ACK, GET); /* our answer was lost */
+        MOVED(ONE(RECEIVED), ONE(LET_GO));
+        assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_MOVED);
+        c.seq++; /* but that is another place */
+        say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(GONE));
+        assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_GONE);
+    }
+}
+
+static void busy(const struct client *c)
+{
+    say(c, HANDOFF_MOVE, PSH | ACK, GET);
+    MOVED(ONE(RECEIVED), ONE(BUSY));
+    assert_true(nothing_comes_back());
+}
+
+static void test_does_not_let_go(void **state)
+{
+    struct client c = client_of(0, 0);
+    int fd = open_connection(&c);
+    busy(&c); /* the server has not answered yet */
+    server_says(fd, &c, "the answer");
+    busy(&c); /* the client has not acknowledged it */
+    c.ack += 10;
+    say(&c, HANDOFF_PACKET, PSH | ACK, "unread");
+    MOVED(ONE(RECEIVED), ONE(DELIVERED));
+    c.seq += 6;
+    busy(&c); /* the server has not read all */
+    reads(fd, "unread");
+    server_says(fd, &c, "more");
+    c.ack += 4;
+    say(&c, HANDOFF_PACKET, ACK, "");
+    MOVED(ONE(RECEIVED), ONE(DELIVERED));
+    c.seq += 5;
+    busy(&c); /* a gap before the request */
+    c.seq -= 5;
+    c.ack--;
+    busy(&c); /* an older acknowledgement */
+    c.ack++;
+    close(fd); /* the server ends it: its kernel answers, not we */
+    say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+    MOVED(ONE(RECEIVED), ONE(DELIVERED));
+    forget();
+}
+
+static void test_find(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        forget();
+        say(&c, HANDOFF_FIND, ACK, "body");
+        MOVED(ONE(RECEIVED), ONE(UNKNOWN));
+        struct handoff h = comes_back(&c, ACK, "body");
+        assert_int_equal(h.kind, HANDOFF_UNKNOWN);
+        int fd = open_connection(&c);
+        forget();
+        c.seq += 1000;
+        say(&c, HANDOFF_FIND, ACK, "body");
+        MOVED(ONE(RECEIVED), ONE(MINE));
+        h = comes_back(&c, ACK, "body");
+        assert_int_equal(h.kind, HANDOFF_MINE);
+        assert_int_equal(ntohl(h.start), c.seq - 1000);
+        assert_int_equal(ntohs(h.tcp.mss), MSS);
+        assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_TIMESTAMPS);
+        assert_int_equal(h.tcp.wscale, CLIENT_SCALE << 4 | OUR_SCALE);
+        close(fd);
+        forget();
+    }
+}
+
+/* ---- old sockets in a new connection's place ---- */
+
+static void test_clears(void **state)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        struct client c = client_of(i & 1, i >> 1 & 1);
+        int old = quiet_connection(&c);
+        bool time_wait = i >> 2;
+        if (time_wait) { /* the server closes, and so does the client */
+            close(old);
+            c.ack++;
+            say(&c, HANDOFF_PACKET, FIN | ACK, "");
+            MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        }
+        c.start = c.seq += 0x55555555;
+        c.ack += 0x33333333;
+        c.options[7] = 0; /* a clock before the old one's */
+        say(&c, HANDOFF_OPEN, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(CLEARED), ONE(ADOPTED));
+        int fd = accepted(&c);
+        reads(fd, GET);
+        c.seq += sizeof GET - 1;
+        server_says(fd, &c, "a new answer");
+        if (!time_wait)
+            reset(old);
+        close(fd);
+        forget();
+    }
+}
+
+static void test_every_counter(void **state)
+{
+    for (enum node_counter c = 0; c < NODE_COUNTER_COUNT; c++)
+        if (!hit[c])
+            fail_msg("never moved: %s", node_counter_name(c));
+}
+
+/* ---- set up ---- */
+
+static int set_up(void **state)
+{
+    struct buf why = BUF_INIT;
+    struct siphash_key keys[HANDOFF_KEYS] = {test_key(0), test_key(1), test_key(2), test_key(3)};
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0) {
+        fprintf(stderr, "# a network namespace of its own needs root\n");
+        return 0;
+    }
+    if (!network() || !sockets())
+        return -1;
+    if (node_open(NULL, &node, &why) != 0 || node_attach(node, if_nametoindex("n0"), &why) != 0) {
+        fprintf(stderr, "# %s\n", buf_str(&why));
+        node_close(node);
+        node = NULL;
+    }
+    for (int i = 0; node && i < 2; i++) {
+        struct endpoint balancer = at(balancers[i]);
+        assert_int_equal(node_trust(node, &balancer.addr, keys), 0);
+    }
+    buf_fini(&why);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    node_close(node);
+    if (wire >= 0)
+        close(wire);
+    if (listener >= 0)
+        close(listener);
+    return 0;
+}
+
+static int need(void **state)
+{
+    if (!node)
+        skip();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_refused, need),       cmocka_unit_test_setup(test_not_for_a_node, need),
+        cmocka_unit_test_setup(test_adopts, need),        cmocka_unit_test_setup(test_not_adopted, need),
+        cmocka_unit_test_setup(test_lets_go, need),       cmocka_unit_test_setup(test_does_not_let_go, need),
+        cmocka_unit_test_setup(test_find, need),          cmocka_unit_test_setup(test_clears, need),
+        cmocka_unit_test_setup(test_every_counter, need),
+    };
+    return cmocka_run_group_tests_name("relay_node", tests, set_up, tear_down);
+}
