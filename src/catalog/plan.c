@@ -101,7 +101,7 @@ static void nodes_start(struct planner *p, const struct plan_input *in)
     map_fini(&names);
 }
 
-void moves_add(struct planner *p, uint32_t entry, uint16_t node, bool removal)
+static void moves_add(struct planner *p, uint32_t entry, uint16_t node, bool removal)
 {
     if (p->move_count == p->move_cap) {
         p->move_cap = p->move_cap ? p->move_cap * 2 : 64;
@@ -177,7 +177,7 @@ int plan_begin(struct planner *p, const struct directory *d, const struct usage 
         p->policy.copies_max = p->policy.copies_min;
     if (p->policy.max_actions > PLAN_ACTIONS_MAX)
         p->policy.max_actions = PLAN_ACTIONS_MAX;
-    arena_free(p->arena);
+    struct arena *last = p->arena;
     p->arena = arena_new();
     p->plan = (struct plan){.action_count = 0};
     picks_start(&p->actions, p->policy.max_actions);
@@ -186,6 +186,7 @@ int plan_begin(struct planner *p, const struct directory *d, const struct usage 
     nodes_start(p, in);
     moves_start(p, in);
     targets_start(p);
+    arena_free(last); /* what is pending may have been of that plan */
     return 0;
 }
 
@@ -207,7 +208,8 @@ static bool surplus_lasts(struct planner *p, uint32_t id, const struct directory
         s->second = 0;
         return false;
     }
-    uint32_t check = (uint32_t)hash_bytes(e->key.text, e->key.len, p->seed ^ hash_bytes(e->key.host, strlen(e->key.host), 0));
+    uint32_t check =
+        (uint32_t)hash_bytes(e->key.text, e->key.len, p->seed ^ hash_bytes(e->key.host, strlen(e->key.host), 0));
     if (!s->second || s->check != check)
         *s = (struct since){.check = check, .second = (uint32_t)(p->now / 1000) + 1};
     uint64_t from = (s->second) * 1000ull; /* rounded up: never too early */
@@ -216,7 +218,7 @@ static bool surplus_lasts(struct planner *p, uint32_t id, const struct directory
 
 static void want_copies(struct planner *p, uint32_t id, const struct sight *s, const struct wish *w)
 {
-    uint32_t need = w->under + w->hot, can = s->any ? places(p, s, need) : 0;
+    uint32_t need = w->under + w->hot, can = s->any ? places(p, s->content.size, need) : 0;
     for (uint32_t i = 0; i < can; i++) {
         uint32_t level = i < w->under ? s->usable + s->coming + i : 0;
         double heat = i < w->under ? s->rate.at_least : per_copy_of(s, s->counts + i);
@@ -224,7 +226,8 @@ static void want_copies(struct planner *p, uint32_t id, const struct sight *s, c
     }
     if (can >= w->under)
         return;
-    enum plan_reason why = !s->any ? PLAN_NO_SOURCE : places_but_room(p, s) ? PLAN_NO_ROOM : PLAN_NO_NODE;
+    enum plan_reason why = places(p, 0, w->under) == w->under ? PLAN_NO_ROOM : PLAN_NO_NODE;
+    why = s->any ? why : PLAN_NO_SOURCE;
     picks_add(&p->cannots, (struct pick){s->rate.at_least, id, (uint16_t)s->usable, (uint8_t)why});
     p->plan.figures.cannot++;
     p->plan.figures.lost += !s->any;
@@ -280,7 +283,9 @@ static bool act(struct planner *p, const struct pick *pick, struct plan_action *
     if (!directory_get(p->directory, pick->entry, &e) || e.key.kind != DIRECTORY_EXACT || !look(p, pick->entry, &e, &s))
         return false;
     struct wish w = wish_of(p, &s);
-    const bool still[] = {[CLASS_UNDER] = w.under > 0, [CLASS_DOMAIN] = w.one_domain, [CLASS_HOT] = w.hot > 0,
+    const bool still[] = {[CLASS_UNDER] = w.under > 0,
+                          [CLASS_DOMAIN] = w.one_domain,
+                          [CLASS_HOT] = w.hot > 0,
                           [CLASS_REMOVE] = w.surplus && !s.leaving};
     const enum plan_reason why[] = {PLAN_UNDER_COPIED, PLAN_ONE_DOMAIN, PLAN_HOT, w.surplus_reason};
     bool removal = pick->class == CLASS_REMOVE;

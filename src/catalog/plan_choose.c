@@ -7,34 +7,35 @@ static bool takes(const struct planner *p, const struct farm_node *n, uint64_t s
     return n->target && n->mark != p->stamp && n->free >= size;
 }
 
-uint32_t places(const struct planner *p, const struct sight *s, uint32_t need)
+uint32_t places(const struct planner *p, uint64_t size, uint32_t need)
 {
     uint32_t found = 0;
     for (uint32_t i = 0; i < p->target_count && found < need; i++) {
         const struct farm_node *n = &p->nodes[p->targets[i]];
-        if (n->free < s->content.size)
+        if (n->free < size)
             break; /* so have all that follow */
-        found += takes(p, n, s->content.size);
+        found += takes(p, n, size);
     }
     return found;
 }
 
-bool places_but_room(const struct planner *p, const struct sight *s)
+static bool takes_elsewhere(const struct planner *p, const struct sight *s, uint16_t node)
 {
-    for (uint32_t i = 0; i < p->target_count; i++)
-        if (takes(p, &p->nodes[p->targets[i]], 0))
-            return true;
-    return false;
+    return p->nodes[node].domain != s->domain && takes(p, &p->nodes[node], s->content.size);
 }
 
-/* Looks at the emptiest node of each domain only: most resources are asked about in vain, again and again. */
+/* The emptiest node of each domain tells, as a rule: many resources are asked about in vain, again and again. */
 bool place_elsewhere(const struct planner *p, const struct sight *s)
 {
+    bool held = false; /* that node has something under this key already: look at the others */
     for (uint32_t i = 0; i < p->best_count; i++) {
-        const struct farm_node *n = &p->nodes[p->best[i]];
-        if (n->domain != s->domain && takes(p, n, s->content.size))
+        if (takes_elsewhere(p, s, p->best[i]))
             return true;
+        held |= p->nodes[p->best[i]].domain != s->domain && p->nodes[p->best[i]].mark == p->stamp;
     }
+    for (uint32_t i = 0; i < p->target_count && held; i++)
+        if (takes_elsewhere(p, s, p->targets[i]))
+            return true;
     return false;
 }
 

@@ -122,7 +122,7 @@ struct wish wish_of(const struct planner *p, const struct sight *s)
     if (want > s->counts + w.under)
         w.hot = want - s->counts - w.under;
     w.one_domain = policy->spread && policy->copies_min >= 2 && s->one_domain && !w.under && !w.hot;
-    if (s->verified <= policy->copies_min || s->making || w.hot)
+    if (s->verified <= policy->copies_min || s->making)
         return w;
     bool cold = policy->per_copy > 0 && s->rate.at_most <= (s->usable - 1) * policy->per_copy / 2;
     bool over = policy->copies_max && s->usable > policy->copies_max;

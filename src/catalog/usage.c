@@ -187,7 +187,8 @@ static uint32_t counter_take(struct usage *u)
     return counter;
 }
 
-static void counter_name(struct counter *c, uint64_t hash, const struct directory_key *key, const char *host, size_t len)
+static void counter_name(struct counter *c, uint64_t hash, const struct directory_key *key, const char *host,
+                         size_t len)
 {
     size_t room = sizeof c->text - len - 1;
     c->hash = hash;
@@ -276,7 +277,8 @@ size_t usage_top(const struct usage *u, uint64_t now, struct usage_item *items, 
     k = k < u->used ? k : u->used;
     for (size_t i = 0; i < k; i++) {
         const struct counter *c = all[i];
-        items[i].key = (struct directory_key){c->text, (enum directory_kind)c->kind, c->text + c->host_len + 1, c->shown};
+        items[i].key =
+            (struct directory_key){c->text, (enum directory_kind)c->kind, c->text + c->host_len + 1, c->shown};
         items[i].cut = c->cut;
         items[i].rate = rate_of(c, scale);
     }

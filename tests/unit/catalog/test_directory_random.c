@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory against a model that is too simple to be wrong: tables of every key and node, answers found by trying
- * everything. Thousands of random changes, in turns more that add and more that remove, so that hosts and entries come and
- * go; after each, every path of every host is looked up. A table is compiled from what directory_changes tells (with
- * callbacks that fail now and then); it must answer the same and be empty in the end.
+ * everything. Thousands of random changes, in turns more that add and more that remove, so that hosts and entries
+ * come and go; after each, every path of every host is looked up. A table is compiled from what directory_changes
+ * tells (with callbacks that fail now and then); it must answer the same and be empty in the end.
  */
 #include "../cmocka_pm.h"
 #include <stdlib.h>

@@ -217,7 +217,8 @@ static void run(unsigned seed, uint32_t counters, uint64_t half_life)
         truth[k].counter_bytes += n * 10;
         if (rand() % 1000 == 0 && truth[k].counter > 2 * n) /* as a program that is loaded anew */
             truth[k].counter = n, truth[k].counter_bytes = n * 10;
-        assert_int_equal(usage_meter_read(m, metered, (uint32_t)k, &key, truth[k].counter, truth[k].counter_bytes, now), 0);
+        assert_int_equal(usage_meter_read(m, metered, (uint32_t)k, &key, truth[k].counter, truth[k].counter_bytes, now),
+                         0);
         if (step % (STEPS / 12) == 0) {
             check(u, now + 1000, 777, (double)half_life, counters);
             check(metered, now + 1000, 777, (double)half_life, counters);
@@ -269,8 +270,8 @@ static void test_hottest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rate),  cmocka_unit_test(test_long),   cmocka_unit_test(test_takes_over),
-        cmocka_unit_test(test_keys),  cmocka_unit_test(test_meter),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_rate),    cmocka_unit_test(test_long),  cmocka_unit_test(test_takes_over),
+        cmocka_unit_test(test_keys),    cmocka_unit_test(test_meter), cmocka_unit_test(test_random),
         cmocka_unit_test(test_hottest),
     };
     return cmocka_run_group_tests_name("usage", tests, NULL, NULL);
