@@ -542,6 +542,26 @@ static void test_shares(void **state)
     farm_close(&f);
 }
 
+/* The last plan's own list may be what is under way: then there is nothing more to do. */
+static void test_pending(void **state)
+{
+    struct farm f;
+    farm_open(&f);
+    has(&f, "/a", "1"), has(&f, "/b", "2"), has(&f, "/c", "12345");
+    f.in.policy.copies_min = 3;
+    f.in.policy.copies_max = 4;
+    f.in.policy.cold_after_ms = 0;
+    assert_string_not_equal(plan(&f), "");
+    assert_int_equal(plan_begin(f.p, f.d, f.u, &f.in), 0);
+    assert_false(plan_step(f.p, 4));
+    const struct plan *p = plan_end(f.p);
+    assert_int_equal(p->action_count, 5);
+    f.in.pending = p->actions;
+    f.in.pending_count = p->action_count;
+    assert_string_equal(plan(&f), "");
+    farm_close(&f);
+}
+
 /* What a plan says is looked up again at its end. */
 static void test_changes_meanwhile(void **state)
 {
@@ -626,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_other_entries),
         cmocka_unit_test(test_input),
         cmocka_unit_test(test_most_urgent),
+        cmocka_unit_test(test_pending),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
