@@ -132,10 +132,10 @@ static json_t *host_relay(void *ctx)
     return d->farm ? farm_view(d->farm) : NULL;
 }
 
-static json_t *host_sessions(void *ctx, uint32_t most)
+static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
     const struct daemon *d = ctx;
-    return d->farm ? farm_sessions(d->farm, most) : NULL;
+    return d->farm ? farm_sessions(d->farm, q) : NULL;
 }
 
 static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)

@@ -38,7 +38,8 @@ void farm_update(struct farm *f);
 void farm_second(struct farm *f);
 
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
-json_t *farm_sessions(const struct farm *f, uint32_t most); /* `pointsman sessions` */
+/* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
+json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);
 void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
 
 #endif

@@ -2,6 +2,7 @@
 #include "fake_world.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
@@ -210,12 +211,18 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
 }
 static json_t *host_relay(void *ctx)
 {
-    return fake.handoff ? json_pack("{s:b, s:n}", "on", 1, "why") : NULL;
+    return fake.handoff ? json_pack("{s:b, s:s}", "on", 0, "why", "the kernel is too old") : NULL;
 }
 
-static json_t *host_sessions(void *ctx, uint32_t most)
+/* Two connections, one of them at a server called web1. */
+static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
-    return fake.handoff ? json_pack("{s:i, s:[]}", "total", (int)most, "sessions") : NULL;
+    bool one = q->server && strcmp(q->server, "web1") == 0, none = q->server && !one;
+    fake.sessions.q = *q;
+    fake.sessions.client = q->client ? *q->client : (struct prefix){0};
+    snprintf(fake.sessions.server, sizeof fake.sessions.server, "%s", q->server ? q->server : "");
+    return fake.handoff ? json_pack("{s:i, s:i, s:b, s:[]}", "total", none ? 0 : one ? 1 : 2, "looked-at", 2, "complete", true, "sessions")
+                        : NULL;
 }
 
 static json_t *host_servers(void *ctx)
