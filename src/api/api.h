@@ -36,6 +36,17 @@ struct api_sessions {
 };
 #define API_FRONT_END "front-end"
 
+/* A request for a URL, as a client would make it. */
+struct api_request {
+    const char *url, *method;
+    bool tls;
+    char host[256];      /* without port and brackets */
+    struct addr address; /* the same, where it is one; else family 0 */
+    uint16_t port;
+    struct buf target;   /* path and query */
+    struct addr client;  /* family 0: any */
+};
+
 struct api_host {
     void *ctx;
     const struct clock *clock;
@@ -74,6 +85,8 @@ struct api_host {
     /* The packet relay; its connections, last seen first. NULL = there is none. */
     json_t *(*relay)(void *ctx);
     json_t *(*sessions)(void *ctx, const struct api_sessions *q);
+    /* What the relay would do with a request; service -1: none. NULL = no relay for it. */
+    json_t *(*relay_explain)(void *ctx, int64_t service, const struct api_request *q);
     /* How many servers a target means. */
     size_t (*server_count)(void *ctx, const char *target);
 };

@@ -98,12 +98,14 @@ static const struct api_field service_fields[] = {
 };
 
 static const struct api_arg explain_args[] = {
-    {"name", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "Domain name that is asked for."},
+    {"name", API_TEXT, API_POSITIONAL, 0, 0, NULL, "Domain name that is asked for; not said: that of the URL."},
     {"client", API_CLIENT, 0, 0, 0, NULL,
      "Address or prefix of the client; without it the client's place is not known."},
     {"type", API_TEXT, 0, 0, 0, NULL, "Type that is asked for; default A, or AAAA when the service has only IPv6."},
     {"at", API_TIME, 0, 0, 0, NULL, "As it was then, as far as the history reaches; no answer bytes in that case."},
-    {"url", API_TEXT, 0, 0, 0, NULL, "What the client asks this site's front end for: a redirect keeps its path and query."},
+    {"url", API_TEXT, 0, 0, 0, NULL,
+     "What the client then asks this site for: where the relay or the front end would bring the request."},
+    {"method", API_TEXT, 0, 0, 0, "GET", "With url: the request's method."},
 };
 static const struct api_field explain_fields[] = {
     {"name", "string", "The name asked for; `type`: the type."},
@@ -123,6 +125,26 @@ static const struct api_field explain_fields[] = {
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
+    {"relay", "object", "What the packet relay would do with a request for the URL; null without one, or without a relay."},
+    {"relay.on", "boolean", "Whether the kernel relays; else the front end has it, and `relay.why` says why."},
+    {"relay.vip", "endpoint", "The address the request comes to; of a name, this site's."},
+    {"relay.request", "object",
+     "kind (http, tls), method, target, host, bytes of what was read; read-by: packet program (one segment), daemon (several), "
+     "null (too many)."},
+    {"relay.host", "object", "matched: by name, default (any other name) or none; service: whose tables these are."},
+    {"relay.resource", "object",
+     "The entry that fits best: kind (path, prefix, suffix), text, front (it has moved), requests; null: there is none."},
+    {"relay.holders", "array", "Servers that have it."},
+    {"relay.passes[].stages[].effects[]", "object", "What a stage of the front end's `policy` did to each server, and why."},
+    {"relay.nodes[]", "object",
+     "Every server: server, address, health, override, load, holds, via (lan, hops, self, down, not reached), mtu, and its share of "
+     "the ring in force."},
+    {"relay.goes-to", "string", "node, front end, or kernel: nothing is relayed there; `relay.why`: because."},
+    {"relay.node", "string", "The one node it would be given to; null: one is drawn by the shares."},
+    {"relay.pinned", "boolean", "The connection stays there, whatever it asks for later."},
+    {"relay.later[].resource", "string", "What a later request on the connection may ask for; * = anything else."},
+    {"relay.later[].then", "string",
+     "stay, move, either (see `stays-at`: the nodes where it would stay), or front end; `moves-to`: with which shares."},
     {"front[].does", "string", "What this site's front end would do: serve, relay, redirect, 503, drop; `why`: because; `to`: redirected where."},
     {"front[].active", "integer", "In use now; `max-connections`: of how many (0: not limited)."},
     {"front[].servers[]", "object", "server, usable, why, weight, active, response-ms of each server."},
@@ -324,10 +346,10 @@ const struct api_command api_commands[] = {
      false, api_sessions},
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
-    {"explain", "Why a client gets the answer it gets.",
-     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the "
-     "policy "
-     "did to each candidate. For a name that is no service only the answer is shown.",
+    {"explain", "Why a client gets the answer it gets, and where its request goes.",
+     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the policy "
+     "did to each candidate. For a name that is no service only the answer is shown. With a URL it goes on to the request: what "
+     "the packet relay reads of it, which node gets the connection, and what a later request would do.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
     {"peers", "The other balancers: links, what they say, what they cost.", NULL, NULL, 0, FIELDS(peers_fields), false,
      api_peers},

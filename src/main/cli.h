@@ -54,6 +54,8 @@ void cli_close(struct cli_client *c);
 /* Data of a command's answer as text; commands without a view of their own are printed as YAML. */
 void cli_render(struct text *t, const char *command, const json_t *data);
 void cli_render_explain(struct text *t, const json_t *data);
+void cli_render_explain_relay(struct text *t, const json_t *relay);
+void cli_render_passes(struct text *t, const json_t *with_passes); /* what every stage did to whom */
 void cli_render_servers(struct text *t, const json_t *data);
 void cli_render_peers(struct text *t, const json_t *data);
 void cli_render_matrix(struct text *t, const json_t *data);

@@ -130,14 +130,14 @@ static void effects(struct text *t, const json_t *list)
         const char *did = json_text(f, "did");
         bool removed = strcmp(did, "removed") == 0;
         table_cell(&tb, removed ? TEXT_DIM : TEXT_PLAIN, "%s", json_text(f, "address"));
-        table_cell(&tb, removed ? TEXT_DIM : TEXT_NAME, "%s", json_text(f, "site"));
+        table_cell(&tb, removed ? TEXT_DIM : TEXT_NAME, "%s", json_text(f, json_has(f, "server") ? "server" : "site"));
         table_cell(&tb, removed ? TEXT_BAD : strcmp(did, "kept") == 0 ? TEXT_GOOD : TEXT_PLAIN, "%s", did);
         table_cell(&tb, TEXT_PLAIN, "%s", json_text(f, "why"));
     }
     table_print(&tb, t);
 }
 
-static void passes(struct text *t, const json_t *e)
+void cli_render_passes(struct text *t, const json_t *e)
 {
     const json_t *list = json_object_get(e, "passes"), *p, *s;
     size_t i, k;
@@ -283,12 +283,13 @@ void cli_render_explain(struct text *t, const json_t *data)
     if (json_is_object(e)) {
         client(t, e);
         candidates(t, e);
-        passes(t, e);
+        cli_render_passes(t, e);
         order(t, e);
     } else {
         text_add(t, TEXT_DIM, "  no decision here: the name is no service, or the type is no address");
         text_line(t);
     }
+    cli_render_explain_relay(t, json_object_get(data, "relay"));
     front(t, data);
     answer_bytes(t, data);
 }

@@ -121,6 +121,7 @@ const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESO
 /* Whether packets to that endpoint are the service's. */
 bool farm_is_at(const struct farm_service *s, const struct endpoint *at);
 const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index); /* NULL: none of its */
+uint32_t farm_set_of(const struct farm_service *s, uint64_t holders); /* its number */
 json_t *farm_holders(const struct farm_service *s, uint64_t holders);
 /* Each server's part of the ring in force. */
 void farm_shares(const struct farm *f, const struct farm_service *s, uint32_t set, double share[FARM_SERVERS_MAX]);

@@ -64,7 +64,7 @@ const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index)
     return index == s->any.index ? &s->any : NULL;
 }
 
-static uint32_t set_of(const struct farm_service *s, uint64_t holders)
+uint32_t farm_set_of(const struct farm_service *s, uint64_t holders)
 {
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].holders == holders)
@@ -153,7 +153,7 @@ static json_t *resources_view(const struct farm *f, const struct farm_service *s
         json_array_append_new(
             all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource", r->text, "front", front,
                            "holders", farm_holders(s, r->holders), "shares",
-                           front ? json_object() : farm_shares_view(f, s, set_of(s, r->holders)), "requests", (json_int_t)hits));
+                           front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)), "requests", (json_int_t)hits));
     }
     return all;
 }

@@ -225,6 +225,14 @@ static json_t *host_sessions(void *ctx, const struct api_sessions *q)
                         : NULL;
 }
 
+static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_request *q)
+{
+    char client[ADDR_TEXT];
+    return json_pack("{s:b, s:s, s:I, s:b, s:s, s:s, s:i, s:s, s:s}", "on", 1, "goes-to", "node", "service", (json_int_t)service, "tls",
+                     q->tls, "method", q->method, "host", q->host, "port", q->port, "target", buf_str(&q->target), "client",
+                     addr_format(&q->client, client));
+}
+
 static json_t *host_servers(void *ctx)
 {
     return fake.handoff ? json_pack("{s:i, s:[{s:s, s:b}]}", "clients", 3, "servers", "server", "web1", "up", true) : NULL;
@@ -311,6 +319,7 @@ void fake_world_init(void)
                                  .servers = host_servers,
                                  .relay = host_relay,
                                  .sessions = host_sessions,
+                                 .relay_explain = host_relay_explain,
                                  .front = host_front,
                                  .server_count = host_server_count,
                                  .status = host_status};

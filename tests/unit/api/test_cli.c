@@ -150,7 +150,7 @@ static void test_views(void **state)
     json_decref(j);
     assert_int_equal(run_here("explain www.example.com --at -10m"), CLI_OK);
     for (const struct api_command *c = api_commands; c->name; c++) {
-        if (c->arg_count && (c->args[0].flags & API_REQUIRED))
+        if ((c->arg_count && (c->args[0].flags & API_REQUIRED)) || strcmp(c->name, "explain") == 0)
             continue;
         assert_int_equal(run_here(c->name), CLI_OK);
         assert_true(out.len > 10);
@@ -166,7 +166,7 @@ static void test_usage(void **state)
     } cases[] = {
         {"statsu", CLI_USAGE, "did you mean \"status\""},
         {"anser", CLI_USAGE, "did you mean \"answer\""},
-        {"explain", CLI_USAGE, "needs a name"},
+        {"explain", CLI_USAGE, "needs a name or a url"},
         {"explain a.example --clinet 192.0.2.1", CLI_USAGE, "did you mean --client"},
         {"explain a.example --client", CLI_USAGE, "needs a value"},
         {"explain a.example b.example", CLI_USAGE, "unexpected argument \"b.example\""},
