@@ -53,7 +53,8 @@ static const char *name_at(const struct api_host *h, const struct addr *address)
 /* What is asked: c's URL into q, and the name it is about; NULL after api_fail. */
 static const char *read_what(struct api_call *c, struct api_request *q)
 {
-    const char *name = api_value(c, "name")->text, *url = api_value(c, "url")->text, *method = api_value(c, "method")->text;
+    const char *name = api_value(c, "name")->text, *url = api_value(c, "url")->text,
+               *method = api_value(c, "method")->text;
     char address[ADDR_TEXT];
     q->method = method ? method : "GET";
     for (const char *m = q->method; *m; m++) {
@@ -111,9 +112,9 @@ static json_t *explained(struct api_call *c, const char *name, const struct api_
         front = h->front(h->ctx, (uint32_t)service, json_object_get(decision, "order"), q->url);
     if (q->url && !at)
         relay = h->relay_explain(h->ctx, service, q);
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "type", type, "at", api_time_json(at), "url",
-                     q->url ? json_string(q->url) : json_null(), "explain", or_null(decision), "relay", or_null(relay), "front",
-                     or_null(front), "answer", or_null(answer));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "type", type, "at", api_time_json(at),
+                     "url", q->url ? json_string(q->url) : json_null(), "explain", or_null(decision), "relay",
+                     or_null(relay), "front", or_null(front), "answer", or_null(answer));
 }
 
 json_t *api_explain(struct api_call *c)

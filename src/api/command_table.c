@@ -125,26 +125,32 @@ static const struct api_field explain_fields[] = {
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
-    {"relay", "object", "What the packet relay would do with a request for the URL; null without one, or without a relay."},
+    {"relay", "object",
+     "What the packet relay would do with a request for the URL; null without one, or without a relay."},
     {"relay.on", "boolean", "Whether the kernel relays; else the front end has it, and `relay.why` says why."},
     {"relay.vip", "endpoint", "The address the request comes to; of a name, this site's."},
     {"relay.request", "object",
-     "kind (http, tls), method, target, host, bytes of what was read; read-by: packet program (one segment), daemon (several), "
+     "kind (http, tls), method, target, host, bytes of what was read; read-by: packet program (one segment), daemon "
+     "(several), "
      "null (too many)."},
     {"relay.host", "object", "matched: by name, default (any other name) or none; service: whose tables these are."},
     {"relay.resource", "object",
-     "The entry that fits best: kind (path, prefix, suffix), text, front (it has moved), requests; null: there is none."},
+     "The entry that fits best: kind (path, prefix, suffix), text, front (it has moved), requests; null: there is "
+     "none."},
     {"relay.holders", "array", "Servers that have it."},
-    {"relay.passes[].stages[].effects[]", "object", "What a stage of the front end's `policy` did to each server, and why."},
+    {"relay.passes[].stages[].effects[]", "object",
+     "What a stage of the front end's `policy` did to each server, and why."},
     {"relay.nodes[]", "object",
-     "Every server: server, address, health, override, load, holds, via (lan, hops, self, down, not reached), mtu, and its share of "
+     "Every server: server, address, health, override, load, holds, via (lan, hops, self, down, not reached), mtu, and "
+     "its share of "
      "the ring in force."},
     {"relay.goes-to", "string", "node, front end, or kernel: nothing is relayed there; `relay.why`: because."},
     {"relay.node", "string", "The one node it would be given to; null: one is drawn by the shares."},
     {"relay.pinned", "boolean", "The connection stays there, whatever it asks for later."},
     {"relay.later[].resource", "string", "What a later request on the connection may ask for; * = anything else."},
     {"relay.later[].then", "string",
-     "stay, move, either (see `stays-at`: the nodes where it would stay), or front end; `moves-to`: with which shares."},
+     "stay, move, either (see `stays-at`: the nodes where it would stay), or front end; `moves-to`: with which "
+     "shares."},
     {"front[].does", "string", "What this site's front end would do: serve, relay, redirect, 503, drop; `why`: because; `to`: redirected where."},
     {"front[].active", "integer", "In use now; `max-connections`: of how many (0: not limited)."},
     {"front[].servers[]", "object", "server, usable, why, weight, active, response-ms of each server."},
@@ -167,11 +173,14 @@ static const struct api_field relay_fields[] = {
     {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
     {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
     {"nodes[].node", "string", "A server; `address`: its own."},
-    {"nodes[].via", "string", "lan, hops (in UDP), self, down (its connections are reset), or not reached; `configured`: auto, lan, hops."},
+    {"nodes[].via", "string",
+     "lan, hops (in UDP), self, down (its connections are reset), or not reached; `configured`: auto, lan, hops."},
     {"nodes[].mtu", "integer", "Largest packet on the way to it."},
-    {"nodes[].state", "string", "The operator's word (enabled, drained, disabled), else its checks': up, down, unknown, unchecked."},
+    {"nodes[].state", "string",
+     "The operator's word (enabled, drained, disabled), else its checks': up, down, unknown, unchecked."},
     {"nodes[].load", "number", "As its agent says, 1 = full; null = it does not say."},
-    {"services[].service", "string", "A front end with `relay`; `relay`: packets, clients or transfer; `vips`: at which addresses."},
+    {"services[].service", "string",
+     "A front end with `relay`; `relay`: packets, clients or transfer; `vips`: at which addresses."},
     {"services[].otherwise", "object", "Shares of what no resource is about, by node; empty: the front end serves it."},
     {"services[].resource-count", "integer", "How many resources there are; the first thousand are in `resources`."},
     {"services[].resources[].resource", "string",
@@ -180,7 +189,8 @@ static const struct api_field relay_fields[] = {
     {"services[].resources[].requests", "integer", "How often it was asked for."},
     {"served.transferred", "integer",
      "Connections handed to a node by the packet program; `transferred-by-daemon`: whose request came in pieces."},
-    {"served.stayed", "integer", "Later requests that stayed with their node; `moved`: connections that went to another one."},
+    {"served.stayed", "integer",
+     "Later requests that stayed with their node; `moved`: connections that went to another one."},
     {"served.front-end", "integer", "Connections handed to our own front end."},
     {"served.plain", "integer", "Flows sent on from their first packet, by hash."},
     {"counters", "object", "What became of packets, by name."},
@@ -192,7 +202,8 @@ static const struct api_arg sessions_args[] = {
     {"limit", API_COUNT, 0, 1, 100000, "1000", "How many to show."},
 };
 static const struct api_field sessions_fields[] = {
-    {"total", "integer", "Connections that fit; `sessions` holds the `limit` of them that were seen last, the latest first."},
+    {"total", "integer",
+     "Connections that fit; `sessions` holds the `limit` of them that were seen last, the latest first."},
     {"looked-at", "integer",
      "How many of the relay's table were looked at; `complete`: false: there are more, of which nothing is said here."},
     {"sessions[].client", "string",
@@ -200,7 +211,8 @@ static const struct api_field sessions_fields[] = {
     {"sessions[].service", "string", "Whose; null = of an address that is not relayed any more."},
     {"sessions[].node", "string", "Where its packets go."},
     {"sessions[].for", "string",
-     "What its last request asked for, as the relay tells resources apart; * = what no resource is about; null = it read none."},
+     "What its last request asked for, as the relay tells resources apart; * = what no resource is about; null = it "
+     "read none."},
     {"sessions[].state", "string", "relayed, request arriving, handed over (the node was not heard yet), answering."},
     {"sessions[].seen-ms-ago", "integer", "Age of its client's last packet."},
     {"sessions[].moves", "integer", "How often it went to another node for a later request."},
@@ -347,8 +359,10 @@ const struct api_command api_commands[] = {
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
     {"explain", "Why a client gets the answer it gets, and where its request goes.",
-     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the policy "
-     "did to each candidate. For a name that is no service only the answer is shown. With a URL it goes on to the request: what "
+     "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the "
+     "policy "
+     "did to each candidate. For a name that is no service only the answer is shown. With a URL it goes on to the "
+     "request: what "
      "the packet relay reads of it, which node gets the connection, and what a later request would do.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
     {"peers", "The other balancers: links, what they say, what they cost.", NULL, NULL, 0, FIELDS(peers_fields), false,

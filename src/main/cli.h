@@ -55,7 +55,8 @@ void cli_close(struct cli_client *c);
 void cli_render(struct text *t, const char *command, const json_t *data);
 void cli_render_explain(struct text *t, const json_t *data);
 void cli_render_explain_relay(struct text *t, const json_t *relay);
-void cli_render_passes(struct text *t, const json_t *with_passes); /* what every stage did to whom */
+/* What every stage of a policy did to whom, pass by pass. */
+void cli_render_passes(struct text *t, const json_t *with_passes, const char *heading);
 void cli_render_servers(struct text *t, const json_t *data);
 void cli_render_peers(struct text *t, const json_t *data);
 void cli_render_matrix(struct text *t, const json_t *data);

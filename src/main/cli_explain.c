@@ -137,13 +137,15 @@ static void effects(struct text *t, const json_t *list)
     table_print(&tb, t);
 }
 
-void cli_render_passes(struct text *t, const json_t *e)
+void cli_render_passes(struct text *t, const json_t *e, const char *heading)
 {
     const json_t *list = json_object_get(e, "passes"), *p, *s;
     size_t i, k;
     json_array_foreach (list, i, p) {
-        title(t, json_array_size(list) > 1 || strcmp(json_text(p, "pass"), "normal") != 0 ? json_text(p, "pass")
-                                                                                          : "Stages");
+        char with_pass[200];
+        const char *pass = json_text(p, "pass");
+        snprintf(with_pass, sizeof with_pass, "%s: %s", heading, pass);
+        title(t, json_array_size(list) > 1 || strcmp(pass, "normal") != 0 ? with_pass : heading);
         json_array_foreach (json_object_get(p, "stages"), k, s) {
             const char *name = json_text(s, "stage");
             text_add(t, TEXT_BOLD, "  %2zu  %s", k + 1, name);
@@ -283,7 +285,7 @@ void cli_render_explain(struct text *t, const json_t *data)
     if (json_is_object(e)) {
         client(t, e);
         candidates(t, e);
-        cli_render_passes(t, e);
+        cli_render_passes(t, e, "Stages");
         order(t, e);
     } else {
         text_add(t, TEXT_DIM, "  no decision here: the name is no service, or the type is no address");

@@ -2,6 +2,7 @@
 /* The relay's part of `pointsman explain --url` for people: from the request to the node, and what comes after it. */
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include "main/cli.h"
 
@@ -32,7 +33,8 @@ static void request(struct text *t, const json_t *r)
         text_add(t, TEXT_BOLD, "%s %s", json_text(q, "method"), json_text(q, "target"));
     text_add(t, TEXT_PLAIN, ", %lld bytes and what the client adds", (long long)json_int(q, "bytes"));
     if (*by)
-        text_add(t, TEXT_DIM, strcmp(by, "daemon") == 0 ? "; several segments: read by the daemon" : "; read by the packet program");
+        text_add(t, TEXT_DIM,
+                 strcmp(by, "daemon") == 0 ? "; several segments: read by the daemon" : "; read by the packet program");
     text_line(t);
 }
 
@@ -55,7 +57,8 @@ static void tables(struct text *t, const json_t *r)
     if (strcmp(matched, "name") == 0)
         text_add(t, TEXT_PLAIN, "known by its name: ");
     else
-        text_add(t, TEXT_WARN, strcmp(matched, "default") == 0 ? "not known, so it is as for " : "none is known there: ");
+        text_add(t, TEXT_WARN,
+                 strcmp(matched, "default") == 0 ? "not known, so it is as for " : "none is known there: ");
     text_add(t, TEXT_NAME, "%s", json_text(host, "service"));
     text_line(t);
     label(t, "resource");
@@ -68,6 +71,10 @@ static void tables(struct text *t, const json_t *r)
         text_add(t, TEXT_PLAIN, "none is about it");
     }
     text_line(t);
+    if (json_is_object(res) && json_flag(res, "front")) {
+        buf_fini(&holders);
+        return;
+    }
     label(t, "held by");
     text_wrap(t, holders.len ? TEXT_PLAIN : TEXT_BAD, LABEL, LABEL, holders.len ? buf_str(&holders) : "nobody");
     text_line(t);
@@ -89,6 +96,25 @@ static void verdict(struct text *t, const json_t *r)
     text_line(t);
 }
 
+/* Of the one node it goes to. */
+static void travels(struct text *t, const json_t *r)
+{
+    const json_t *n;
+    size_t i;
+    json_array_foreach(json_object_get(r, "nodes"), i, n) {
+        const char *way = json_text(n, "via");
+        if (!json_has(r, "node") || strcmp(json_text(n, "server"), json_text(r, "node")) != 0)
+            continue;
+        label(t, "travels");
+        text_add(t, TEXT_PLAIN, "%s",
+                 strcmp(way, "lan") == 0    ? "over the LAN, to its link address"
+                 : strcmp(way, "hops") == 0 ? "in UDP, through routers"
+                 : strcmp(way, "self") == 0 ? "not at all: it is this machine"
+                                            : way);
+        text_line(t);
+    }
+}
+
 static void word_cell(struct table *tb, const json_t *n)
 {
     const char *word = json_text(n, "override");
@@ -106,7 +132,8 @@ static void share_cells(struct table *tb, double share)
 
 static void nodes(struct text *t, const json_t *r)
 {
-    static const char *const heads[] = {"SERVER", "ADDRESS", "HEALTH", "WORD", "LOAD", "HOLDS IT", "WAY", "MTU", "SHARE", ""};
+    static const char *const heads[] = {"SERVER",   "ADDRESS", "HEALTH", "WORD",  "LOAD",
+                                        "HOLDS IT", "WAY",     "MTU",    "SHARE", ""};
     const json_t *list = json_object_get(r, "nodes"), *n;
     struct table tb;
     size_t i;
@@ -185,6 +212,8 @@ static void later(struct text *t, const json_t *r)
 
 void cli_render_explain_relay(struct text *t, const json_t *r)
 {
+    const char *policy = json_text(r, "policy");
+    char heading[120];
     if (!json_is_object(r))
         return;
     title(t, "Relay here");
@@ -196,9 +225,11 @@ void cli_render_explain_relay(struct text *t, const json_t *r)
     request(t, r);
     tables(t, r);
     verdict(t, r);
+    travels(t, r);
     if (!json_has(r, "later"))
         later(t, r);
-    cli_render_passes(t, r);
+    snprintf(heading, sizeof heading, "Relay's policy%s%s", *policy ? " " : "", policy);
+    cli_render_passes(t, r, heading);
     nodes(t, r);
     if (json_has(r, "later"))
         later(t, r);

@@ -84,14 +84,19 @@ static void nodes(struct text *t, const json_t *d)
     table_print(&tb, t);
 }
 
-static void names_cell(struct table *tb, enum text_style style, const json_t *names)
+static void names(const json_t *list, struct buf *out)
 {
-    struct buf words = BUF_INIT;
     const json_t *name;
     size_t i;
-    json_array_foreach(names, i, name)
-        buf_printf(&words, "%s%s", i ? ", " : "", json_string_value(name));
-    table_cell(tb, style, "%s", words.len ? buf_str(&words) : "nobody");
+    json_array_foreach(list, i, name)
+        buf_printf(out, "%s%s", i ? ", " : "", json_string_value(name));
+}
+
+static void holders_cell(struct table *tb, const json_t *holders)
+{
+    struct buf words = BUF_INIT;
+    names(holders, &words);
+    table_cell(tb, TEXT_PLAIN, "%s", buf_str(&words));
     buf_fini(&words);
 }
 
@@ -109,18 +114,26 @@ static void shares_cell(struct table *tb, const json_t *shares, bool front)
     buf_fini(&words);
 }
 
+static void service_head(struct text *t, const json_t *s)
+{
+    struct buf vips = BUF_INIT;
+    const char *name = json_text(s, "service"), *relay = json_text(s, "relay");
+    text_line(t);
+    text_add(t, TEXT_NAME, "%s", name);
+    text_add(t, TEXT_PLAIN, "  %s at ", relay);
+    names(json_object_get(s, "vips"), &vips);
+    text_wrap(t, TEXT_BOLD, text_columns(name) + text_columns(relay) + 6, 4, buf_str(&vips));
+    text_line(t);
+    buf_fini(&vips);
+}
+
 static void service(struct text *t, const json_t *s)
 {
     static const char *const heads[] = {"RESOURCE", "HELD BY", "REQUESTS", "SHARES NOW"};
-    const json_t *list = json_object_get(s, "resources"), *r, *v;
+    const json_t *list = json_object_get(s, "resources"), *r;
     struct table tb;
     size_t i;
-    text_line(t);
-    text_add(t, TEXT_NAME, "%s", json_text(s, "service"));
-    text_add(t, TEXT_PLAIN, "  %s at ", json_text(s, "relay"));
-    json_array_foreach(json_object_get(s, "vips"), i, v)
-        text_add(t, TEXT_BOLD, "%s%s", i ? ", " : "", json_string_value(v));
-    text_line(t);
+    service_head(t, s);
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
     tb.indent = 2;
     tb.right = 4;
@@ -128,7 +141,7 @@ static void service(struct text *t, const json_t *s)
     json_array_foreach(list, i, r) {
         bool suffix = strcmp(json_text(r, "kind"), "suffix") == 0, front = json_flag(r, "front");
         table_cell(&tb, TEXT_BOLD, "%s%s", suffix ? "*" : "", json_text(r, "resource"));
-        names_cell(&tb, TEXT_PLAIN, json_object_get(r, "holders"));
+        holders_cell(&tb, json_object_get(r, "holders"));
         table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(r, "requests"));
         shares_cell(&tb, json_object_get(r, "shares"), front);
     }
@@ -138,7 +151,8 @@ static void service(struct text *t, const json_t *s)
     shares_cell(&tb, json_object_get(s, "otherwise"), false);
     table_print(&tb, t);
     if (json_int(s, "resource-count") > (json_int_t)json_array_size(list)) {
-        text_add(t, TEXT_WARN, "  %lld more resources", (long long)json_int(s, "resource-count") - (long long)json_array_size(list));
+        text_add(t, TEXT_WARN, "  %lld more resources",
+                 (long long)json_int(s, "resource-count") - (long long)json_array_size(list));
         text_line(t);
     }
 }
@@ -158,8 +172,10 @@ static void served(struct text *t, const json_t *d)
     path(t, "transferred", kernel + by_daemon, "connections to a node");
     if (by_daemon)
         text_add(t, TEXT_PLAIN, ", %lld of them by the daemon: their request came in pieces", (long long)by_daemon);
-    text_add(t, TEXT_PLAIN, "; later requests: %lld stayed, %lld moved", (long long)json_int(s, "stayed"),
-             (long long)json_int(s, "moved"));
+    text_line(t);
+    path(t, "  later", json_int(s, "stayed"), "requests that stayed at their node, ");
+    text_add(t, json_int(s, "moved") ? TEXT_BOLD : TEXT_DIM, "%lld", (long long)json_int(s, "moved"));
+    text_add(t, TEXT_PLAIN, " that moved");
     text_line(t);
     path(t, "front end", json_int(s, "front-end"), "connections given to our own");
     text_line(t);
@@ -175,7 +191,7 @@ static const char *counter_text(const char *name)
 #define X(sym, name, text) {name, text},
         RELAY_COUNTERS(X)
 #undef X
-        {"front_adopted", "Connections taken by our own front end"},
+            {"front_adopted", "Connections taken by our own front end"},
         {"front_refused", "Connections our own front end did not take: nothing listens, or an old one is in the way"},
     };
     for (size_t i = 0; i < PM_ARRAY_LEN(known); i++)
@@ -195,7 +211,8 @@ static void counters(struct text *t, const json_t *d)
     tb.indent = 2;
     tb.right = 2;
     tb.elastic = 4;
-    json_object_foreach(json_object_get(d, "counters"), name, n) {
+    json_object_foreach(json_object_get(d, "counters"), name, n)
+    {
         if (!json_integer_value(n))
             continue;
         bool lost = strncmp(name, "dropped", 7) == 0 || strcmp(name, "front_refused") == 0;
@@ -226,47 +243,53 @@ void cli_render_relay(struct text *t, const json_t *d)
 
 /* ---- sessions ---- */
 
-static void flags_cell(struct table *tb, const json_t *s)
-{
-    static const char *const flags[][2] = {{"closing", "closing"}, {"pinned", "stays"}, {"found", "found at its node"}};
-    struct buf words = BUF_INIT;
-    for (size_t i = 0; i < PM_ARRAY_LEN(flags); i++)
-        if (json_flag(s, flags[i][0]))
-            buf_printf(&words, "%s%s", words.len ? ", " : "", flags[i][1]);
-    table_cell(tb, TEXT_DIM, "%s", buf_str(&words));
-    buf_fini(&words);
-}
-
+/* "www.example.com/img/", "www.example.com *.php"; what no resource is about needs no word. */
 static void for_cell(struct table *tb, const json_t *s)
 {
     const char *what = json_text(s, "for");
-    table_cell(tb, TEXT_PLAIN, "%s", strcmp(what, "*") == 0 ? "anything else" : what);
+    table_cell(tb, TEXT_PLAIN, "%s%s%s", json_text(s, "service"), *what == '*' && what[1] ? " " : "",
+               strcmp(what, "*") == 0 ? "" : what);
+}
+
+static void state_cell(struct table *tb, const json_t *s)
+{
+    static const char *const flags[][2] = {
+        {"closing", "closing"}, {"pinned", "stays there"}, {"found", "found at its node"}};
+    struct buf words = BUF_INIT;
+    const char *state = json_text(s, "state");
+    buf_puts(&words, state);
+    for (size_t i = 0; i < PM_ARRAY_LEN(flags); i++)
+        if (json_flag(s, flags[i][0]))
+            buf_printf(&words, ", %s", flags[i][1]);
+    table_cell(tb, strcmp(state, "answering") == 0 ? TEXT_GOOD : TEXT_PLAIN, "%s", buf_str(&words));
+    buf_fini(&words);
+}
+
+static void session_row(struct table *tb, const json_t *s)
+{
+    char age[AGE_TEXT];
+    long long moves = json_int(s, "moves");
+    table_cell(tb, TEXT_BOLD, "%s", json_text(s, "client"));
+    table_cell(tb, TEXT_PLAIN, "%s%s", json_text(s, "vip"), strcmp(json_text(s, "protocol"), "udp") == 0 ? "/udp" : "");
+    for_cell(tb, s);
+    table_cell(tb, TEXT_NAME, "%s", json_text(s, "node"));
+    table_cell(tb, TEXT_DIM, "%s", age_text(json_num(s, "seen-ms-ago", 0), age));
+    table_cell(tb, moves ? TEXT_WARN : TEXT_DIM, "%lld", moves);
+    table_cell(tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "packets"));
+    state_cell(tb, s);
 }
 
 void cli_render_sessions(struct text *t, const json_t *d)
 {
-    static const char *const heads[] = {"CLIENT", "VIP", "PROTO", "SERVICE", "NODE", "FOR", "STATE", "SEEN", "MOVES", "PACKETS", ""};
+    static const char *const heads[] = {"CLIENT", "VIP", "FOR", "NODE", "SEEN", "MOVES", "PACKETS", "STATE"};
     const json_t *list = json_object_get(d, "sessions"), *s;
     struct table tb;
     size_t i;
-    char age[AGE_TEXT];
     table_init(&tb, PM_ARRAY_LEN(heads), heads);
-    tb.right = 7u << 7;
-    tb.elastic = 1u << 3 | 1u << 5;
-    json_array_foreach(list, i, s) {
-        bool answering = strcmp(json_text(s, "state"), "answering") == 0;
-        table_cell(&tb, TEXT_BOLD, "%s", json_text(s, "client"));
-        table_cell(&tb, TEXT_PLAIN, "%s", json_text(s, "vip"));
-        table_cell(&tb, TEXT_DIM, "%s", strcmp(json_text(s, "protocol"), "tcp") == 0 ? "" : json_text(s, "protocol"));
-        table_cell(&tb, TEXT_PLAIN, "%s", json_text(s, "service"));
-        table_cell(&tb, TEXT_NAME, "%s", json_text(s, "node"));
-        for_cell(&tb, s);
-        table_cell(&tb, answering ? TEXT_GOOD : TEXT_PLAIN, "%s", json_text(s, "state"));
-        table_cell(&tb, TEXT_DIM, "%s", age_text(json_num(s, "seen-ms-ago", 0), age));
-        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "moves"));
-        table_cell(&tb, TEXT_PLAIN, "%lld", (long long)json_int(s, "packets"));
-        flags_cell(&tb, s);
-    }
+    tb.right = 7u << 4;
+    tb.elastic = 1u << 2 | 1u << 7;
+    json_array_foreach(list, i, s)
+        session_row(&tb, s);
     if (!tb.count) {
         text_add(t, TEXT_DIM, "no connections%s", json_flag(d, "complete") ? "" : " among those looked at");
         text_line(t);
@@ -277,8 +300,9 @@ void cli_render_sessions(struct text *t, const json_t *d)
                  (long long)json_int(d, "total") - (long long)json_array_size(list));
         text_line(t);
     }
-    if (json_has(d, "complete") && !json_flag(d, "complete")) {
-        text_add(t, TEXT_WARN, "the table has more: only %lld of its connections were looked at", (long long)json_int(d, "looked-at"));
+    if (!json_flag(d, "complete")) {
+        text_add(t, TEXT_WARN, "the table has more: only %lld of its connections were looked at",
+                 (long long)json_int(d, "looked-at"));
         text_line(t);
     }
 }

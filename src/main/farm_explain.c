@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the relay would do with a request: its bytes are made as a client would send them and go through the packet
- * program's own reader (relay/request.h) and tables (relay/choose.h), so this cannot say otherwise than the kernel does.
+ * program's own reader (relay/request.h) and tables (relay/choose.h), so this cannot say otherwise than the kernel.
  */
 #include <math.h>
 #include <netinet/in.h>
@@ -100,8 +100,8 @@ static void make_request(struct asked *a)
     if (q->tls)
         make_hello(q, &a->bytes);
     else
-        buf_printf(&a->bytes, "%s %s HTTP/1.1\r\nHost: %s%s%s\r\n\r\n", q->method, buf_str(&q->target), v6 ? "[" : "", q->host,
-                   v6 ? "]" : "");
+        buf_printf(&a->bytes, "%s %s HTTP/1.1\r\nHost: %s%s%s\r\n\r\n", q->method, buf_str(&q->target), v6 ? "[" : "",
+                   q->host, v6 ? "]" : "");
     a->reading = relay_request_read(a->bytes.data, a->bytes.len, &a->request);
 }
 
@@ -139,10 +139,11 @@ static const char *reader(const struct asked *a)
 static void tell_request(struct asked *a)
 {
     const char *who = reader(a);
-    put(a, "request", json_pack("{s:s, s:o, s:o, s:s, s:i, s:o}", "kind", a->q->tls ? "tls" : "http", "method",
-                                a->q->tls ? json_null() : json_string(a->q->method), "target",
-                                a->q->tls ? json_null() : json_string(buf_str(&a->q->target)), "host", a->q->host, "bytes",
-                                (int)a->bytes.len, "read-by", text_or_null(who)));
+    put(a, "request",
+        json_pack("{s:s, s:o, s:o, s:s, s:i, s:o}", "kind", a->q->tls ? "tls" : "http", "method",
+                  a->q->tls ? json_null() : json_string(a->q->method), "target",
+                  a->q->tls ? json_null() : json_string(buf_str(&a->q->target)), "host", a->q->host, "bytes",
+                  (int)a->bytes.len, "read-by", text_or_null(who)));
 }
 
 /* ---- what the tables say ---- */
@@ -172,16 +173,20 @@ static const struct farm_resource *resource_found(const struct asked *a)
 static void tell_tables(struct asked *a)
 {
     const struct farm_resource *r = resource_found(a);
-    uint64_t hits = 0, holders = a->set ? a->set->holders : r ? r->holders : 0;
-    put(a, "host", json_pack("{s:s, s:o}", "matched", a->choice.named ? "name" : a->choice.host ? "default" : "none", "service",
-                             text_or_null(a->service ? a->service->name : NULL)));
+    uint64_t hits = 0;
+    put(a, "host",
+        json_pack("{s:s, s:o}", "matched",
+                  a->choice.named  ? "name"
+                  : a->choice.host ? "default"
+                                   : "none",
+                  "service", text_or_null(a->service ? a->service->name : NULL)));
     if (r)
         (void)!relay_resource_hits(a->f->relay, r->host, r->kind, r->text, &hits);
     put(a, "resource",
-        r ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_kinds[r->kind], "text", r->text, "front", a->choice.front, "requests",
-                      (json_int_t)hits)
+        r ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_kinds[r->kind], "text", r->text, "front", a->choice.front,
+                      "requests", (json_int_t)hits)
           : json_null());
-    put(a, "holders", a->service ? farm_holders(a->service, holders) : json_array());
+    put(a, "holders", a->service ? farm_holders(a->service, a->set ? a->set->holders : 0) : json_array());
 }
 
 /* ---- what the policy said ---- */
@@ -200,8 +205,8 @@ static void tell_stage(void *ctx, const struct stage *s, const void *params)
         return;
     }
     t->effects = json_array();
-    json_array_append_new(t->stages,
-                          json_pack("{s:s, s:s, s:o}", "stage", s->object.name, "doc", s->object.doc, "effects", t->effects));
+    json_array_append_new(
+        t->stages, json_pack("{s:s, s:s, s:o}", "stage", s->object.name, "doc", s->object.doc, "effects", t->effects));
 }
 
 static void tell_effect(void *ctx, unsigned cand, enum trace_verb verb, const char *text)
@@ -210,8 +215,8 @@ static void tell_effect(void *ctx, unsigned cand, enum trace_verb verb, const ch
     struct telling *t = ctx;
     const struct cfg_server *v = t->s->servers[cand].config;
     char address[ADDR_TEXT];
-    json_array_append_new(t->effects, json_pack("{s:s, s:s, s:s, s:s}", "address", addr_format(&v->at.addr, address), "server",
-                                                v->name, "did", verbs[verb], "why", text));
+    json_array_append_new(t->effects, json_pack("{s:s, s:s, s:s, s:s}", "address", addr_format(&v->at.addr, address),
+                                                "server", v->name, "did", verbs[verb], "why", text));
 }
 
 static void tell_policy(struct asked *a)
@@ -236,12 +241,13 @@ static void tell_nodes(struct asked *a, const double *share)
         char address[ADDR_TEXT];
         uint8_t health, word;
         front_server_state(a->f->front, s->name, s->servers[i].config->name, &health, &word);
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:f}", "server", s->servers[i].config->name, "address",
-                            addr_format(&n->addr, address), "health", health_name((enum health)health), "override",
-                            override_name((enum override)word), "load", isnan(n->load) ? json_null() : json_real((double)n->load),
-                            "holds", a->set && (a->set->holders >> i & 1), "via", farm_mode_name(n), "mtu", (int)n->now.mtu,
-                            "share", share[i]));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:f}", "server",
+                                              s->servers[i].config->name, "address", addr_format(&n->addr, address),
+                                              "health", health_name((enum health)health), "override",
+                                              override_name((enum override)word), "load",
+                                              isnan(n->load) ? json_null() : json_real((double)n->load), "holds",
+                                              a->set && (a->set->holders >> i & 1), "via", farm_mode_name(n), "mtu",
+                                              (int)n->now.mtu, "share", share[i]));
     }
     put(a, "nodes", list);
 }
@@ -255,8 +261,9 @@ static uint32_t certain_node(const struct asked *a, const double *share)
     struct relay_flow flow;
     if (a->choice.vip.flags & RELAY_VIP_BY_CLIENT && a->q->client.family) {
         memcpy(key.client, a->key.client, sizeof key.client);
-        return relay_flow(a->f->relay, &key, &flow) == PM_OK ? flow.node
-                                                               : relay_pick(a->f->relay, a->choice.set, relay_flow_hash(&a->key, true));
+        return relay_flow(a->f->relay, &key, &flow) == PM_OK
+                   ? flow.node
+                   : relay_pick(a->f->relay, a->choice.set, relay_flow_hash(&a->key, true));
     }
     for (uint32_t i = 0; i < a->service->server_count; i++)
         if (share[i] >= 1)
@@ -287,7 +294,10 @@ static json_t *later_for(const struct asked *a, const double *share, uint32_t se
         if (!front && relay_set_has(a->f->relay, set, s->servers[i].node))
             json_array_append_new(stays, json_string(s->servers[i].config->name));
     }
-    const char *then = json_array_size(stays) == may ? "stay" : !size ? "front end" : json_array_size(stays) ? "either" : "move";
+    const char *then = json_array_size(stays) == may ? "stay"
+                       : !size                       ? "front end"
+                       : json_array_size(stays)      ? "either"
+                                                     : "move";
     return json_pack("{s:s, s:o, s:o}", "then", then, "stays-at", stays, "moves-to",
                      size ? farm_shares_view(a->f, s, set) : json_object());
 }
@@ -330,7 +340,7 @@ static void at_nodes(struct asked *a)
     if (!delayed)
         verdict(a, "node", "every packet goes on as it is; the node answers the client itself");
     else if (a->request.stream)
-        verdict(a, "node", "the connection is transferred by the name in its TLS greeting, and stays: nothing later can be read");
+        verdict(a, "node", "the connection is transferred by the name in its TLS greeting");
     else
         verdict(a, "node", "the connection is transferred with this request");
     if (delayed && !a->request.stream)

@@ -93,7 +93,8 @@ static bool take(void *arg, const struct relay_flow_key *k, const struct relay_f
 /* ---- as they are shown ---- */
 
 /* The service with that set; a set's number from before a reload may mean another now, so the address must fit. */
-static const struct farm_service *service_of(const struct farm *f, const struct endpoint *vip, const struct relay_flow *v)
+static const struct farm_service *service_of(const struct farm *f, const struct endpoint *vip,
+                                             const struct relay_flow *v)
 {
     const struct farm_service *first = NULL;
     for (uint32_t i = 0; i < f->plan.service_count; i++) {
@@ -122,7 +123,7 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
     if (set == &s->any)
         return json_string("*");
     for (uint32_t i = 0; set && i < s->resource_count; i++) {
-        if (s->resources[i].holders != set->holders)
+        if (s->resources[i].holders != set->holders || s->resources[i].front)
             continue;
         if (*first)
             more++;
@@ -143,17 +144,17 @@ static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_
     endpoint_of(r->key.vip, r->key.vip_port, &to);
     bool all = !r->key.proto; /* all that a client sends: no address, no ports */
     const struct farm_service *s = all ? NULL : service_of(f, &to, v);
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:o, s:s, s:I, s:i, s:b, s:b, s:b, s:I}", "client",
-        all ? addr_format(&from.addr, client) : endpoint_format(&from, client), "vip", all ? "*" : endpoint_format(&to, vip), "protocol",
-        r->key.proto == IPPROTO_TCP   ? "tcp"
-        : r->key.proto == IPPROTO_UDP ? "udp"
-                                      : "ip",
-        "service", s ? json_string(s->name) : json_null(), "node", farm_node_name(f, s, v->node), "for", what_for(s, v), "state",
-        v->state < PM_ARRAY_LEN(states) ? states[v->state] : "?", "seen-ms-ago",
-        (json_int_t)(now_ns > v->seen_ns ? (now_ns - v->seen_ns) / 1000000 : 0), "moves", (int)v->moves, "closing",
-        !!(v->flags & RELAY_FLOW_REPLACEABLE), "pinned", !!(v->flags & RELAY_FLOW_PINNED), "found", !!(v->flags & RELAY_FLOW_GUESS),
-        "packets", (json_int_t)v->packets);
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:s, s:I, s:i, s:b, s:b, s:b, s:I}", "client",
+                     all ? addr_format(&from.addr, client) : endpoint_format(&from, client), "vip",
+                     all ? "*" : endpoint_format(&to, vip), "protocol",
+                     r->key.proto == IPPROTO_TCP   ? "tcp"
+                     : r->key.proto == IPPROTO_UDP ? "udp"
+                                                   : "ip",
+                     "service", s ? json_string(s->name) : json_null(), "node", farm_node_name(f, s, v->node), "for",
+                     what_for(s, v), "state", v->state < PM_ARRAY_LEN(states) ? states[v->state] : "?", "seen-ms-ago",
+                     (json_int_t)(now_ns > v->seen_ns ? (now_ns - v->seen_ns) / 1000000 : 0), "moves", (int)v->moves,
+                     "closing", !!(v->flags & RELAY_FLOW_REPLACEABLE), "pinned", !!(v->flags & RELAY_FLOW_PINNED),
+                     "found", !!(v->flags & RELAY_FLOW_GUESS), "packets", (json_int_t)v->packets);
 }
 
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q)
@@ -172,8 +173,8 @@ json_t *farm_sessions(const struct farm *f, const struct api_sessions *q)
     uint64_t now = clock_mono_ns(f->clock);
     for (uint32_t i = 0; i < l->count; i++)
         json_array_append_new(list, row_json(f, &l->rows[i], now));
-    json_t *out = json_pack("{s:i, s:i, s:b, s:o}", "total", (int)l->total, "looked-at", (int)l->looked_at, "complete", !l->cut_short,
-                            "sessions", list);
+    json_t *out = json_pack("{s:i, s:i, s:b, s:o}", "total", (int)l->total, "looked-at", (int)l->looked_at, "complete",
+                            !l->cut_short, "sessions", list);
     free(l->rows);
     free(l);
     return out;

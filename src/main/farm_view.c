@@ -134,10 +134,11 @@ static json_t *nodes_view(const struct farm *f)
         char text[ADDR_TEXT];
         if (!n->addr.family)
             continue;
-        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:o}", "node", farm_node_name(f, NULL, i), "address",
-                                             addr_format(&n->addr, text), "via", farm_mode_name(n), "configured", vias[n->via],
-                                             "mtu", (int)n->now.mtu, "state", node_state(f, i), "load",
-                                             isnan(n->load) ? json_null() : json_real((double)n->load)));
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:o}", "node", farm_node_name(f, NULL, i),
+                                        "address", addr_format(&n->addr, text), "via", farm_mode_name(n), "configured",
+                                        vias[n->via], "mtu", (int)n->now.mtu, "state", node_state(f, i), "load",
+                                        isnan(n->load) ? json_null() : json_real((double)n->load)));
     }
     return all;
 }
@@ -150,10 +151,11 @@ static json_t *resources_view(const struct farm *f, const struct farm_service *s
         bool front = r->front || s->all_front;
         uint64_t hits = 0;
         (void)!relay_resource_hits(f->relay, r->host, r->kind, r->text, &hits);
-        json_array_append_new(
-            all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource", r->text, "front", front,
-                           "holders", farm_holders(s, r->holders), "shares",
-                           front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)), "requests", (json_int_t)hits));
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource",
+                                             r->text, "front", front, "holders",
+                                             farm_holders(s, front ? 0 : r->holders), "shares",
+                                             front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)),
+                                             "requests", (json_int_t)hits));
     }
     return all;
 }
@@ -180,10 +182,11 @@ static json_t *services_view(const struct farm *f)
     json_t *all = json_array();
     for (uint32_t i = 0; i < f->plan.service_count; i++) {
         const struct farm_service *s = &f->plan.services[i];
-        json_array_append_new(all, json_pack("{s:s, s:s, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
-                                             farm_relaying[s->front->relay], "vips", vips_view(s), "otherwise",
-                                             s->all_front ? json_object() : farm_shares_view(f, s, s->any.index),
-                                             "resource-count", (int)s->resource_count, "resources", resources_view(f, s)));
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
+                                        farm_relaying[s->front->relay], "vips", vips_view(s), "otherwise",
+                                        s->all_front ? json_object() : farm_shares_view(f, s, s->any.index),
+                                        "resource-count", (int)s->resource_count, "resources", resources_view(f, s)));
     }
     return all;
 }
@@ -198,8 +201,9 @@ static json_t *served_view(const struct farm *f)
     if (f->assist)
         assist_counts(f->assist, &a);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "transferred", (json_int_t)c[RELAY_REQUEST_OPEN].packets,
-                     "transferred-by-daemon", (json_int_t)a.decided, "stayed", (json_int_t)c[RELAY_REQUEST_STAY].packets, "moved",
-                     (json_int_t)c[RELAY_MOVED].packets, "front-end", (json_int_t)n[NODE_ADOPTED].packets, "plain",
+                     "transferred-by-daemon", (json_int_t)a.decided, "stayed",
+                     (json_int_t)c[RELAY_REQUEST_STAY].packets, "moved", (json_int_t)c[RELAY_MOVED].packets,
+                     "front-end", (json_int_t)n[NODE_ADOPTED].packets, "plain",
                      (json_int_t)(c[RELAY_FLOW_NEW].packets + c[RELAY_FLOW_MISS].packets));
 }
 
@@ -213,7 +217,8 @@ static json_t *counters_view(const struct farm *f)
     for (unsigned i = 0; i < RELAY_COUNTER_COUNT; i++)
         json_object_set_new(all, relay_counter_name((enum relay_counter)i), json_integer((json_int_t)c[i].packets));
     json_object_set_new(all, "front_adopted", json_integer((json_int_t)n[NODE_ADOPTED].packets));
-    json_object_set_new(all, "front_refused", json_integer((json_int_t)(n[NODE_REFUSED].packets + n[NODE_NO_LISTENER].packets)));
+    json_object_set_new(all, "front_refused",
+                        json_integer((json_int_t)(n[NODE_REFUSED].packets + n[NODE_NO_LISTENER].packets)));
     return all;
 }
 
@@ -221,13 +226,14 @@ json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
     if (!f->relay)
-        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why", buf_str(&f->why), "interfaces", interfaces,
-                         "nodes", "services", "served", "counters");
+        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why", buf_str(&f->why), "interfaces",
+                         interfaces, "nodes", "services", "served", "counters");
     for (unsigned i = 0; i < f->interface_count; i++)
         json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
                                                     f->interface[i].native ? "driver" : "generic"));
-    return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes", nodes_view(f),
-                     "services", services_view(f), "served", served_view(f), "counters", counters_view(f));
+    return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes",
+                     nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
+                     counters_view(f));
 }
 
 /* ---- metrics ---- */
@@ -247,6 +253,6 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_relay_%s_total", relay_counter_name((enum relay_counter)i));
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
-    fn(fn_ctx, "pointsman_relay_on", "", "gauge", "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
-       f && f->relay ? 1 : 0);
+    fn(fn_ctx, "pointsman_relay_on", "", "gauge",
+       "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
 }

@@ -44,7 +44,8 @@ static bool resource_of(const struct relay *r, const struct relay_request *q, ui
     return found || (q->suffix && resource(r, q->suffix, host, RELAY_RESOURCE_SUFFIX, out));
 }
 
-void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q, struct relay_choice *out)
+void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q,
+                  struct relay_choice *out)
 {
     struct relay_host host;
     *out = (struct relay_choice){.set = RELAY_SETS_MAX};

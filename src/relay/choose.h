@@ -23,13 +23,14 @@ struct relay_choice {
 };
 
 /* q NULL: for services that do not read requests. */
-void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q, struct relay_choice *out);
+void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q,
+                  struct relay_choice *out);
 /* The set that may serve a request on a connection; RELAY_SETS_MAX: our own front end, or no relayed service is there. */
 uint32_t relay_set_for(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q);
 /* A node of the set by a number at random; RELAY_NODES_MAX: nobody. */
 uint32_t relay_pick(const struct relay *r, uint32_t set, uint32_t random);
-/* Whether a connection at the node may stay there for what the set is about: by the table's list of members, which is what
- * the packet program asks, and which ends at RELAY_MEMBERS_MAX. */
+/* Whether a connection at the node may stay there for what the set is about: by the table's list of members, which is
+ * what the packet program asks, and which ends at RELAY_MEMBERS_MAX. */
 bool relay_set_has(const struct relay *r, uint32_t set, uint32_t node);
 /* The ring in force, of nodes or RELAY_NODES_MAX; returns its size, 0: nobody. Valid until the set's next ring. */
 uint32_t relay_places(const struct relay *r, uint32_t set, const uint32_t **places);

@@ -221,16 +221,17 @@ static json_t *host_sessions(void *ctx, const struct api_sessions *q)
     fake.sessions.q = *q;
     fake.sessions.client = q->client ? *q->client : (struct prefix){0};
     snprintf(fake.sessions.server, sizeof fake.sessions.server, "%s", q->server ? q->server : "");
-    return fake.handoff ? json_pack("{s:i, s:i, s:b, s:[]}", "total", none ? 0 : one ? 1 : 2, "looked-at", 2, "complete", true, "sessions")
-                        : NULL;
+    if (!fake.handoff)
+        return NULL;
+    return json_pack("{s:i, s:i, s:b, s:[]}", "total", none ? 0 : one ? 1 : 2, "looked-at", 2, "complete", true, "sessions");
 }
 
 static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_request *q)
 {
     char client[ADDR_TEXT];
-    return json_pack("{s:b, s:s, s:I, s:b, s:s, s:s, s:i, s:s, s:s}", "on", 1, "goes-to", "node", "service", (json_int_t)service, "tls",
-                     q->tls, "method", q->method, "host", q->host, "port", q->port, "target", buf_str(&q->target), "client",
-                     addr_format(&q->client, client));
+    return json_pack("{s:b, s:s, s:I, s:b, s:s, s:s, s:i, s:s, s:s}", "on", 1, "goes-to", "node", "service",
+                     (json_int_t)service, "tls", q->tls, "method", q->method, "host", q->host, "port", q->port, "target",
+                     buf_str(&q->target), "client", addr_format(&q->client, client));
 }
 
 static json_t *host_servers(void *ctx)

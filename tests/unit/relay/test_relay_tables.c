@@ -46,7 +46,8 @@ static void put_service(void)
     assert_int_equal(relay_set_host(relay, FARM, "www.example.com", &(struct relay_host){WWW, ANY}), 0);
     assert_int_equal(relay_set_host(relay, FARM, NULL, &(struct relay_host){WWW + 1, PAGE}), 0);
     assert_int_equal(relay_set_resource(relay, WWW, RELAY_RESOURCE_PREFIX, "/img/", IMAGES, 0), 0);
-    assert_int_equal(relay_set_resource(relay, WWW, RELAY_RESOURCE_PREFIX, "/img/old/", IMAGES, RELAY_RESOURCE_FRONT), 0);
+    assert_int_equal(relay_set_resource(relay, WWW, RELAY_RESOURCE_PREFIX, "/img/old/", IMAGES, RELAY_RESOURCE_FRONT),
+                     0);
     assert_int_equal(relay_set_resource(relay, WWW, RELAY_RESOURCE_SUFFIX, ".php", SCRIPTS, 0), 0);
     assert_int_equal(relay_set_resource(relay, WWW, RELAY_RESOURCE_PATH, "/img/a.php", PAGE, 0), 0);
 }
@@ -61,11 +62,14 @@ static void test_choice(void **state)
         uint32_t set;
     } cases[] = {
         {"GET /x HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, false, false, 0, NULL, ANY},
-        {"GET /img/a.png HTTP/1.1\r\nHost: WWW.example.com:80\r\n\r\n", true, true, false, RELAY_RESOURCE_PREFIX, "/img/", IMAGES},
-        {"GET /img/old/a.php HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, true, RELAY_RESOURCE_PREFIX, "/img/old/",
-         RELAY_SETS_MAX},
-        {"GET /img/a.php?q=1 HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, false, RELAY_RESOURCE_PATH, "/img/a.php", PAGE},
-        {"GET /b.php HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, false, RELAY_RESOURCE_SUFFIX, ".php", SCRIPTS},
+        {"GET /img/a.png HTTP/1.1\r\nHost: WWW.example.com:80\r\n\r\n", true, true, false, RELAY_RESOURCE_PREFIX,
+         "/img/", IMAGES},
+        {"GET /img/old/a.php HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, true, RELAY_RESOURCE_PREFIX,
+         "/img/old/", RELAY_SETS_MAX},
+        {"GET /img/a.php?q=1 HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, false, RELAY_RESOURCE_PATH,
+         "/img/a.php", PAGE},
+        {"GET /b.php HTTP/1.1\r\nHost: www.example.com\r\n\r\n", true, true, false, RELAY_RESOURCE_SUFFIX, ".php",
+         SCRIPTS},
         {"GET /b.php HTTP/1.1\r\nHost: other.example.com\r\n\r\n", false, false, false, 0, NULL, PAGE},
     };
     put_service();
