@@ -20,6 +20,7 @@ TOOLS = os.path.join(os.path.dirname(BINARY), "../../tests/tools")
 HOLDS = {"n1": ["/img/", "/only.html"], "n2": ["/img/", "*.php"], "n3": [], "n4": ["/far/"]}
 NAME = "www.relay.test"
 CLIENT = "198.51.100.7"
+VIP_CLIENTS = "192.0.2.81"  # all of a client's packets go to one node
 
 
 def skip(why):
@@ -31,12 +32,13 @@ class Site:
     def __init__(self):
         self.lab = relay_lab.Lab(nodes=3, far=True, tools=TOOLS)
         self.b = self.lab.balancers[0]
-        self.b.address("eth0", relay_lab.VIP4 + "/32", relay_lab.VIP6 + "/128")
+        self.b.address("eth0", relay_lab.VIP4 + "/32", relay_lab.VIP6 + "/128", VIP_CLIENTS + "/32")
         self.key, self.sock = os.path.join(self.lab.dir, "relay.key"), os.path.join(self.lab.dir, "control.sock")
         with open(self.key, "wb") as f:
             f.write(os.urandom(32))
         for n in self.lab.nodes:
-            self.lab.nginx(n, "/var/empty", f'location / {{ return 200 "{n.name} $remote_addr\\n"; }}')
+            n.address("lo", VIP_CLIENTS + "/32")
+            self.lab.nginx(n, "/var/empty", f'listen 0.0.0.0:8081; location / {{ return 200 "{n.name} $remote_addr\\n"; }}')
             n.relay = n.tool("node", "eth0")
             for address in (self.b.v4, self.b.v6):
                 n.relay(f"trust {address} {self.key}")
@@ -48,6 +50,7 @@ class Site:
         servers = ", ".join("%s: {address: '%s', holds: [%s]%s}" %
                             (n.name, n.v4, ", ".join("'%s'" % h for h in HOLDS[n.name]), ", via: hops" if n.name == "n2" else "")
                             for n in self.lab.nodes)
+        plain = ", ".join("%s: {address: '%s:8081'%s}" % (n.name, n.v4, ", via: hops" if n.name == "n2" else "") for n in self.lab.nodes)
         path = os.path.join(self.lab.dir, "daemon.yaml")
         with open(path, "w") as f:
             f.write(f"""
@@ -68,6 +71,14 @@ services:
       check: {{tcp: {{}}, port: 80, interval: 300ms, timeout: 200ms, rise: 1, fall: 2}}
     sites:
       here: {{vips: ['{relay_lab.VIP4}', '{relay_lab.VIP6}'], servers: {{{servers}}}}}
+  packets.relay.test:
+    check: []
+    front: {{mode: tcp, ports: 8081, relay: packets}}
+    sites: {{here: {{vips: '{relay_lab.VIP4}', servers: {{{plain}}}}}}}
+  clients.relay.test:
+    check: []
+    front: {{mode: tcp, ports: 8081, relay: clients}}
+    sites: {{here: {{vips: '{VIP_CLIENTS}', servers: {{{plain}}}}}}}
 """)
         return path
 
@@ -170,6 +181,25 @@ def tls(s, site):
     s.equal("TLS: the connection is there", [(x["node"], x["pinned"]) for x in got], [("n3", True)])
 
 
+def plain(s, site):
+    """Services whose requests nobody reads."""
+    url = "http://packets.relay.test:8081/x"
+    said = site.explain(url)
+    at, direct = ended(site.curl("--resolve", f"packets.relay.test:8081:{relay_lab.VIP4}", url))
+    shares = {n["server"]: n["share"] for n in said["nodes"]}
+    s.equal("packets: a node, drawn", (said["goes-to"], said["node"], direct), ("node", None, True))
+    s.check("packets: each by its weight", all(0.2 < x < 0.3 for x in shares.values()) and at in shares, (shares, at))
+    s.check("packets: nothing is said of requests", "request" not in said and "later" not in said, said)
+    url = f"http://{VIP_CLIENTS}:8081/x"
+    of = [site.tell("explain", "--url", url, "--client", f"198.51.100.{i}")["relay"]["node"] for i in range(40)]
+    s.equal("clients: not all at one node", set(of), {"n1", "n2", "n3", "n4"})
+    one = site.explain(url)["node"]
+    s.equal("clients: the very node, from the client's address", [ended(site.curl(url)) for _ in range(3)], [(one, True)] * 3)
+    s.equal("clients: of nobody in particular nothing is certain", site.tell("explain", "--url", url)["relay"]["node"], None)
+    got = site.tell("sessions", "--client", CLIENT)["sessions"]
+    s.equal("sessions: all of a client is one", [(x["node"], x["vip"]) for x in got if x["protocol"] == "ip"], [(one, "*")])
+
+
 def sessions(s, site):
     everything = site.tell("sessions")
     s.check("sessions: all of the table", everything["complete"] and everything["total"] == len(everything["sessions"]) > 10, everything)
@@ -241,7 +271,7 @@ def main():
     up = lib.wait_until(lambda: all(n["via"] in ("lan", "hops") and n["state"] == "up" for n in site.tell("relay")["nodes"]), 10)
     if not s.check("all nodes are reached", up, site.tell("relay")):
         site.show_log()
-    for part in (requests, later_requests, tls, sessions, shown, down):
+    for part in (requests, later_requests, tls, plain, sessions, shown, down):
         part(s, site)
     site.lab.close()
     s.finish()
