@@ -147,7 +147,9 @@ static const struct api_field explain_fields[] = {
     {"relay.goes-to", "string", "node, front end, or kernel: nothing is relayed there; `relay.why`: because."},
     {"relay.node", "string", "The one node it would be given to; null: one is drawn by the shares."},
     {"relay.pinned", "boolean", "The connection stays there, whatever it asks for later."},
-    {"relay.later[].resource", "string", "What a later request on the connection may ask for; * = anything else."},
+    {"relay.later[].resource", "string",
+     "What a later request may ask for, once the last is answered (before that the front end gets it); * = anything "
+     "else."},
     {"relay.later[].then", "string",
      "stay, move, either (see `stays-at`: the nodes where it would stay), or front end; `moves-to`: with which "
      "shares."},
@@ -213,13 +215,16 @@ static const struct api_field sessions_fields[] = {
     {"sessions[].for", "string",
      "What its last request asked for, as the relay tells resources apart; * = what no resource is about; null = it "
      "read none."},
-    {"sessions[].state", "string", "relayed, request arriving, handed over (the node was not heard yet), answering."},
+    {"sessions[].state", "string",
+     "relayed, request arriving, handed over (the node was not heard yet), answering, ended (by a reset)."},
     {"sessions[].seen-ms-ago", "integer", "Age of its client's last packet."},
     {"sessions[].moves", "integer", "How often it went to another node for a later request."},
     {"sessions[].closing", "boolean", "The client has said that it ends."},
     {"sessions[].pinned", "boolean", "Requests are not read any more: it stays."},
     {"sessions[].found", "boolean",
      "It was not known here, and a node said that it has it: where its next request begins is not known for sure."},
+    {"sessions[].pipelines", "boolean",
+     "It has sent a request before it had anything of the last one's answer: the front end gets it."},
     {"sessions[].packets", "integer", "Packets of the client that went on."},
 };
 static const struct api_field peers_fields[] = {

@@ -208,6 +208,8 @@ static void later(struct text *t, const json_t *r)
     json_array_foreach(list, i, o)
         later_row(&tb, o);
     table_print(&tb, t);
+    text_add(t, TEXT_DIM, "  sent before the last one is answered, it moves to the front end");
+    text_line(t);
 }
 
 void cli_render_explain_relay(struct text *t, const json_t *r)

@@ -253,8 +253,10 @@ static void for_cell(struct table *tb, const json_t *s)
 
 static void state_cell(struct table *tb, const json_t *s)
 {
-    static const char *const flags[][2] = {
-        {"closing", "closing"}, {"pinned", "stays there"}, {"found", "found at its node"}};
+    static const char *const flags[][2] = {{"closing", "closing"},
+                                           {"pinned", "stays there"},
+                                           {"found", "found at its node"},
+                                           {"pipelines", "does not wait for answers"}};
     struct buf words = BUF_INIT;
     const char *state = json_text(s, "state");
     buf_puts(&words, state);

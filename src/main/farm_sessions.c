@@ -136,7 +136,7 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
 
 static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_ns)
 {
-    static const char *const states[] = {"relayed", "request arriving", "handed over", "answering"};
+    static const char *const states[] = {"relayed", "request arriving", "handed over", "answering", "ended"};
     const struct relay_flow *v = &r->flow;
     char client[ENDPOINT_TEXT], vip[ENDPOINT_TEXT];
     struct endpoint from, to;
@@ -144,7 +144,7 @@ static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_
     endpoint_of(r->key.vip, r->key.vip_port, &to);
     bool all = !r->key.proto; /* all that a client sends: no address, no ports */
     const struct farm_service *s = all ? NULL : service_of(f, &to, v);
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:s, s:I, s:i, s:b, s:b, s:b, s:I}", "client",
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:s, s:I, s:i, s:b, s:b, s:b, s:b, s:I}", "client",
                      all ? addr_format(&from.addr, client) : endpoint_format(&from, client), "vip",
                      all ? "*" : endpoint_format(&to, vip), "protocol",
                      r->key.proto == IPPROTO_TCP   ? "tcp"
@@ -154,7 +154,8 @@ static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_
                      what_for(s, v), "state", v->state < PM_ARRAY_LEN(states) ? states[v->state] : "?", "seen-ms-ago",
                      (json_int_t)(now_ns > v->seen_ns ? (now_ns - v->seen_ns) / 1000000 : 0), "moves", (int)v->moves,
                      "closing", !!(v->flags & RELAY_FLOW_REPLACEABLE), "pinned", !!(v->flags & RELAY_FLOW_PINNED),
-                     "found", !!(v->flags & RELAY_FLOW_GUESS), "packets", (json_int_t)v->packets);
+                     "found", !!(v->flags & RELAY_FLOW_GUESS), "pipelines", !!(v->flags & RELAY_FLOW_PIPELINES),
+                     "packets", (json_int_t)v->packets);
 }
 
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q)
