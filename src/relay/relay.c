@@ -291,18 +291,33 @@ int relay_remove_flow(struct relay *r, const struct relay_flow_key *k)
     return unset(r->skel->maps.flows, k);
 }
 
+/*
+ * In batches: two system calls for each entry would hold up the daemon for seconds when there are a million. The kernel
+ * returns whole buckets, so a batch must have room for the fullest.
+ */
 void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg)
 {
+    enum { BATCH = 4096 };
     int fd = bpf_map__fd(r->skel->maps.flows);
-    struct relay_flow_key key, next;
-    struct relay_flow value;
-    bool first = true;
-    while (bpf_map_get_next_key(fd, first ? NULL : &key, &next) == 0) {
-        first = false;
-        key = next;
-        if (bpf_map_lookup_elem(fd, &key, &value) == 0 && !fn(arg, &key, &value))
-            return;
+    struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
+    struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
+    uint32_t at = 0;
+    bool more = true;
+    for (bool first = true; more; first = false) {
+        uint32_t n = BATCH;
+        int err = bpf_map_lookup_batch(fd, first ? NULL : &at, &at, keys, values, &n, NULL);
+        more = !err;
+        if (err && err != -ENOENT) /* ENOENT: these are the last */
+            n = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (!fn(arg, &keys[i], &values[i])) {
+                more = false;
+                break;
+            }
+        }
     }
+    free(keys);
+    free(values);
 }
 
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out)

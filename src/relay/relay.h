@@ -65,7 +65,7 @@ int relay_events_read(struct relay *r);
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out) PM_MUST_CHECK;
 int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f) PM_MUST_CHECK;
 int relay_remove_flow(struct relay *r, const struct relay_flow_key *k) PM_MUST_CHECK;
-/* All of them, in no order; false from fn ends it. */
+/* All of them, in no order, read in batches; false from fn ends it. fn may remove flows. */
 typedef bool relay_flow_fn(void *arg, const struct relay_flow_key *k, const struct relay_flow *f);
 void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg);
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT]);
