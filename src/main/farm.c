@@ -184,7 +184,8 @@ static void settings(struct farm *f)
                                .epoch = (uint32_t)(now / COOKIE_EPOCH_MS),
                                .mss_v4 = f->config->relay.mtu - HANDOFF_OVER_V6 - 40,
                                .mss_v6 = f->config->relay.mtu - HANDOFF_OVER_V6 - 60,
-                               .find_rate = f->config->relay.find_rate};
+                               .find_rate = f->config->relay.find_rate,
+                               .icmp_rate = f->config->relay.icmp_rate};
     struct addr dummy = {.family = ADDR_V4, .bytes = {192, 0, 0, 8}}, home = {.family = ADDR_V4, .bytes = {127, 0, 0, 1}};
     relay_cookie_key(f->secret, &s.cookie);
     s.tag_key = relay_tag_keys(f->tag_secret, now, s.tag);

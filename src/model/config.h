@@ -332,7 +332,7 @@ struct cfg_mesh {
 struct cfg_relay {
     struct conf_list interfaces; /* const char *; none = no relay */
     const char *key, *pin;
-    uint32_t flows, find_rate, mtu;
+    uint32_t flows, find_rate, icmp_rate, mtu;
 };
 
 struct cfg_api {

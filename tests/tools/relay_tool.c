@@ -50,7 +50,7 @@ static int say(int err)
 
 static int do_settings(char **w, int n)
 {
-    struct relay_settings s = {.find_rate = 5000};
+    struct relay_settings s = {.find_rate = 5000, .icmp_rate = 1000};
     if (n < 4)
         return PM_EINVAL;
     s.self = (uint32_t)atoi(w[1]);
