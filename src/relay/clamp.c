@@ -28,7 +28,8 @@ int clamp_open(struct clamp **out, struct buf *why)
     struct clamp *c = mem_alloc(sizeof *c);
     c->skel = relay_clamp_bpf__open_and_load();
     if (!c->skel) {
-        int err = load_fail(why, errno, "the kernel does not take the program that lowers the MSS (it needs Linux 5.17)");
+        int err =
+            load_fail(why, errno, "the kernel does not take the program that lowers the MSS (it needs Linux 5.17)");
         clamp_close(c);
         return err;
     }
@@ -68,7 +69,8 @@ int clamp_attach(struct clamp *c, unsigned ifindex, struct buf *why)
 
 uint16_t clamp_mss(uint32_t mtu, bool v6_path, int family)
 {
-    uint32_t over = (uint32_t)(v6_path ? HANDOFF_OVER_V6 : HANDOFF_OVER_V4) + (family == ADDR_V6 ? HEADERS_V6 : HEADERS_V4);
+    uint32_t over =
+        (uint32_t)(v6_path ? HANDOFF_OVER_V6 : HANDOFF_OVER_V4) + (family == ADDR_V6 ? HEADERS_V6 : HEADERS_V4);
     mtu = mtu < UINT16_MAX ? mtu : UINT16_MAX;
     return mtu > over ? (uint16_t)(mtu - over) : 0;
 }

@@ -23,7 +23,8 @@ static __always_inline __u32 tcp_at(struct __sk_buff *skb, __u8 from[16])
     __u32 l3 = sizeof(struct ethhdr);
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         struct iphdr ip;
-        if (!LOAD(skb, l3, &ip) || ip.protocol != IPPROTO_TCP || ip.ihl < 5 || ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
+        if (!LOAD(skb, l3, &ip) || ip.protocol != IPPROTO_TCP || ip.ihl < 5 ||
+            ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
             return 0;
         mapped(from, ip.saddr);
         return l3 + ip.ihl * 4;
@@ -35,7 +36,8 @@ static __always_inline __u32 tcp_at(struct __sk_buff *skb, __u8 from[16])
     return l3 + sizeof ip;
 }
 
-static __always_inline void lower(struct __sk_buff *skb, __u32 at, __u32 option, __u16 have, __u16 limit, struct clamp_value *v)
+static __always_inline void lower(struct __sk_buff *skb, __u32 at, __u32 option, __u16 have, __u16 limit,
+                                  struct clamp_value *v)
 {
     __be16 from = bpf_htons(have), to = bpf_htons(limit);
     /* Behind an odd number of bytes each half of it is the other half of a word of the checksum. */

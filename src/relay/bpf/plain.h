@@ -17,12 +17,12 @@
 #define SECONDS(n) ((__u64)(n)*1000000000)
 
 enum {
-    CHANCES_MAX = 2,        /* of one flow */
-    QUIET_CONNECTION = 300, /* seconds; after it a SYN may be of a client that has forgotten the connection */
-    QUIET_DATAGRAMS = 180,  /* UDP and others: no NAT keeps them longer (RFC 4787 REQ-5 asks for 120) */
-    QUIET_CLIENT = 900,     /* a client's node */
+    CHANCES_MAX = 2,          /* of one flow */
+    QUIET_CONNECTION = 300,   /* seconds; after it a SYN may be of a client that has forgotten the connection */
+    QUIET_DATAGRAMS = 180,    /* UDP and others: no NAT keeps them longer (RFC 4787 REQ-5 asks for 120) */
+    QUIET_CLIENT = 900,       /* a client's node */
     CHANCE_EARLIEST_MS = 500, /* a SYN that comes again before is a copy the network made (RFC 6298: a second) */
-    CHANCE_LATEST = 10,     /* ... and one after it is no sign of anything */
+    CHANCE_LATEST = 10,       /* ... and one after it is no sign of anything */
 };
 enum { NODE_RESET = RELAY_NODES_MAX + 1 /* instead of a node: the connection is gone, the client is to know */ };
 
@@ -111,7 +111,8 @@ static __always_inline enum keeping keeps(const struct packet *p, bool all, cons
         count(RELAY_NODE_GONE, p->length);
         if (p->syn)
             return BEGIN;
-        return p->flow.proto == IPPROTO_TCP && !all ? ENDED : ANEW; /* all: the next node does not know it, and says so */
+        return p->flow.proto == IPPROTO_TCP && !all ? ENDED
+                                                    : ANEW; /* all: the next node does not know it, and says so */
     }
     if (all)
         return quiet > SECONDS(QUIET_CLIENT) ? ANEW : KEEP;
@@ -125,8 +126,8 @@ static __always_inline enum keeping keeps(const struct packet *p, bool all, cons
     return f->flags & RELAY_FLOW_REPLACEABLE || quiet > SECONDS(QUIET_CONNECTION) ? BEGIN : KEEP;
 }
 
-static __always_inline void second_chance(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f, __u32 hash,
-                                          __u64 now)
+static __always_inline void second_chance(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
+                                          __u32 hash, __u64 now)
 {
     __u64 after = now - f->seen_ns;
     if (f->state != RELAY_FLOW_SYN || !p->syn || p->seq != f->start || f->moves >= CHANCES_MAX ||
@@ -140,7 +141,8 @@ static __always_inline void second_chance(const struct packet *p, const struct r
     count(RELAY_SECOND_CHANCE, p->length);
 }
 
-static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_flow *f, const struct relay_flow_key *key, __u64 now)
+static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_flow *f,
+                                 const struct relay_flow_key *key, __u64 now)
 {
     __u32 node = f->node;
     f->packets++;
