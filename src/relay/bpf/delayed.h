@@ -127,12 +127,12 @@ static __always_inline enum act open_at(struct way *w, const struct relay_flow *
 }
 
 /* kind: MOVE or FIND; target comes back with the answer. */
-static __always_inline enum act ask(struct way *w, const struct packet *p, __u32 node, __u8 kind, __u32 target)
+static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 target, __u32 start)
 {
     w->node = node;
     w->h.kind = kind;
     w->h.target = target;
-    w->h.start = bpf_htonl(p->seq);
+    w->h.start = bpf_htonl(start);
     return ACT_TUNNEL;
 }
 
@@ -199,7 +199,7 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
         struct relay_node *n = bpf_map_lookup_elem(&nodes, &node);
         if (n && (n->mode == RELAY_NODE_L2 || n->mode == RELAY_NODE_HOPS)) {
             count(RELAY_FIND_ASKED, p->length);
-            return ask(w, p, node, HANDOFF_FIND, i);
+            return ask(w, node, HANDOFF_FIND, i, p->seq);
         }
     }
     return find_nobody(p);
@@ -258,14 +258,27 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
 
 /* ---- a later request ---- */
 
-/* ACT_PACKET: on to the node the connection is at. */
+/*
+ * Two requests must never be unanswered at a node: nobody could tell when it has done with both, and may let go. So a node
+ * takes one only when it has answered the last. A client that does not wait comes to the front end, which keeps the order.
+ */
+static __always_inline enum act next_at(struct way *w, const struct relay_flow *f)
+{
+    return ask(w, f->node, HANDOFF_NEXT, f->node, f->start);
+}
+
+/* ACT_PACKET: on to the node the connection is at, whatever it is. */
 static __always_inline enum act next_request(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                                              const struct relay_settings *s, struct relay_flow *f, struct way *w)
 {
     int reading = read_segment(ctx, p->data, p->data_len);
     struct scratch *read = scratch_get();
     __u32 set = SET_FRONT, next = p->seq + p->data_len;
-    if (reading == READING_WHOLE && read) {
+    if (!(f->flags & (RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES)) && p->ack == f->ack) {
+        f->flags |= RELAY_FLOW_PIPELINES;
+        count(RELAY_PIPELINED, p->length);
+    }
+    if (!(f->flags & RELAY_FLOW_PIPELINES) && reading == READING_WHOLE && read) {
         struct request *q = &read->r;
         if (q->head + q->body >= p->data_len) {
             set = set_of_request(read, vip->farm, vip->set);
@@ -273,12 +286,15 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         }
     }
     if (set < SET_FRONT && set_has(set, f->node)) {
+        bool guess = f->flags & RELAY_FLOW_GUESS;
         if (read && read->r.flags & REQUEST_EXPECT)
             f->flags |= RELAY_FLOW_GUESS;
         f->next = next;
+        f->start = p->seq;
+        f->ack = p->ack;
         f->set = set;
         count(RELAY_REQUEST_STAY, p->length);
-        return ACT_PACKET;
+        return guess ? ACT_PACKET : next_at(w, f);
     }
     __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
     if (target >= RELAY_NODES_MAX) {
@@ -288,7 +304,8 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     f->pending = next;
     f->set = set;
     count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
-    return ask(w, p, f->node, HANDOFF_MOVE, target);
+    w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
+    return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -333,6 +350,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         } else if (ahead > 0) {
             count(RELAY_AHEAD, p->length);
             return ACT_DROP;
+        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next) {
+            return next_at(w, f); /* sent again: the node may not have taken it */
         } else if ((__s32)(p->seq + p->data_len - f->next) > 0) {
             return let_daemon(w, f); /* a body's end and the next request in one segment: to be cut */
         }
