@@ -15,7 +15,7 @@
 #include "relay/clamp.skel.h"
 #pragma GCC diagnostic pop
 
-enum { INTERFACES_MAX = 64, FILTER_HANDLE = 0x504d, FILTER_PRIORITY = 1, HEADERS_V4 = 40, HEADERS_V6 = 60 };
+enum { INTERFACES_MAX = 64, FILTER_HANDLE = 0x504d, FILTER_PRIORITY = 2 /* behind the node's own */, HEADERS_V4 = 40, HEADERS_V6 = 60 };
 
 struct clamp {
     struct relay_clamp_bpf *skel;

@@ -220,7 +220,9 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, hash);
     fresh.state = p->syn ? RELAY_FLOW_SYN : RELAY_FLOW_PLAIN;
     fresh.start = p->seq;
-    if (fresh.node < RELAY_NODES_MAX && (!p->rst || all))
+    /* A delayed service's fragments come by here; its connections begin with a valid cookie only. */
+    bool begins = !p->rst && !(vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP);
+    if (fresh.node < RELAY_NODES_MAX && (begins || all))
         bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
     return fresh.node;
 }
