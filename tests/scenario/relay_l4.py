@@ -9,14 +9,11 @@ There is no QUIC server in Debian 12: ours speaks its headers, and nothing behin
 import collections
 import contextlib
 import ftplib
-import hashlib
 import io
 import json
 import os
-import select
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -24,195 +21,11 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
-TRIES = 253  # a protocol for experiments (RFC 3692)
+from relay_peer import Datagrams, Quic, RESET, TRIES, Talk, enter, many, ping  # noqa: E402
+
 VIPS = {"web": ("192.0.2.80", "2001:db8:1::80"), "clients": ("192.0.2.81", "2001:db8:1::81"),
         "far": ("192.0.2.82", "2001:db8:1::82"), "late": ("192.0.2.83", "2001:db8:1::83")}
-RESET = b"RESET"
-
-
-# ---- what runs on the nodes ----
-
-def tcp_serve(sock, name):
-    def one(c):
-        with c, c.makefile("rb") as lines:
-            c.sendall(name + b"\n")
-            for line in lines:
-                word, *rest = line.split()
-                if word == b"UP":
-                    c.sendall(hashlib.sha256(lines.read(int(rest[0]))).hexdigest().encode() + b"\n")
-                elif word == b"DOWN":
-                    c.sendall(b"x" * int(rest[0]))
-                else:
-                    c.sendall(name + b"\n")
-
-    def quietly(c):
-        with contextlib.suppress(OSError):
-            one(c)
-    while True:
-        threading.Thread(target=quietly, args=(sock.accept()[0],), daemon=True).start()
-
-
-def quic_serve(sock, name, server_id):
-    """server_id: what is put into connection ids; empty: they are random."""
-    known = set()
-    while True:
-        data, client = sock.recvfrom(2000)
-        if data[0] & 0x80:
-            length = data[5]
-            if data[0] >> 4 & 3 == 0:  # Initial: an id of our choice
-                cid = bytes([0x0b]) + server_id + os.urandom(8) if server_id else os.urandom(18)
-                known.add(cid[:8])
-                sock.sendto(bytes([0xc0]) + b"\0\0\0\1" + bytes([0, len(cid)]) + cid + name, client)
-                continue
-            cid = data[6:6 + length]
-        else:
-            cid = data[1:20]
-        if cid[:8] not in known:
-            sock.sendto(RESET, client)
-        elif b"NEXT" in data:  # another id for the same connection (NEW_CONNECTION_ID)
-            cid = os.urandom(18)
-            known.add(cid[:8])
-            sock.sendto(b"\x43" + cid, client)
-        else:
-            sock.sendto(b"\x43" + name, client)
-
-
-def echo_serve(sock, name, raw4):
-    while True:
-        data, client = sock.recvfrom(65536)
-        skip = (data[0] & 15) * 4 if raw4 else 0
-        sock.sendto(name + b" %d" % (len(data) - skip), client)
-
-
-def serve(name, server_id):
-    def start(fn, *args):
-        threading.Thread(target=fn, args=args, daemon=True).start()
-
-    name = name.encode()
-    for port in (80, 443, 4433):
-        start(tcp_serve, socket.create_server(("::", port), family=socket.AF_INET6, backlog=500, dualstack_ipv6=True), name)
-    for service, vips in VIPS.items():
-        for vip in vips:
-            family = socket.AF_INET6 if ":" in vip else socket.AF_INET
-            for port in (443, 4433, 7):
-                s = socket.socket(family, socket.SOCK_DGRAM)
-                s.bind((vip, port))
-                if port == 7:
-                    start(echo_serve, s, name, False)
-                else:
-                    start(quic_serve, s, name, bytes.fromhex(server_id) if port == 443 else b"")
-            if service == "clients":
-                s = socket.socket(family, socket.SOCK_RAW, TRIES)
-                s.bind((vip, 0))
-                start(echo_serve, s, name, family == socket.AF_INET)
-    print("ready", flush=True)
-    threading.Event().wait()
-
-
-# ---- clients ----
-
-def enter(ns):
-    """This process's sockets are made there from now on."""
-    import ctypes
-    fd = os.open(f"/run/netns/{ns}", os.O_RDONLY)
-    if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-    os.close(fd)
-
-
-class Talk:
-    def __init__(self, vip, source=None, port=80, timeout=8):
-        self.sock = socket.create_connection((vip, port), timeout, (source, 0) if source else None)
-        self.lines = self.sock.makefile("rb")
-        self.name = self.lines.readline().strip().decode()
-
-    def say(self, line):
-        self.sock.sendall(line + b"\n")
-        return self.lines.readline().strip().decode()
-
-    def alive(self):
-        try:
-            return self.say(b"PING") == self.name
-        except OSError:
-            return False
-
-    def upload(self, n):
-        data = os.urandom(n)
-        self.sock.sendall(b"UP %d\n" % n + data)
-        return self.lines.readline().strip().decode() == hashlib.sha256(data).hexdigest()
-
-    def download(self, n):
-        self.sock.sendall(b"DOWN %d\n" % n)
-        return self.lines.read(n) == b"x" * n
-
-    def close(self):
-        self.lines.close()
-        self.sock.close()
-
-
-def many(n, make):
-    """n at once; what make(i) gave, or its exception."""
-    got = [None] * n
-
-    def one(i):
-        try:
-            got[i] = make(i)
-        except OSError as e:
-            got[i] = e
-    threads = [threading.Thread(target=one, args=(i,)) for i in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    return got
-
-
-class Datagrams:
-    def __init__(self, vip, port, source=None, kind=socket.SOCK_DGRAM, proto=0):
-        self.family = socket.AF_INET6 if ":" in vip else socket.AF_INET
-        self.sock = socket.socket(self.family, kind, proto)
-        if source:
-            self.sock.bind((source, 0))
-        self.raw4 = kind == socket.SOCK_RAW and self.family == socket.AF_INET
-        self.sock.connect((vip, port))
-
-    def ask(self, data, tries=3):
-        for _ in range(tries):
-            self.sock.send(data)
-            if select.select([self.sock], [], [], 0.7)[0]:
-                got = self.sock.recv(65536)
-                return got[20:] if self.raw4 else got
-        return b""
-
-
-class Quic:
-    """A client whose address may change."""
-
-    def __init__(self, vip, port):
-        self.vip, self.port, self.first = vip, port, os.urandom(8)
-        self.d = Datagrams(vip, port)
-        got = self.d.ask(self.long(0))
-        self.cid, self.name = got[7:7 + got[6]], got[7 + got[6]:].decode()
-        self.d.ask(self.long(2))
-        self.address = self.d.sock.getsockname()
-
-    def long(self, kind):
-        cid = self.cid if kind else self.first
-        return bytes([0xc0 | kind << 4]) + b"\0\0\0\1" + bytes([len(cid)]) + cid + b"\x08" + os.urandom(8) + b"\0" * 1000
-
-    def move(self, source=None):
-        self.d.sock.close()
-        self.d = Datagrams(self.vip, self.port, source)
-
-    def say(self, data=b"hello"):
-        got = self.d.ask(b"\x43" + self.cid + data)
-        return got if got == RESET else got[1:]
-
-    def stays(self):
-        return self.say() == self.name.encode()
-
-    def next_id(self):
-        self.cid = self.say(b"NEXT")
+PEER = os.path.join(os.path.dirname(HERE), "tools/relay_peer.py")
 
 
 # ---- the site ----
@@ -243,7 +56,8 @@ class Site:
         n.relay = n.tool("node", "eth0")
         for a in (self.b.v4, self.b.v6):
             n.relay(f"trust {a} {self.path('relay.key')}")
-        p = n.start(sys.executable, os.path.abspath(__file__), "--serve", n.name, "0a%02x" % (i + 1), stdout=subprocess.PIPE, text=True)
+        p = n.start(sys.executable, PEER, n.name, "0a%02x" % (i + 1), *(a + "+" * (v == "clients") for v in VIPS for a in VIPS[v]),
+                    stdout=subprocess.PIPE, text=True)
         if p.stdout.readline().strip() != "ready":
             raise RuntimeError(n.name + " does not serve")
         self.lab.nginx(n, self.path("root"), port=8080)
@@ -275,7 +89,7 @@ class Site:
 """
 
     def daemon(self):
-        check = "check: {tcp: {}, interval: 300ms, timeout: 200ms, fall: 2}"
+        check = "check: {tcp: {}, port: 0, interval: 300ms, timeout: 200ms, fall: 2}"
         near, everybody = ("n1", "n2", "n3"), ("n1", "n2", "n3", "n4")
         text = f"""
 node: {{name: b1, site: here, state: {self.path('state')}}}
@@ -295,14 +109,20 @@ services:
         with open(self.path("b1.yaml"), "w") as f:
             f.write(text)
         with open(self.path("b1.log"), "wb") as log:
-            self.b.start(self.binary, "run", "-c", self.path("b1.yaml"), stdout=log, stderr=log)
+            p = self.b.start(self.binary, "run", "-c", self.path("b1.yaml"), stdout=log, stderr=log)
         end = time.time() + 15
-        while time.time() < end:
+        while time.time() < end and p.poll() is None:
             with contextlib.suppress(ValueError, RuntimeError):
                 if all(n["via"] in ("lan", "hops") for n in self.view()["nodes"]) and self.view()["nodes"]:
                     break
             time.sleep(0.1)
+        if p.poll() is not None:
+            raise RuntimeError(self.log())
         time.sleep(0.7)  # checks have a verdict
+
+    def log(self):
+        with open(self.path("b1.log"), errors="replace") as f:
+            return "".join("# " + line for line in f.readlines()[-30:])
 
     def cli(self, *words):
         return self.b.run(self.binary, *words, "--socket", self.socket)
@@ -358,6 +178,32 @@ def drain(site):
     s.check("enabled: it gets connections again", names["n1"] > 0, names)
 
 
+def judged(site):
+    """Checks of n1 fail everywhere, though it serves clients on; then an operator says that it is well."""
+    s, vip, n1 = site.s, VIPS["web"][0], site.lab.nodes[0]
+
+    def verdict(via):
+        end = time.monotonic() + 5
+        while time.monotonic() < end and {n["node"]: n["via"] for n in site.view()["nodes"]}["n1"] != via:
+            time.sleep(0.1)
+        time.sleep(0.2)
+    talks = many(60, lambda i: Talk(vip))
+    on = [t for t in talks if t.name == "n1"]
+    n1.run("ip", "route", "add", "blackhole", site.b.v4)
+    verdict("down")
+    s.check("down: its connections end, and only those", on and not any(t.alive() for t in on) and
+            all(t.alive() for t in talks if t not in on))
+    names = collections.Counter(t.name for t in many(60, lambda i: Talk(vip)))
+    s.check("down: it gets nothing", "n1" not in names and sum(names.values()) == 60, names)
+    site.cli("enable", "n1", "--force")
+    verdict("lan")
+    names = collections.Counter(t.name for t in many(60, lambda i: Talk(vip)))
+    s.check("forced: it gets connections, whatever the checks say", names["n1"] > 0, names)
+    n1.run("ip", "route", "del", "blackhole", site.b.v4)
+    site.cli("enable", "n1")
+    time.sleep(1)
+
+
 def second_chance(site):
     """n2's answers to clients vanish, while checks find it well."""
     s, n2 = site.s, site.lab.nodes[1]
@@ -396,7 +242,7 @@ def quic(site):
     many(30, lambda i: conns[i].next_id())
     for q in conns:
         q.move()
-    with site.rises("quic_unknown", "random ids, a new one from a new address: counted as unknown", 30):
+    with site.rises("quic_unknown", "random ids, a new one from a new address: counted as unknown", 20):
         stayed = sum(many(30, lambda i: conns[i].stays()))
     s.check("... by hash: some are lost, and told so", 0 < stayed < 30, stayed)
 
@@ -438,9 +284,7 @@ def clients(site):
         s.check(f"{vip}: TCP, UDP, fragments and an unknown protocol of each client go to one node", not bad, bad)
         s.check(f"{vip}: clients are spread by the director's weights, 3, 1 and 0", seen["n1"] > seen["n2"] > 0 and not seen["n3"], seen)
         with site.rises("flow_hit", f"{vip}: pings go to the client's node", 6):
-            out = [site.c.run("ping", "-c", "3", "-i", "0.1", "-W", "1", "-s", str(size), "-I", sources[0], vip, check=False)
-                   for size in (56, 4000)]
-        s.check(f"{vip}: ping, whole and in fragments", all("3 received" in o for o in out), out)
+            s.equal(f"{vip}: ping, whole and in fragments", [ping(vip, sources[0], size) for size in (56, 4000)], [3, 3])
         for passive in (True, False):
             names = many(4, lambda i: ftp(site, vip, passive))
             s.check(f"{vip}: FTP, {'passive' if passive else 'active'}: control and data at one node",
@@ -453,11 +297,11 @@ def clients(site):
     site.cli("enable", stay.name)
 
 
-def df_echo(vip, size):
-    """(refused sends, answer's size) of datagrams that may not be fragmented on the way."""
+def df_echo(vip, size, how=1):
+    """(refused sends, answer's size) of datagrams that may not be fragmented on the way; how=0: that may."""
     d = Datagrams(vip, 7)
     level, option = (socket.IPPROTO_IPV6, 23) if ":" in vip else (socket.IPPROTO_IP, 10)  # IP(V6)_MTU_DISCOVER
-    d.sock.setsockopt(level, option, 1)  # WANT: by what is known of the path
+    d.sock.setsockopt(level, option, how)  # 1: by what is known of the path
     refused = 0
     for _ in range(6):
         with contextlib.suppress(OSError):
@@ -469,17 +313,24 @@ def df_echo(vip, size):
     return refused, 0
 
 
+def forget_paths(hosts):
+    for h in hosts:
+        h.run("ip", "route", "flush", "cache")
+        h.run("ip", "-6", "route", "flush", "cache")
+
+
 def too_big(site):
     s = site.s
     for vip in VIPS["far"]:
         v6 = ":" in vip
         with site.rises("too_big_v6" if v6 else "too_big_v4", f"{vip}: the client is told that the tunnel is narrower"):
             s.check(f"{vip}: 1 MB up over two hops, by path MTU discovery", Talk(vip).upload(1000000))
-        site.c.run("ip", *(["-6"] if v6 else []), "route", "flush", "cache")
+        forget_paths([site.c])
         with site.rises("too_big_v6" if v6 else "too_big_v4", f"{vip}: the same for UDP"):
             refused, size = df_echo(vip, 1452 if v6 else 1472)
         s.equal(f"{vip}: a full datagram, first refused, then fragmented, arrives whole", (refused > 0, size), (True, 1452 if v6 else 1472))
-        site.c.run("ip", *(["-6"] if v6 else []), "route", "flush", "cache")
+        forget_paths([site.c])
+    s.equal("a datagram that may be fragmented on the way is cut by its sender, once told", df_echo(VIPS["far"][0], 1472, 0)[1], 1472)
     # A narrow link between the site and its client: a router's "too big" must find the node.
     site.lab.router.run("ip", "link", "set", "cl", "mtu", "1300")
     for family in (0, 1):
@@ -487,6 +338,7 @@ def too_big(site):
             jobs = [(service, VIPS[service][family]) for service in ("web", "web", "web", "clients", "far")]
             got = many(len(jobs), lambda i: Talk(jobs[i][1]).download(400000))
             s.check(f"IPv{4 + 2 * family}: downloads over a narrower link, plain, by client, and from two hops away", got == [True] * len(jobs), got)
+        forget_paths(site.lab.nodes)
         host = f"[{VIPS['late'][1]}]" if family else VIPS["late"][0]
         with site.rises("icmp_relayed", f"IPv{4 + 2 * family}: errors about delayed connections are relayed"):
             p = [site.c.start("curl", "-sS", "-m", "10", "-w", "%{size_download} %{errormsg}", "-o", "/dev/null",
@@ -494,9 +346,7 @@ def too_big(site):
             out = [x.communicate()[0] for x in p]
         s.check(f"IPv{4 + 2 * family}: the same for delayed connections, at near and far nodes", all(o.startswith("400000 ") for o in out), out)
     site.lab.router.run("ip", "link", "set", "cl", "mtu", "1500")
-    for n in site.lab.nodes:
-        n.run("ip", "route", "flush", "cache")
-        n.run("ip", "-6", "route", "flush", "cache")
+    forget_paths(site.lab.nodes)
 
 
 def mss(site):
@@ -525,7 +375,7 @@ def main(binary):
         print("skipped: " + view["why"])
         sys.exit(77)
     enter(site.c.ns)
-    for scene in (spread, mss, quic, clients, second_chance, drain, too_big):
+    for scene in (spread, too_big, mss, quic, clients, second_chance, drain, judged):
         began = time.monotonic()
         try:
             scene(site)
@@ -534,17 +384,13 @@ def main(binary):
         if os.environ.get("PM_TIMES"):
             print("# %s %.1f s" % (scene.__name__, time.monotonic() - began), flush=True)
     if s.failed:
-        with open(site.path("b1.log"), errors="replace") as f:
-            print("".join("# " + line for line in f.readlines()[-30:]))
-        print("#", {k: v for k, v in site.counters().items() if v})
+        print(site.log(), "#", {k: v for k, v in site.counters().items() if v})
     site.lab.close()
     s.finish()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        serve(*sys.argv[2:])
-    missing = [t for t in ("vsftpd", "nginx", "curl", "ip", "ping", "unshare") if not shutil.which(t, path="/usr/sbin:/usr/bin:/sbin:/bin")]
+    missing = [t for t in ("vsftpd", "nginx", "curl", "ip", "unshare") if not shutil.which(t, path="/usr/sbin:/usr/bin:/sbin:/bin")]
     if os.getuid() != 0 or missing:
         print("skipped: needs root" if os.getuid() else "skipped: not installed: " + ", ".join(missing))
         sys.exit(77)

@@ -102,11 +102,18 @@ __noinline __u32 another_node(__u32 set, __u32 hash, __u32 tried)
 
 /* ---- a flow in the table ---- */
 
+/* Another CPU may have had a later packet in between. */
+static __always_inline __u64 since(const struct relay_flow *f, __u64 now)
+{
+    __s64 ns = now - f->seen_ns;
+    return ns > 0 ? ns : 0;
+}
+
 enum keeping { KEEP, BEGIN /* a new connection on the same ports */, ANEW, ENDED };
 
 static __always_inline enum keeping keeps(const struct packet *p, bool all, const struct relay_flow *f, __u64 now)
 {
-    __u64 quiet = now - f->seen_ns;
+    __u64 quiet = since(f, now);
     if (!node_up(f->node)) {
         count(RELAY_NODE_GONE, p->length);
         if (p->syn)
@@ -129,7 +136,7 @@ static __always_inline enum keeping keeps(const struct packet *p, bool all, cons
 static __always_inline void second_chance(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
                                           __u32 hash, __u64 now)
 {
-    __u64 after = now - f->seen_ns;
+    __u64 after = since(f, now);
     if (f->state != RELAY_FLOW_SYN || !p->syn || p->seq != f->start || f->moves >= CHANCES_MAX ||
         after < CHANCE_EARLIEST_MS * 1000000ull || after > SECONDS(CHANCE_LATEST))
         return;

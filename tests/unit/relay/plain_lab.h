@@ -97,14 +97,14 @@ static inline struct relay_flow_key client_key(const char *from)
     return k;
 }
 
-/* So long has passed since its last packet. */
-static inline void age(struct relay_flow_key k, uint64_t ms)
+/* So long has passed since its last packet; less than 0: another CPU has had a later one. */
+static inline void age(struct relay_flow_key k, int64_t ms)
 {
     struct relay_flow f;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     assert_int_equal(relay_flow(relay, &k, &f), 0);
-    f.seen_ns = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec - ms * 1000000ull;
+    f.seen_ns = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec - (uint64_t)(ms * 1000000);
     assert_int_equal(relay_set_flow(relay, &k, &f), 0);
 }
 

@@ -122,6 +122,8 @@ static void test_datagrams_forgotten(void **state)
     weigh((const uint32_t[NODES]){1, 1, 1, 0}, ring);
     age(key_of(from, dns, IPPROTO_UDP), 170000);
     assert_int_equal(node(&f), 3);
+    age(key_of(from, dns, IPPROTO_UDP), -50);
+    assert_int_equal(node(&f), 3);
     age(key_of(from, dns, IPPROTO_UDP), 181000);
     assert_int_not_equal(node(&f), 3);
     assert_int_equal(moved(RELAY_FLOW_ANEW), 1);
@@ -137,6 +139,9 @@ static void test_second_chance(void **state)
     struct relay_flow_key k = key_of(from, web6, IPPROTO_TCP);
     assert_int_equal(tcp(from, web6, TH_S, 9), 1);
     assert_int_equal(tcp(from, web6, TH_S, 9), 1); /* a copy: too soon for the client to have given up */
+    assert_int_equal(moved(RELAY_SECOND_CHANCE), 0);
+    age(k, -50);
+    assert_int_equal(tcp(from, web6, TH_S, 9), 1);
     assert_int_equal(moved(RELAY_SECOND_CHANCE), 0);
     age(k, 1000);
     int second = tcp(from, web6, TH_S, 9);
