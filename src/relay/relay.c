@@ -26,6 +26,15 @@ const char *relay_counter_name(enum relay_counter c)
     return counter_names[c];
 }
 
+/* Of a process before: under numbers of sets and nodes that were its own. Until they are set again, flows are enough. */
+static void forget_quic(struct relay *r)
+{
+    struct relay_quic_key key;
+    int fd = bpf_map__fd(r->skel->maps.quic_servers);
+    while (bpf_map_get_next_key(fd, NULL, &key) == 0 && bpf_map_delete_elem(fd, &key) == 0)
+        continue;
+}
+
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why)
 {
     load_quiet();
@@ -45,6 +54,7 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
         relay_close(r);
         return err;
     }
+    forget_quic(r);
     *out = r;
     return PM_OK;
 }

@@ -225,7 +225,7 @@ static uint16_t sum(const uint8_t *p, size_t n, uint32_t s)
 static void test_too_big_told(void **state)
 {
     struct made f;
-    uint8_t fill[1400] = {0};
+    uint8_t fill[BALANCER_MTU] = {0};
     struct relay_settings s = {.icmp_rate = 50};
     for (int v = 0; v < 6; v++) {
         bool v4 = v % 2 == 0;
