@@ -9,7 +9,7 @@
 
 static const char *const modes[] = {"not reached", "lan", "hops", "self", "down"};
 static const char *const kinds[] = {"path", "prefix", "suffix"};
-static const char *const states[] = {"relayed", "request arriving", "handed over", "answering", "connecting"};
+static const char *const states[] = {"relayed", "request arriving", "handed over", "answering", "ended", "connecting"};
 
 /* ---- nodes, sets, counters ---- */
 

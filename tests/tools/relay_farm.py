@@ -7,6 +7,7 @@ ends.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,8 +108,8 @@ KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 ThreadsPerChild 64
-ServerLimit 4
-MaxRequestWorkers 256
+ServerLimit 16
+MaxRequestWorkers 1024
 AsyncRequestWorkerFactor 64
 DocumentRoot {root}
 Header always set X-Node {host.name}
@@ -181,22 +182,21 @@ services:
         self.daemons[balancer.name] = p
         end = time.time() + 20
         while time.time() < end:
-            try:
-                if all(n.get("state") == "up" for n in self.servers(balancer)):
-                    break
-            except (ValueError, RuntimeError, KeyError):
-                pass
+            if len(self.up(balancer)) == len(self.nodes):
+                return p
             time.sleep(0.1)
-        return p
+        raise RuntimeError("not all servers are up:\n" + self.log(balancer)[-3000:])
+
+    def up(self, balancer):
+        """Names of the servers that are up, as the log says."""
+        last = dict(reversed(m) for m in re.findall(r"server (up|down) service=\S+ server=(\S+)", self.log(balancer)))
+        return {name for name, word in last.items() if word == "up"}
 
     def cli(self, balancer, *words, check=True):
         return balancer.run(self.daemon_binary, *words, "--socket", self.socket(balancer), check=check)
 
     def relay_view(self, balancer):
         return json.loads(self.cli(balancer, "relay", "--json"))
-
-    def servers(self, balancer):
-        return [v for s in self.relay_view(balancer)["services"] for v in s["servers"]]
 
     def counters(self, balancer):
         return {k: v for k, v in self.relay_view(balancer)["counters"].items() if v}

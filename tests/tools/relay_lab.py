@@ -223,6 +223,7 @@ events {{ worker_connections 20000; multi_accept on; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 200m; client_body_temp_path {folder};
  default_type application/octet-stream; add_header X-Node {host.name} always;
  server {{ listen 0.0.0.0:{port} backlog=8192; listen [::]:{port} backlog=8192; root {root};
+  error_page 405 =200 $uri; # a POST to a file
   location /post {{ return 200 "{host.name} $http_content_length\\n"; }}
   location /whoami {{ return 200 "{host.name} $remote_addr $remote_port\\n"; }} {extra} }} }}
 """)

@@ -136,6 +136,23 @@ static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 
     return ACT_TUNNEL;
 }
 
+/* The connection goes to another node with the request that begins at this packet. */
+static __always_inline enum act hand_to(struct way *w, const struct packet *p, struct relay_flow *f, __u32 node, __u32 self,
+                                        __u32 next)
+{
+    f->node = node;
+    f->start = p->seq;
+    f->ack = p->ack;
+    f->next = next;
+    f->state = RELAY_FLOW_OPENING;
+    f->moves++;
+    f->flags &= ~RELAY_FLOW_GUESS;
+    if (node == self)
+        f->flags |= RELAY_FLOW_PINNED;
+    tell_flow(&p->flow, f);
+    return open_at(w, f);
+}
+
 static __always_inline enum act let_daemon(struct way *w, const struct relay_flow *f)
 {
     w->flow = *f;
@@ -216,7 +233,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
                                            const struct relay_settings *s, struct way *w)
 {
     __u32 cookie = p->ack - 1, scale = cookie >> 1 & 15;
-    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .start = p->seq, .ack = p->ack};
+    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .first = p->seq, .start = p->seq, .ack = p->ack};
     f.tcp.mss = cookie_mss(cookie >> 6 & 3);
     f.tcp.wscale = (scale == COOKIE_NO_SCALE ? 0 : scale) << 4 | REPLY_SCALE;
     f.tcp.options = (cookie >> 5 & 1 ? HANDOFF_SACK : 0) | (scale == COOKIE_NO_SCALE ? 0 : HANDOFF_WSCALE);
@@ -267,9 +284,9 @@ static __always_inline enum act next_at(struct way *w, const struct relay_flow *
     return ask(w, f->node, HANDOFF_NEXT, f->node, f->start);
 }
 
-/* ACT_PACKET: on to the node the connection is at, whatever it is. */
+/* ACT_PACKET: on to the node the connection is at, whatever it is. gone: that node is, nobody needs to let go. */
 static __always_inline enum act next_request(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
-                                             const struct relay_settings *s, struct relay_flow *f, struct way *w)
+                                             const struct relay_settings *s, struct relay_flow *f, struct way *w, bool gone)
 {
     int reading = read_segment(ctx, p->data, p->data_len);
     struct scratch *read = scratch_get();
@@ -278,6 +295,10 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->flags |= RELAY_FLOW_PIPELINES;
         count(RELAY_PIPELINED, p->length);
     }
+    if (f->state == RELAY_FLOW_OPENING) {
+        count(RELAY_AHEAD, p->length); /* would overtake what makes the connection known to the node */
+        return ACT_DROP;
+    }
     if (!(f->flags & RELAY_FLOW_PIPELINES) && reading == READING_WHOLE && read) {
         struct request *q = &read->r;
         if (q->head + q->body >= p->data_len) {
@@ -285,7 +306,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
             next = p->seq + q->head + (__u32)q->body;
         }
     }
-    if (set < SET_FRONT && set_has(set, f->node)) {
+    if (set < SET_FRONT && !gone && set_has(set, f->node)) {
         bool guess = f->flags & RELAY_FLOW_GUESS;
         if (read && read->r.flags & REQUEST_EXPECT)
             f->flags |= RELAY_FLOW_GUESS;
@@ -301,11 +322,33 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         count(RELAY_REQUEST_NO_NODE, p->length);
         target = s->self;
     }
-    f->pending = next;
     f->set = set;
     count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
+    if (gone)
+        return hand_to(w, p, f, target, s->self, next);
+    f->pending = next;
     w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
+}
+
+/*
+ * The node is down. A request that it may not have got, and one that comes after an answer, can go to another; else the
+ * client is told that its connection is gone.
+ */
+static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
+                                          const struct relay_settings *s, struct relay_flow *f, struct way *w)
+{
+    count(RELAY_NODE_GONE, p->length);
+    if (!p->data_len || p->rst)
+        return p->rst ? ACT_DROP : ACT_RESET;
+    if (f->state == RELAY_FLOW_OPENING && p->seq == f->start) {
+        __u32 node = f->set < SET_FRONT ? ring_place(f->set, request_hash(p)) : s->self;
+        return hand_to(w, p, f, node < RELAY_NODES_MAX ? node : s->self, s->self, f->next);
+    }
+    bool asks = f->state == RELAY_FLOW_BOUND && p->seq == f->next && p->ack != f->ack;
+    if (!asks || f->flags & (RELAY_FLOW_PINNED | RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES))
+        return ACT_RESET;
+    return next_request(ctx, p, vip, s, f, w, true);
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -317,17 +360,16 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     __u32 index = f->node;
     f->packets++;
     f->seen_ns = bpf_ktime_get_ns();
+    if (f->state == RELAY_FLOW_ENDED)
+        return ACT_DROP;
     if (f->state == RELAY_FLOW_ASSIST) {
         if (p->rst)
-            bpf_map_delete_elem(&flows, &p->flow);
+            f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
-    if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN) {
-        count(RELAY_NODE_GONE, p->length);
-        bpf_map_delete_elem(&flows, &p->flow);
-        return ACT_RESET;
-    }
+    if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
+        return node_gone(ctx, p, vip, s, f, w);
     count(RELAY_FLOW_HIT, p->length);
     if (p->tcp_flags & TCP_FIN)
         f->flags |= RELAY_FLOW_REPLACEABLE;
@@ -344,7 +386,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
             /* a body, or what nobody can tell */
         } else if (ahead == 0) {
-            enum act act = next_request(ctx, p, vip, s, f, w);
+            enum act act = next_request(ctx, p, vip, s, f, w, false);
             if (act != ACT_PACKET)
                 return act;
         } else if (ahead > 0) {
@@ -361,7 +403,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (f->state == RELAY_FLOW_OPENING)
             open_at(w, f);
         __u32 opening = f->state == RELAY_FLOW_OPENING;
-        bpf_map_delete_elem(&flows, &p->flow);
+        f->state = RELAY_FLOW_ENDED;
+        f->flags |= RELAY_FLOW_REPLACEABLE;
         w->node = index;
         return opening ? ACT_TUNNEL : ACT_PACKET;
     }
@@ -402,7 +445,7 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
             f->flags |= RELAY_FLOW_REPLACEABLE;
         return ACT_SYN;
     }
-    if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->start || !p->data_len || !cookie_of(p, s)))
+    if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->first || !cookie_of(p, s)))
         return known(ctx, p, vip, f, w);
     if (!(p->tcp_flags & TCP_ACK))
         return ACT_DROP;

@@ -35,6 +35,7 @@ enum handoff_options {
     HANDOFF_SACK = 1,
     HANDOFF_TIMESTAMPS = 2,
     HANDOFF_WSCALE = 4,
+    HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
     HANDOFF_PIPELINES = 8, /* MOVE: the client does not wait for answers before it asks */
 };
 

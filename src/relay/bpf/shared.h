@@ -194,6 +194,7 @@ enum relay_flow_state {
     RELAY_FLOW_ASSIST,  /* its request has begun; the daemon gathers it */
     RELAY_FLOW_OPENING, /* handed over; the node has not been heard yet */
     RELAY_FLOW_BOUND,
+    RELAY_FLOW_ENDED, /* reset by the client; remembered so that a late copy of its request opens nothing */
     RELAY_FLOW_SYN, /* the kernels' handshake, and nothing but SYNs was seen of it: start is their number */
 };
 enum relay_flow_flags {
@@ -210,6 +211,7 @@ struct relay_flow {
     __u32 packets; /* how much it is used: shown, not decided on */
     __u32 node;
     __u32 set;     /* what the last request needs */
+    __u32 first;   /* first byte of the first request: what begins so is not a new connection */
     __u32 start;   /* first byte of the last request */
     __u32 ack;     /* what the client had of us when its last request began; more tells that the node answers */
     __u32 next;    /* where the next request begins */
