@@ -136,7 +136,7 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
 
 static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_ns)
 {
-    static const char *const states[] = {"relayed", "request arriving", "handed over", "answering", "ended"};
+    static const char *const states[] = {"relayed", "request arriving", "handed over", "answering", "ended", "connecting"};
     const struct relay_flow *v = &r->flow;
     char client[ENDPOINT_TEXT], vip[ENDPOINT_TEXT];
     struct endpoint from, to;

@@ -42,6 +42,13 @@ int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
 
+/*
+ * A server's id in QUIC connection ids, for VIPs with that set: of 1 to RELAY_QUIC_ID_MAX bytes, and the node that it means.
+ * Where the id is in a connection id, relay_vip.quic_at and quic_length say.
+ */
+int relay_set_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length, uint32_t node) PM_MUST_CHECK;
+int relay_remove_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length) PM_MUST_CHECK;
+
 /* A farm's virtual host; name NULL: any other. */
 int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
 int relay_remove_host(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
