@@ -8,6 +8,8 @@
 #include "base/map.h"
 #include "model/sights.h"
 
+enum { SWEEP_MS = 10000 };
+
 /* What one vantage says in one part. */
 struct group {
     uint32_t key;
@@ -18,7 +20,7 @@ struct rtt {
     struct map by_prefix; /* struct prefix -> struct rtt_prefix */
     struct map groups;    /* vantage << 8 | part -> struct group; they stay */
     size_t beliefs;
-    uint64_t changes, round;
+    uint64_t changes, round, sweep_ms;
     uint32_t due;
     struct rtt_counters counters;
 };
@@ -83,6 +85,11 @@ uint64_t rtt_changes(const struct rtt *r)
 struct rtt_counters *rtt_counters(struct rtt *r)
 {
     return &r->counters;
+}
+
+void rtt_moved(struct rtt *r)
+{
+    r->changes++;
 }
 
 /* ---- writing ---- */
@@ -198,6 +205,9 @@ void rtt_replace(struct rtt *r, uint16_t vantage, uint8_t part, const struct rtt
 void rtt_expire(struct rtt *r, uint64_t now_ms)
 {
     struct map_slot slot;
+    if (now_ms < r->sweep_ms)
+        return;
+    r->sweep_ms = now_ms + SWEEP_MS;
     for (size_t at = 0; map_next(&r->groups, &at, &slot);) {
         struct group *g = slot.value;
         for (struct rtt_belief **b = &g->list; *b;) {
@@ -255,7 +265,7 @@ static int by_use(const void *x, const void *y)
     return ua != ub ? (ua < ub) - (ua > ub) : memcmp(&a->prefix, &b->prefix, sizeof a->prefix);
 }
 
-static bool moved(uint32_t before, uint32_t now)
+static bool differs(uint32_t before, uint32_t now)
 {
     uint32_t d = now > before ? now - before : before - now;
     return d > 500 && d > before / 20;
@@ -273,7 +283,7 @@ static struct rtt_belief settled(const struct candidate *c, uint64_t now_ms)
                            .connections = c->e.connections,
                            .when_ms = c->e.last_ms,
                            .until_ms = now_ms + RTT_KEEP_MS};
-    if (c->known && !moved(c->known->us, b.us))
+    if (c->known && !differs(c->known->us, b.us))
         b.us = c->known->us;
     if (c->known && abs((int)confidence - (int)c->known->confidence) < 26)
         b.confidence = c->known->confidence;

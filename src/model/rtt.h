@@ -69,6 +69,8 @@ size_t rtt_beliefs(const struct rtt *r);
 /* Grows with every change that a decision could see. */
 uint64_t rtt_changes(const struct rtt *r);
 struct rtt_counters *rtt_counters(struct rtt *r);
+/* A vantage stands elsewhere than was thought. */
+void rtt_moved(struct rtt *r);
 
 /* The estimates as they are now become the own beliefs. */
 void rtt_settle(struct rtt *r, const struct rtt_samples *s, uint64_t now_ms);
@@ -79,7 +81,7 @@ unsigned rtt_own_part(const struct rtt *r, unsigned part, const struct rtt_belie
 
 /* All that a vantage believes of a part: what it said of it before and does not say now is forgotten. n = 0: nothing. */
 void rtt_replace(struct rtt *r, uint16_t vantage, uint8_t part, const struct rtt_belief *list, unsigned n);
-/* Forgets what has run out. */
+/* Forgets what has run out; looks every 10 s, however often it is called. */
 void rtt_expire(struct rtt *r, uint64_t now_ms);
 
 #endif
