@@ -159,6 +159,13 @@ static void farm_gone(uv_handle_t *h)
     free(h->data);
 }
 
+/* Both handles are in f, and libuv closes the later one first: one after the other. */
+static void poll_gone(uv_handle_t *h)
+{
+    struct farm *f = h->data;
+    uv_close((uv_handle_t *)&f->timer, farm_gone);
+}
+
 void farm_free(struct farm *f, bool stop)
 {
     if (!f)
@@ -167,7 +174,7 @@ void farm_free(struct farm *f, bool stop)
     rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
-        uv_close((uv_handle_t *)&f->poll, NULL);
+        uv_timer_stop(&f->timer);
     }
     if (stop)
         close_programs(f);
@@ -175,7 +182,7 @@ void farm_free(struct farm *f, bool stop)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
     if (f->polling)
-        uv_close((uv_handle_t *)&f->timer, farm_gone); /* after the other handle: both are in f */
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     else
         free(f);
 }
