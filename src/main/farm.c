@@ -175,15 +175,14 @@ void farm_free(struct farm *f, bool stop)
     if (f->polling) {
         uv_poll_stop(&f->poll);
         uv_timer_stop(&f->timer);
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     }
     if (stop)
         close_programs(f);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
-    if (f->polling)
-        uv_close((uv_handle_t *)&f->poll, poll_gone);
-    else
+    if (!f->polling)
         free(f);
 }
 
