@@ -34,8 +34,8 @@ void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn
     }
     fn(fn_ctx, "pointsman_rtt_prefixes", "", "gauge", "Prefixes of clients with samples of this balancer.",
        f ? (double)rtt_samples_prefixes(f->samples) : 0);
-    fn(fn_ctx, "pointsman_rtt_known_prefixes", "", "gauge", "Prefixes of which any balancer is sure enough to decide by it.",
-       r ? (double)rtt_prefixes(r) : 0);
+    fn(fn_ctx, "pointsman_rtt_known_prefixes", "", "gauge",
+       "Prefixes of which any balancer is sure enough to decide by it.", r ? (double)rtt_prefixes(r) : 0);
     fn(fn_ctx, "pointsman_rtt_records_told_total", "", "counter", "Records of round trips written for other balancers.",
        (double)c.told);
     fn(fn_ctx, "pointsman_rtt_records_heard_total", "", "counter", "Records of round trips heard from other balancers.",

@@ -37,7 +37,8 @@ static void tell_part(struct fleet *f, unsigned part)
     int err = n ? mesh_put(f->mesh, MESH_KIND_ROUND_TRIPS, subject, w.p, w.len, LIFETIME_MS, 0)
                 : mesh_remove(f->mesh, MESH_KIND_ROUND_TRIPS, subject, false);
     if (err && err != PM_ENOTFOUND) /* it had run out by itself */
-        log_warn("cannot tell the other balancers", "what", mesh_kind_name(MESH_KIND_ROUND_TRIPS), "why", err_text(err));
+        log_warn("cannot tell the other balancers", "what", mesh_kind_name(MESH_KIND_ROUND_TRIPS), "why",
+                 err_text(err));
     f->rtt_said = n ? f->rtt_said | 1u << part : f->rtt_said & ~(1u << part);
     rtt_counters(r)->told++;
 }
@@ -72,7 +73,8 @@ void hear_round_trips(struct fleet *f, const struct mesh_stored *s, uint16_t van
     uint64_t now = clock_mono_ms(f->host.clock), age = mesh_age(f->mesh, s);
     unsigned n = 0;
     uint8_t part;
-    if (!part_of(s->rec.subject, &part) || (!gone && mesh_get_round_trips(&s->rec, list, MESH_ROUND_TRIPS_MAX, &n) != 0))
+    if (!part_of(s->rec.subject, &part) ||
+        (!gone && mesh_get_round_trips(&s->rec, list, MESH_ROUND_TRIPS_MAX, &n) != 0))
         return;
     for (unsigned i = 0; i < n; i++)
         beliefs[i] = (struct rtt_belief){.prefix = list[i].prefix,

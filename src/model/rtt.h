@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is believed of the way from sites to clients: round trip by prefix and vantage (model/sights.h), measured on real
- * connections. This balancer's own (VANTAGE_OWN) come from its samples, others' over the mesh; all are held alike, in steps,
- * so that every balancer decides from the same numbers.
+ * What is believed of the way from sites to clients: round trip by prefix and vantage (model/sights.h), measured on
+ * real connections. This balancer's own (VANTAGE_OWN) come from its samples, others' over the mesh; all are held
+ * alike, in steps, so that every balancer decides from the same numbers.
  *
  *   own connections ──> rtt_samples ──rtt_settle──> own beliefs ──due parts──> other balancers
- *   other balancers ────────────────rtt_replace──> their beliefs              both ──> classes of clients (policy/measured.h)
+ *   other balancers ────────────────rtt_replace──> their beliefs
+ *                                    both ──> classes of clients (policy/measured.h)
  *
- * A belief moves only when its time moves by 5 % and 0.5 ms, or its confidence by a tenth; rtt_changes counts that, so who
- * compiles sees whether there is reason to. Prefixes are told in parts (by hash), so that one that moves does not cost all.
+ * A belief moves only when its time moves by 5 % and 0.5 ms, or its confidence by a tenth; rtt_changes counts that, so
+ * who compiles sees whether there is reason to. Prefixes are told in parts (by hash), so that one that moves does not
+ * cost all.
  *
  * Memory: the model's; bounded by RTT_OWN_MAX, RTT_HEARD_MAX. Thread: control. Time is passed in (monotonic ms).
  */
@@ -79,7 +81,7 @@ uint32_t rtt_take_due(struct rtt *r);
 /* The own beliefs of a part; out has RTT_PART_MAX places. */
 unsigned rtt_own_part(const struct rtt *r, unsigned part, const struct rtt_belief **out);
 
-/* All that a vantage believes of a part: what it said of it before and does not say now is forgotten. n = 0: nothing. */
+/* All that a vantage believes of a part: what it said of it before and does not say now is forgotten. */
 void rtt_replace(struct rtt *r, uint16_t vantage, uint8_t part, const struct rtt_belief *list, unsigned n);
 /* Forgets what has run out; looks every 10 s, however often it is called. */
 void rtt_expire(struct rtt *r, uint64_t now_ms);

@@ -76,7 +76,7 @@ void rtt_samples_free(struct rtt_samples *s)
 
 /* ---- prefixes ---- */
 
-/* Takes the place of the one that was silent longest among the next few: nearly as good as of all, and as quick as none. */
+/* Takes the place of the one that was silent longest among the next few: nearly as good as of all. */
 static uint32_t evict(struct rtt_samples *s)
 {
     uint32_t victim = s->hand % s->count;
@@ -238,7 +238,8 @@ static bool repeated(struct rtt_samples *s, const struct addr *client, uint16_t 
     return false;
 }
 
-static enum rtt_verdict take(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us, uint64_t now_ms)
+static enum rtt_verdict take(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us,
+                             uint64_t now_ms)
 {
     bool v4 = client->family == ADDR_V4;
     struct prefix narrow, wide, self;
@@ -259,7 +260,8 @@ static enum rtt_verdict take(struct rtt_samples *s, const struct addr *client, u
     return RTT_TAKEN;
 }
 
-enum rtt_verdict rtt_samples_add(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us, uint64_t now_ms)
+enum rtt_verdict rtt_samples_add(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us,
+                                 uint64_t now_ms)
 {
     enum rtt_verdict v = take(s, client, port, us, now_ms);
     s->verdicts[v]++;

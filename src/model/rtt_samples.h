@@ -2,15 +2,16 @@
 /*
  * Round-trip times of real clients, gathered by prefix: every connection gives one sample, a prefix gives one estimate.
  *
- *   connection (client, port, us) ──> its /24 or /48 ──────────────────> estimate: median, spread, confidence
- *                                 └─> its /16 or /32 (one voice per /24 or /48)   ─> the same, where samples are few
+ *   connection (client, port, us) ─┬─> its /24 or /48 ──> estimate: median, spread, confidence
+ *                                  └─> its /16 or /32 ──> the same, one voice per /24 or /48; where samples are few
  *
- * A prefix keeps the newest few samples. Each client has the same voice in the median, however many connections it opens;
- * in the wider prefix each narrow one has one voice. So a client that lies about its times spoils at most the estimate of
- * its own /24 or /48, and that only while it is nearly alone there. A client is an IPv4 address, or an IPv6 /64.
+ * A prefix keeps the newest few samples. Each client has the same voice in the median, however many connections it
+ * opens; in the wider prefix each narrow one has one voice. So a client that lies about its times spoils at most the
+ * estimate of its own /24 or /48, and that only while it is nearly alone there. A client is an IPv4 address, or an
+ * IPv6 /64.
  *
- * Confidence is n / (n + 1) / (1 + s): n = voices, each halved every half hour; of one client with more connections than
- * one, their square root, up to 2. s = the middle half's width, against the median and 5 ms.
+ * Confidence is n / (n + 1) / (1 + s): n = voices, each halved every half hour; of one client with more connections
+ * than one, their square root, up to 2. s = the middle half's width, against the median and 5 ms.
  *
  * Pure: no clock, no I/O; the same calls give the same results, but for which of two clients collide in a 32-bit hash.
  * Memory: bounded by prefixes_max, about 330 bytes each; when full, the one of a few that was silent longest goes.
@@ -60,7 +61,8 @@ struct rtt_samples;
 struct rtt_samples *rtt_samples_new(uint32_t prefixes_max);
 void rtt_samples_free(struct rtt_samples *s); /* NULL is allowed */
 /* One connection. now_ms never goes back. */
-enum rtt_verdict rtt_samples_add(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us, uint64_t now_ms);
+enum rtt_verdict rtt_samples_add(struct rtt_samples *s, const struct addr *client, uint16_t port, uint32_t us,
+                                 uint64_t now_ms);
 /* False: nothing is known of that prefix. */
 bool rtt_samples_find(const struct rtt_samples *s, const struct prefix *p, uint64_t now_ms, struct rtt_estimate *out);
 typedef void rtt_samples_fn(void *ctx, const struct prefix *p, const struct rtt_estimate *e);

@@ -17,13 +17,13 @@ static bool is_of(const struct model *m, const struct rtt_belief *b, uint16_t si
     return sights_vantage_site(model_sights(m), b->vantage) == site;
 }
 
-/* Of several balancers at a site the surest; the shorter time where that is equal, so that all balancers take the same. */
+/* Of several balancers at a site the surest; the shorter time where that is equal: all balancers take the same. */
 static const struct rtt_belief *surest(const struct model *m, const struct rtt_prefix *p, uint16_t site)
 {
     const struct rtt_belief *best = NULL;
     for (const struct rtt_belief *b = p->beliefs; b; b = b->next)
-        if (is_of(m, b, site) && (!best || b->confidence > best->confidence ||
-                                  (b->confidence == best->confidence && b->us < best->us)))
+        if (is_of(m, b, site) &&
+            (!best || b->confidence > best->confidence || (b->confidence == best->confidence && b->us < best->us)))
             best = b;
     return best;
 }
@@ -146,7 +146,7 @@ static uint32_t item_of(struct laying *l, uint32_t class, const struct seen *s)
     uint8_t *key = arena_bytes(l->arena, len), *at = key + sizeof class;
     memcpy(key, &class, sizeof class);
     for (unsigned i = 0; i < n; i++, at += sizeof(float) + 1) {
-        now[i] = l->whole ? l->base->features[(size_t)class * n + i] : unknown;
+        now[i] = l->whole ? l->base->features[(size_t) class * n + i] : unknown;
         measure(s->from[i], &now[i]);
         memcpy(at, &now[i].rtt_ms, sizeof(float));
         at[sizeof(float)] = now[i].rtt_tenths;
@@ -231,10 +231,15 @@ static void lay_all(struct laying *l)
 
 /* ---- views ---- */
 
-struct snap_view *measured_view(const struct snap_view *base, const struct snap_view *now, const struct model *m, bool whole,
-                                uint32_t most)
+struct snap_view *measured_view(const struct snap_view *base, const struct snap_view *now, const struct model *m,
+                                bool whole, uint32_t most)
 {
-    struct laying l = {.base = base, .m = m, .whole = whole, .most = most, .arena = arena_new(), .items = MAP_INIT,
+    struct laying l = {.base = base,
+                       .m = m,
+                       .whole = whole,
+                       .most = most,
+                       .arena = arena_new(),
+                       .items = MAP_INIT,
                        .ranges = ranges_builder_new(0)};
     struct snap_view *v = NULL;
     lay_all(&l);
@@ -246,8 +251,8 @@ struct snap_view *measured_view(const struct snap_view *base, const struct snap_
         return NULL;
     }
     struct snap_measured *laid = mem_alloc(sizeof *laid);
-    *laid = (struct snap_measured){.ranges = ranges_freeze(l.ranges), .features = l.features, .count = l.count,
-                                   .whole = whole, .stamp = l.stamp};
+    *laid = (struct snap_measured){
+        .ranges = ranges_freeze(l.ranges), .features = l.features, .count = l.count, .whole = whole, .stamp = l.stamp};
     v = mem_alloc(sizeof *v);
     *v = *base;
     v->measured = laid;

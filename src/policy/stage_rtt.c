@@ -4,8 +4,8 @@
 #include <math.h>
 
 /*
- * Where nothing is measured, a round trip is taken to be 7 ms and 1.5 ms more for every 100 km: what comes nearest (least
- * sum of errors) to the times between ten cities in tests/data/city-rtt.csv.
+ * Where nothing is measured, a round trip is taken to be 7 ms and 1.5 ms more for every 100 km: what comes nearest
+ * (least sum of errors) to the times between ten cities in tests/data/city-rtt.csv.
  */
 static const float estimate_ms = 7, estimate_ms_per_km = 0.015f;
 
@@ -17,14 +17,16 @@ struct rtt {
 
 static const struct conf_key rtt_keys[] = {
     {"confidence", CONF_DOUBLE, offsetof(struct rtt, confidence), .def = "0.5", .min = 0, .max = 1,
-     .doc = "How sure a measurement must be to count, from 0 to 1: it grows with the clients it comes from and with their "
-            "agreement, and fades with age. Measurements below 0.3 are not kept at all."},
+     .doc =
+         "How sure a measurement must be to count, from 0 to 1: it grows with the clients it comes from and with their "
+         "agreement, and fades with age. Measurements below 0.3 are not kept at all."},
     {"within", CONF_DURATION, offsetof(struct rtt, within_ms), .def = "0ms", .min = 0, .max = 10000,
      .doc = "Sites so near to the quickest one are as good as it; later stages choose among them."},
-    {"at-most", CONF_DURATION, offsetof(struct rtt, at_most_ms), .def = "off", .min = 1, .max = 10000, .flags = CONF_OFF,
-     .doc = "Take out sites for which more is measured; an estimate takes nobody out."},
+    {"at-most", CONF_DURATION, offsetof(struct rtt, at_most_ms), .def = "off", .min = 1, .max = 10000,
+     .flags = CONF_OFF, .doc = "Take out sites for which more is measured; an estimate takes nobody out."},
     {"estimate", CONF_BOOL, offsetof(struct rtt, estimate), .def = "yes",
-     .doc = "Estimate from the distance where nothing is measured: 7 ms, and 1.5 ms for every 100 km. `no`: such sites come "
+     .doc = "Estimate from the distance where nothing is measured: 7 ms, and 1.5 ms for every 100 km. `no`: such sites "
+            "come "
             "last, equal."},
 };
 
@@ -62,7 +64,7 @@ static void say(const struct rtt *p, const struct policy_run *r, const struct ru
     if (measured(p, r, c))
         run_trace(r, c, TRACE_SCORED, "measured %.3g ms%s%s", ms, from ? " " : "", from ? from : "");
     else if (isnan(ms))
-        run_trace(r, c, TRACE_SCORED, "%s", not);
+        run_trace(r, c, TRACE_SCORED, "%s", not );
     else
         run_trace(r, c, TRACE_SCORED, "%s, estimated %.3g ms from %.4g km", not, ms, (double)f->distance_km);
 }
@@ -102,9 +104,11 @@ static unsigned rtt_reads(const void *params)
 
 const struct stage stage_rtt = {
     .object = {.name = "rtt",
-               .doc = "Shortest round trip between site and client first, as measured at the sites on connections of the client's "
+               .doc = "Shortest round trip between site and client first, as measured at the sites on connections of "
+                      "the client's "
                       "own prefix, or of a wider one around it; estimated from the distance where nothing is measured.",
-               .size = sizeof(struct rtt), CONF_KEYS(rtt_keys)},
+               .size = sizeof(struct rtt),
+               CONF_KEYS(rtt_keys)},
     .kind = STAGE_SCORE,
     .reads = rtt_reads,
     .run = rtt_run,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Round trips of clients: what becomes of samples, who has how much of a say, what is believed and told, and the bounds. */
+/* Round trips of clients: what becomes of samples, who has how much of a say, what is believed and told, the bounds. */
 #include "../cmocka_pm.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -321,9 +321,9 @@ static void test_beliefs_random(void **state)
                 continue;
             plain[v][part][k].us = 1 + dice(100);
             plain[v][part][k].until = now + 20000 + dice(60000);
-            list[n] = (struct rtt_belief){.us = plain[v][part][k].us, .confidence = 200, .until_ms = plain[v][part][k].until};
-            list[n++].prefix =
-                (struct prefix){{.family = ADDR_V4, .bytes = {10, part, (uint8_t)k}}, 24};
+            list[n] =
+                (struct rtt_belief){.us = plain[v][part][k].us, .confidence = 200, .until_ms = plain[v][part][k].until};
+            list[n++].prefix = (struct prefix){{.family = ADDR_V4, .bytes = {10, part, (uint8_t)k}}, 24};
         }
         rtt_replace(r, (uint16_t)(v + 2), part, list, n);
         rtt_expire(r, now);
@@ -376,16 +376,11 @@ static void test_one_prefix_one_part(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_one_client_is_one_voice),
-        cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_fades),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_eviction),
-        cmocka_unit_test(test_settle),
-        cmocka_unit_test(test_most_used),
-        cmocka_unit_test(test_beliefs_random),
-        cmocka_unit_test(test_one_prefix_one_part),
+        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_one_client_is_one_voice),
+        cmocka_unit_test(test_wide),           cmocka_unit_test(test_fades),
+        cmocka_unit_test(test_random),         cmocka_unit_test(test_eviction),
+        cmocka_unit_test(test_settle),         cmocka_unit_test(test_most_used),
+        cmocka_unit_test(test_beliefs_random), cmocka_unit_test(test_one_prefix_one_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

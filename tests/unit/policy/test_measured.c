@@ -99,6 +99,8 @@ static const struct {
      {{"tokyo", "192.0.0.0/16", 3, 200}, {"tokyo", "192.0.2.0/24", 300, 100}}, 0, LYON, T " " P " " L " " N, 26},
     {"an IPv6 client", "[up, rtt, first]", {{"newyork", "2001:db8:1::/48", 5, 200}}, 1, "2001:db8:1::77", N6 " " P6, 48},
     {"IPv6 VIPs for an IPv4 client", "[up, rtt, first]", {{"newyork", "192.0.2.0/24", 5, 200}}, 1, LYON, N6 " " P6, 26},
+    {"the preset", "round-trip", {{"newyork", "192.0.2.0/24", 1, 200}, {"paris", "192.0.2.0/24", 30, 200}}, 0, LYON,
+     N " " L " " P " " T, 26},
     {"blended", "[up, {blend: {round-trip: 1, cost: 0.01}}, first]",
      {{"paris", "192.0.2.0/24", 20, 200}, {"london", "192.0.2.0/24", 90, 200}, {"newyork", "192.0.2.0/24", 60, 200}, {"tokyo", "192.0.2.0/24", 70, 200}},
      0, LYON, P " " N " " T " " L, 24},
