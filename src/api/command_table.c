@@ -115,6 +115,9 @@ static const struct api_field explain_fields[] = {
     {"explain.client", "object", "address, located, place, place-scope."},
     {"explain.class", "integer",
      "Class of clients that are treated alike; `scope`: true prefix length of the choice."},
+    {"explain.measured[]", "object",
+     "Of sites that have measured the way to the client's network: site, by (balancer), prefix, ms, spread-ms, confidence, "
+     "connections, seconds-ago. Missing when none has."},
     {"explain.candidates[]", "object", "Every VIP with what the policy knew of it."},
     {"explain.passes[].pass", "string",
      "Which rules held: all of them, or which were let go because nothing was left."},

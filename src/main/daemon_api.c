@@ -112,6 +112,7 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fleet_metrics(d->fleet, fn, fn_ctx);
     front_metrics(d->front, fn, fn_ctx);
     farm_metrics(d->farm, fn, fn_ctx);
+    farm_rtt_metrics(d->farm, d->gen ? d->gen->model : NULL, fn, fn_ctx);
 }
 
 static json_t *host_peers(void *ctx)

@@ -84,8 +84,10 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
     f->next_host = 1;
+    f->samples = rtt_samples_new(0);
     int err = relay_secret_load(c->relay.key, f->secret, why);
     if (err) {
+        rtt_samples_free(f->samples);
         free(f);
         return err;
     }
@@ -107,6 +109,8 @@ static void on_event(void *arg, const struct relay_event *e)
     struct farm *f = arg;
     if (e->kind == RELAY_EVENT_SEGMENT)
         assist_segment(f->assist, e, clock_mono_ms(f->clock));
+    else if (e->kind == RELAY_EVENT_RTT)
+        farm_rtt_event(f, e);
 }
 
 static void listen_again(struct farm *f);
@@ -156,23 +160,30 @@ static void farm_gone(uv_handle_t *h)
     free(h->data);
 }
 
+/* Both handles are in f, and libuv closes the later one first: one after the other. */
+static void poll_gone(uv_handle_t *h)
+{
+    struct farm *f = h->data;
+    uv_close((uv_handle_t *)&f->timer, farm_gone);
+}
+
 void farm_free(struct farm *f, bool stop)
 {
     if (!f)
         return;
     assist_free(f->assist);
+    rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
-        uv_close((uv_handle_t *)&f->poll, NULL);
+        uv_timer_stop(&f->timer);
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     }
     if (stop)
         close_programs(f);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
-    if (f->polling)
-        uv_close((uv_handle_t *)&f->timer, farm_gone); /* after the other handle: both are in f */
-    else
+    if (!f->polling)
         free(f);
 }
 

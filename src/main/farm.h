@@ -37,6 +37,11 @@ void farm_update(struct farm *f);
 /* Once a second: routes, keys, what the daemon has learned. */
 void farm_second(struct farm *f);
 
+/* What connections have measured becomes what the model believes; now and then, however often it is called. */
+void farm_measured(struct farm *f, struct model *m);
+/* Of measurements, own and others'; both may be NULL. */
+void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn *fn, void *fn_ctx);
+
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
 /* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);

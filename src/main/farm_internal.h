@@ -9,6 +9,7 @@
 #include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
+#include "model/rtt_samples.h"
 #include "policy/policy.h"
 #include "relay/assist.h"
 #include "relay/keys.h"
@@ -103,11 +104,16 @@ struct farm {
         bool native;
     } interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
+    struct rtt_samples *samples;
+    uint64_t settled_ms; /* when they last became beliefs */
 };
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
 void farm_nodes_reach(struct farm *f);
+
+/* farm_rtt.c */
+void farm_rtt_event(struct farm *f, const struct relay_event *e);
 
 /* farm_rings.c */
 void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set);
