@@ -31,8 +31,8 @@ int agent_open_beneath(int root_fd, const char *path, int flags, enum agent_link
 /* The same, name by name and following no link: what is done where openat2 is missing. */
 int agent_open_walk(int root_fd, const char *path, int flags) PM_MUST_CHECK;
 /*
- * The folder that path's last name is in, through no link at all; make: folders that are missing are made (mode 0755).
- * *name points into path.
+ * The folder that path's last name is in, through no link at all; make: folders that are missing are made, mode 0755, for
+ * the owner of the one above. *name points into path.
  */
 int agent_open_parent(int root_fd, const char *path, bool make, const char **name) PM_MUST_CHECK;
 
