@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/pace.h"
 
-enum { SECOND_NS = 1000000000, CREDIT_PART = 8, TIME_MAX_S = 60 };
+enum { SECOND_NS = 1000000000, MS_NS = 1000000, CREDIT_PART = 8, TIME_MAX_S = 60 };
 
 static int64_t credit_max(const struct agent_pace *p)
 {
@@ -48,6 +48,7 @@ uint64_t agent_pace_wait_ms(struct agent_pace *p, uint64_t now_ns)
 {
     if (agent_pace_may(p, now_ns))
         return 0;
-    uint64_t debt = (uint64_t)-p->credit + 1, ms = debt / p->rate * 1000 + debt % p->rate * 1000 / p->rate;
-    return ms + 1;
+    uint64_t debt = (uint64_t)-p->credit + 1, passed = now_ns - p->at_ns;
+    uint64_t ns = debt / p->rate * SECOND_NS + (debt % p->rate * SECOND_NS + p->rate - 1) / p->rate;
+    return ns > passed ? (ns - passed + MS_NS - 1) / MS_NS : 0;
 }
