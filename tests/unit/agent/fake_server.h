@@ -33,7 +33,7 @@ enum fake_mode {
     FAKE_NONSENSE,
 };
 
-enum { FAKE_CONNECTIONS = 64 };
+enum { FAKE_CONNECTIONS = 512 };
 
 struct fake {
     const uint8_t *data;
