@@ -51,7 +51,7 @@ static bool is_link(int at, const char *name)
     return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 && S_ISLNK(st.st_mode);
 }
 
-/* Opens the next name of a path and closes where we were. A link where a folder is wanted is no folder to the kernel. */
+/* Opens the next name of a path and closes where we were. To the kernel a link in a folder's place is no folder. */
 static int step(int at, int root_fd, const char *name, int flags)
 {
     int next = fd_or_error(openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC));

@@ -4,30 +4,31 @@
  *
  *   COPY    look -> receive <-> (wait) -> finish      REMOVE  look and take away
  *
- *   look     (worker) what is there now? the wanted content: done. Else may it be replaced, is there room, how much of it
- *            did an earlier try leave?
- *   receive  (loop) HTTP/1.1 from the web server of a node that has it, a plain GET of the same host and path. The answer
- *            is written to NAME.pm-part beside the target, mode 0600. A part is continued by Range; where it came from
- *            the same source, with If-Range, so a source that has changed sends all of it anew.
- *   finish   (worker) the whole part is read again and hashed. Only the order's content goes on: mode 0644, owner of the
- *            folder, the source's Last-Modified (so that all nodes tell clients the same), fsync, rename, fsync of the
- *            folder.
+ *   look     (worker) what is there now? the wanted content: done. Else may it be replaced, is there room, how much of
+ *            it did an earlier try leave?
+ *   receive  (loop) HTTP/1.1 from the web server of a node that has it, a plain GET of the same host and path. The
+ *            answer is written to NAME.pm-part beside the target, mode 0600. A part is continued by Range; where it
+ *            came from the same source, with If-Range, so a source that has changed sends all of it anew.
+ *   finish   (worker) the whole part is read again and hashed. Only the order's content goes on: mode 0644, owner of
+ *            the folder, the source's Last-Modified (so that all nodes tell clients the same), fsync, rename, fsync of
+ *            the folder.
  *
  * What always holds:
  *   - Nothing is written where the configuration does not allow it, nor outside of the root: no link is followed.
- *   - The target is the old file or the new one, whole. A file with another content than the order expects there is neither
- *     replaced nor removed, even if it comes at the last moment (it is renamed aside, looked at, and put back).
+ *   - The target is the old file or the new one, whole. A file with another content than the order expects there is
+ *     neither replaced nor removed, even if it comes at the last moment (it is renamed aside, looked at, and put back).
  *   - A part belongs to one content (an extended attribute says which, and where from) and is locked while in use. It
- *     outlives the process; the next order for that content goes on with it. A wrong one, and one of a cancelled order, is
- *     removed. Of file systems without such attributes it is the hash at the end that tells.
+ *     outlives the process; the next order for that content goes on with it. A wrong one, and one of a cancelled order,
+ *     is removed. Of file systems without such attributes it is the hash at the end that tells.
  *   - Every order that agent_fetch_add takes ends with one `done` or `failed`, unless it is cancelled.
  *
- * A source that fails in passing (cannot be reached, slow, cut, 5xx) is tried again after the others: rounds, with a pause
- * that doubles. One that has not got this content (404, another length, wrong bytes, a redirect) is not asked again for the
- * order; when none is left it fails at once. Sources that could not be reached lately are asked last.
+ * A source that fails in passing (cannot be reached, slow, cut, 5xx) is tried again after the others: rounds, with a
+ * pause that doubles. One that has not got this content (404, another length, wrong bytes, a redirect) is not asked
+ * again for the order; when none is left it fails at once. Sources that could not be reached lately are asked last.
  *
- * Memory: agent_fetch_new copies the configuration; orders are copied too. Thread: the loop's, all of it; disk work runs in
- * libuv's pool. Callbacks come from the loop, and from agent_fetch_tick; they may add and cancel, not free. Failure: see `failed`.
+ * Memory: agent_fetch_new copies the configuration; orders are copied too. Thread: the loop's, all of it; disk work
+ * runs in libuv's pool. Callbacks come from the loop, and from agent_fetch_tick; they may add and cancel, not free.
+ * Failure: see `failed`.
  */
 #ifndef PM_AGENT_FETCH_H
 #define PM_AGENT_FETCH_H
@@ -66,8 +67,8 @@ struct agent_fetch_events {
     /*
      * text: one line. PM_ESPACE: no room above the reserve. PM_EEXISTS: another content is there. PM_EPERM: a link, no
      * regular file, or the system forbids. PM_ENOTFOUND: no source has it. PM_EPROTO: sources send something else.
-     * PM_ETIMEOUT, PM_EREFUSED, PM_ERESET, PM_EUNREACH: as the last source failed. PM_EBUSY: somebody else writes the same
-     * file or part. PM_EIO: the disk; the root is missing.
+     * PM_ETIMEOUT, PM_EREFUSED, PM_ERESET, PM_EUNREACH: as the last source failed. PM_EBUSY: somebody else writes the
+     * same file or part. PM_EIO: the disk; the root is missing.
      */
     void (*failed)(void *ctx, uint64_t id, int err, const char *text);
 };
@@ -105,15 +106,15 @@ struct agent_fetch;
 /* PM_EINVAL: a root that agent_scan_new would not take, or with a host that cannot stand in a Host header. */
 int agent_fetch_new(uv_loop_t *loop, const struct agent_fetch_config *config, struct agent_fetch **out) PM_MUST_CHECK;
 /*
- * Ends all work without callbacks; parts stay. The loop has to run on until its handles are closed, and for the moment that a
- * worker needs to stop. NULL is allowed.
+ * Ends all work without callbacks; parts stay. The loop has to run on until its handles are closed, and for the moment
+ * that a worker needs to stop. NULL is allowed.
  */
 void agent_fetch_free(struct agent_fetch *f);
 
 /*
  * Takes an order, or refuses it with a line in why (appended; NULL is allowed): PM_EPERM: the root is not writable.
- * PM_ENOTFOUND: no root. PM_EINVAL: no such path, or no source. PM_EBUSY: the queue is full. PM_EEXISTS: an order with this
- * id is waiting or in work; it goes on as it is.
+ * PM_ENOTFOUND: no root. PM_EINVAL: no such path, or no source. PM_EBUSY: the queue is full. PM_EEXISTS: an order with
+ * this id is waiting or in work; it goes on as it is.
  */
 int agent_fetch_add(struct agent_fetch *f, const struct agent_order *o, struct buf *why) PM_MUST_CHECK;
 /*

@@ -9,7 +9,8 @@ enum { TRIES = 4 }; /* when files come and go under our hands */
 static void other_content(struct fetch_job *j, const struct fetch_found *found, const char *what)
 {
     if (found->hashed)
-        buf_printf(&j->why, "the file that is there is %s: %" PRIu64 " bytes, hash %016" PRIx64, what, found->size, found->hash);
+        buf_printf(&j->why, "the file that is there is %s: %" PRIu64 " bytes, hash %016" PRIx64, what, found->size,
+                   found->hash);
     else
         buf_printf(&j->why, "the file that is there is %s: %" PRIu64 " bytes", what, found->size);
 }

@@ -44,7 +44,8 @@ void fetch_file_close(struct fetch_file *f)
     fetch_file_init(f);
 }
 
-int fetch_file_open(struct fetch_file *f, const struct agent_scan_root *root, const char *below, bool make, struct buf *why)
+int fetch_file_open(struct fetch_file *f, const struct agent_scan_root *root, const char *below, bool make,
+                    struct buf *why)
 {
     const char *name;
     fetch_file_close(f);
@@ -117,7 +118,8 @@ static int look_open(struct fetch_file *f, struct stat *st, int *fd, struct buf 
     return err;
 }
 
-int fetch_file_look(struct fetch_file *f, uint64_t only_size, struct fetch_found *out, const atomic_bool *stop, struct buf *why)
+int fetch_file_look(struct fetch_file *f, uint64_t only_size, struct fetch_found *out, const atomic_bool *stop,
+                    struct buf *why)
 {
     struct stat st;
     int fd, err = look_open(f, &st, &fd, why);
@@ -137,7 +139,8 @@ int fetch_file_look(struct fetch_file *f, uint64_t only_size, struct fetch_found
             buf_printf(why, "the file that is there: %s", err == PM_EBUSY ? "it is being written" : err_text(err));
     }
     close(fd);
-    *out = (struct fetch_found){.there = true, .hashed = f->seen_hashed, .size = (uint64_t)st.st_size, .hash = f->seen_hash};
+    *out = (struct fetch_found){
+        .there = true, .hashed = f->seen_hashed, .size = (uint64_t)st.st_size, .hash = f->seen_hash};
     return err;
 }
 
@@ -249,8 +252,9 @@ int fetch_part_room(struct fetch_file *f, uint64_t size, uint64_t have, uint64_t
     ours = ours > have ? ours : have;
     uint64_t need = size > ours ? size - ours : 0;
     if (room < reserve || room - reserve < need) {
-        buf_printf(why, "no room: %" PRIu64 " bytes more are needed, %" PRIu64 " are free, of which %" PRIu64 " stay free", need,
-                   room, reserve);
+        buf_printf(why,
+                   "no room: %" PRIu64 " bytes more are needed, %" PRIu64 " are free, of which %" PRIu64 " stay free",
+                   need, room, reserve);
         return PM_ESPACE;
     }
     /* Taken at once, so that several transfers do not count on the same room. Not all file systems can. */

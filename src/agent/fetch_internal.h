@@ -52,21 +52,22 @@ struct fetch_found {
 void fetch_file_init(struct fetch_file *f);
 void fetch_file_close(struct fetch_file *f);
 /* make: missing folders are made. PM_ENOTFOUND: the folder is missing. */
-int fetch_file_open(struct fetch_file *f, const struct agent_scan_root *root, const char *below, bool make, struct buf *why)
-    PM_MUST_CHECK;
+int fetch_file_open(struct fetch_file *f, const struct agent_scan_root *root, const char *below, bool make,
+                    struct buf *why) PM_MUST_CHECK;
 /*
  * What is at the name; "nothing" is no error. only_size: a file of another size is not read. PM_EPERM: no regular file.
  * PM_EBUSY: it changes while it is read. stop: as of agent_hash_file.
  */
-int fetch_file_look(struct fetch_file *f, uint64_t only_size, struct fetch_found *out, const atomic_bool *stop, struct buf *why)
-    PM_MUST_CHECK;
+int fetch_file_look(struct fetch_file *f, uint64_t only_size, struct fetch_found *out, const atomic_bool *stop,
+                    struct buf *why) PM_MUST_CHECK;
 /*
- * Opens or makes the part, locked. *have: the bytes in it that are of origin's size and hash; its source and validator are
- * filled in as far as known. PM_EBUSY: another process has it.
+ * Opens or makes the part, locked. *have: the bytes in it that are of origin's size and hash; its source and validator
+ * are filled in as far as known. PM_EBUSY: another process has it.
  */
 int fetch_part_open(struct fetch_file *f, struct fetch_origin *origin, uint64_t *have, struct buf *why) PM_MUST_CHECK;
 /* Room for the rest, so that `reserve` stays free after it. */
-int fetch_part_room(struct fetch_file *f, uint64_t size, uint64_t have, uint64_t reserve, struct buf *why) PM_MUST_CHECK;
+int fetch_part_room(struct fetch_file *f, uint64_t size, uint64_t have, uint64_t reserve,
+                    struct buf *why) PM_MUST_CHECK;
 int fetch_part_write(struct fetch_file *f, const void *data, size_t len, uint64_t at, struct buf *why) PM_MUST_CHECK;
 /* Says in the part what it is of. */
 void fetch_part_note(struct fetch_file *f, const struct fetch_origin *origin);

@@ -156,7 +156,7 @@ static void ask_next(struct fetch_job *j, int err)
         end_round(j, err);
 }
 
-/* What is in the part is not the content. If some of it came from elsewhere, the source gets the chance to send it all. */
+/* What is in the part is not the content. If some of it came from elsewhere, the source may send it all once more. */
 static void received_wrong(struct fetch_job *j)
 {
     char at[ENDPOINT_TEXT];

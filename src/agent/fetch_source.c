@@ -8,7 +8,7 @@ static bool endpoint_eq(const struct endpoint *a, const struct endpoint *b)
     return a->port == b->port && addr_eq(&a->addr, &b->addr);
 }
 
-/* Its place among those that could not be reached; else the one that has been there the longest, and *known is false. */
+/* Its place among those that could not be reached; else that of the one avoided the longest, and *known is false. */
 static struct fetch_peer *peer_find(struct agent_fetch *f, const struct endpoint *at, bool *known)
 {
     struct fetch_peer *oldest = &f->peers[0];

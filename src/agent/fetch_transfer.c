@@ -123,7 +123,8 @@ static size_t judge_head(struct fetch_job *j, size_t n)
     if (h->status == 206) {
         if (h->has_range && h->range_size != UINT64_MAX && h->range_size != j->size)
             return wrong_length(j, h->range_size, n);
-        if (!j->ranged || !h->has_range || h->range_from != j->have || (h->has_length && h->length != j->size - j->have))
+        if (!j->ranged || !h->has_range || h->range_from != j->have ||
+            (h->has_length && h->length != j->size - j->have))
             return wrong_range(j, n);
         j->fetch->stats.resumed++;
         j->mixed = true;
@@ -314,7 +315,8 @@ static int code_of(CURLcode code, long os_errno)
         return err_from_errno((int)os_errno);
     if (code == CURLE_COULDNT_CONNECT)
         return PM_EUNREACH;
-    return code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR
+    return code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+                   code == CURLE_SEND_ERROR
                ? PM_ERESET
                : PM_EPROTO;
 }

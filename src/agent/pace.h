@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A limit of bytes per second, shared by all that take from it: credit grows with time up to an eighth of a second's
- * worth. Who has credit may take more than there is of it; all wait until the debt is paid. So the average is exact, and one
- * block more for each who takes is the most that it is ahead.
+ * worth. Who has credit may take more than there is of it; all wait until the debt is paid. So the average is exact,
+ * and one block more for each who takes is the most that it is ahead.
  *
  * A plain value. Thread: one at a time. The clock is passed in.
  */

@@ -53,7 +53,8 @@ static void attribute(struct request *r, unsigned short type, const void *data, 
     r->head.nlmsg_len = (unsigned)(at + RTA_ALIGN(a.rta_len));
 }
 
-static void request_init(struct request *r, struct agent_netlink *n, unsigned short type, unsigned flags, unsigned ifindex)
+static void request_init(struct request *r, struct agent_netlink *n, unsigned short type, unsigned flags,
+                         unsigned ifindex)
 {
     memset(r, 0, sizeof *r);
     r->head.nlmsg_len = NLMSG_LENGTH(sizeof r->addr);

@@ -80,12 +80,14 @@ static inline void fake_head(struct fake *f, int fd, int mode, size_t from, bool
 {
     char head[512];
     size_t len = f->len - from + (mode == FAKE_LONGER);
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nETag: %s\r\nConnection: close\r\n", partial ? "206 Some" : "200 OK", f->etag);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nETag: %s\r\nConnection: close\r\n",
+                     partial ? "206 Some" : "200 OK", f->etag);
     if (partial)
         n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %zu-%zu/%zu\r\n",
                       mode == FAKE_OTHER_RANGE ? from - 1 : from, f->len - 1, f->len);
     if (mode == FAKE_TOO_MUCH || mode == FAKE_CHUNKED)
-        n += snprintf(head + n, sizeof head - (size_t)n, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", len + (mode == FAKE_TOO_MUCH));
+        n += snprintf(head + n, sizeof head - (size_t)n, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
+                      len + (mode == FAKE_TOO_MUCH));
     else
         n += snprintf(head + n, sizeof head - (size_t)n, "%sContent-Length: %zu\r\n\r\n",
                       mode == FAKE_ENCODED ? "Content-Encoding: gzip\r\n" : "", len);
@@ -95,7 +97,8 @@ static inline void fake_head(struct fake *f, int fd, int mode, size_t from, bool
 static inline bool fake_refuses(int fd, int mode, bool ranged)
 {
     static const char *const answers[] = {
-        [FAKE_REDIRECT] = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        [FAKE_REDIRECT] =
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         [FAKE_MISSING] = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone",
         [FAKE_BROKEN] = "HTTP/1.1 500 Broken\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbad",
         [FAKE_UNSATISFIED] = "HTTP/1.1 416 Range\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

@@ -150,7 +150,8 @@ static inline bool bench_has_received(struct bench *b, uint64_t bytes)
     return bench_stats(b).received >= bytes;
 }
 
-static inline struct agent_order order_of(uint64_t id, const char *path, const void *data, size_t len, const struct endpoint *from)
+static inline struct agent_order order_of(uint64_t id, const char *path, const void *data, size_t len,
+                                          const struct endpoint *from)
 {
     return (struct agent_order){.id = id, .kind = AGENT_COPY, .host = "www.example.com", .path = path, .size = len,
                                 .hash = agent_hash_of(data, len), .sources = from, .source_count = 1};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Orders carried out for real: from an unmodified nginx, and from a server that does everything a source should not. The clock
- * is the test's: pauses, slowness and the limit of speed are counted by it, not waited for.
+ * Orders carried out for real: from an unmodified nginx, and from a server that does everything a source should not.
+ * The clock is the test's: pauses, slowness and the limit of speed are counted by it, not waited for.
  */
 #include "../cmocka_pm.h"
 #include "fetch_bench.h"
@@ -255,6 +255,18 @@ static void test_source_changed_in_secret(void **state)
 
 /* ---- several sources ---- */
 
+/* One that never answers. Where there is no IPv6, nobody can be there. */
+static int listener_at(const struct endpoint *at)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0)
+        assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
 static void test_next_source(void **state)
 {
     static const enum fake_mode bad[] = {FAKE_WRONG, FAKE_MISSING, FAKE_BROKEN, FAKE_CUT, FAKE_REDIRECT};
@@ -275,13 +287,16 @@ static void test_next_source(void **state)
         /* A part is gone on with elsewhere; the tag means nothing there. */
         assert_int_equal(second.ranged, bad[i] == FAKE_CUT);
         assert_int_equal(second.if_ranged, 0);
-        /* And the one that is not there is not the first any more. */
+        /* The one that was not there is not asked first the next time, though somebody is there now. */
+        int late = listener_at(&nobody);
         o.order.id = 2;
         o.order.path = "/b";
         o.fake.then = FAKE_SERVE;
         bench_copy(&o.bench, &o.order);
         assert_int_equal(o.bench.done, 2);
         assert_int_equal(o.fake.requests, 2);
+        assert_true(accept(late, NULL, NULL) < 0);
+        close(late);
         bench_close(&o.bench);
         fake_stop(&second);
         one_fini(&o);
@@ -440,7 +455,8 @@ static bool nginx_start(struct nginx *n, const struct tree *t)
              "user root; daemon off; master_process off; pid nginx.pid; error_log stderr crit;\n"
              "events {}\n"
              "http {\n"
-             "  access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;\n"
+             "  access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path "
+             "tmp;\n"
              "  scgi_temp_path tmp; gzip on; gzip_types *; gzip_min_length 1;\n"
              "  server { listen 127.0.0.1:%u; listen [::1]:%u; return 404; }\n"
              "  server { listen 127.0.0.1:%u; listen [::1]:%u; server_name www.example.com; root %s/source; }\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What orders may do to files, and what they must not; and the small parts: names, the limit of speed, putting in place. */
+/* What orders may do to files, and what they must not; and the small parts: names, limit of speed, putting in place. */
 #include "../cmocka_pm.h"
 #include "fetch_bench.h"
 #include "fake_server.h"
@@ -127,9 +127,9 @@ static void test_part_planted(void **state)
 
 static void test_orders_refused(void **state)
 {
-    static const char *const bad[] = {"/../outside/new", "/%2e%2e/outside/new", "/a/..%2Fb", "/a%2Fb",  "/a%00",  "/a b",
-                                      "/a?b",            "/a#b",                "/a%",       "/a%4",    "/",      "/a/",
-                                      "//a",             "/.hidden",            "/a/./b",    "/x.pm-part", "/a\r\nHost: x", "/\xc3\xbc"};
+    static const char *const bad[] = {"/../outside/new", "/%2e%2e/outside/new", "/a/..%2Fb", "/a%2Fb", "/a%00", "/a b",
+                                      "/a?b", "/a#b", "/a%", "/a%4", "/", "/a/", "//a", "/.hidden", "/a/./b",
+                                      "/x.pm-part", "/a\r\nHost: x", "/\xc3\xbc"};
     struct one *o = *state;
     struct buf why = BUF_INIT;
     for (size_t i = 0; i < PM_ARRAY_LEN(bad); i++) {
@@ -414,6 +414,56 @@ static void test_last_moment(void **state)
     assert_true(same_bytes(&o->bench, "www/name", "theirs, longer", 14));
 }
 
+/* The same where there was nothing. */
+static void test_last_moment_of_a_new_one(void **state)
+{
+    struct one *o = *state;
+    struct fetch_file f;
+    struct fetch_found found;
+    struct fetch_origin origin = {.size = 3};
+    struct buf why = BUF_INIT;
+    uint64_t have;
+    fetch_file_init(&f);
+    assert_int_equal(fetch_file_open(&f, &o->bench.roots[0].at, "new/name", true, &why), 0);
+    assert_int_equal(fetch_part_open(&f, &origin, &have, &why), 0);
+    assert_int_equal(fetch_file_look(&f, FETCH_ANY_SIZE, &found, NULL, &why), 0);
+    assert_false(found.there);
+    tree_write(&o->bench.tree, "www/new/name", "theirs");
+    assert_int_equal(fetch_part_place(&f, &why), PM_EAGAIN);
+    assert_true(same_bytes(&o->bench, "www/new/name", "theirs", 6));
+    fetch_file_close(&f);
+    buf_fini(&why);
+}
+
+/* A part that has all bytes: right ones are not asked for again, wrong ones are. */
+static void test_complete_part(void **state)
+{
+    struct one *o = *state;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct fetch_file f;
+        struct fetch_origin origin = {.size = SIZE, .hash = o->order.hash};
+        struct buf why = BUF_INIT;
+        uint64_t have;
+        fetch_file_init(&f);
+        assert_int_equal(fetch_file_open(&f, &o->bench.roots[0].at, wrong ? "b" : "a", true, &why), 0);
+        assert_int_equal(fetch_part_open(&f, &origin, &have, &why), 0);
+        assert_int_equal(fetch_part_write(&f, o->data, SIZE, 0, &why), 0);
+        assert_int_equal(fetch_part_write(&f, "x", (size_t)wrong, 0, &why), 0);
+        fetch_part_note(&f, &origin);
+        fetch_file_close(&f);
+        o->order.path = wrong ? "/b" : "/a";
+        succeeds(o);
+        assert_true(same_bytes(&o->bench, wrong ? "www/b" : "www/a", o->data, SIZE));
+        assert_int_equal(o->fake.requests, wrong);
+        buf_fini(&why);
+    }
+    /* One of another content is not asked about. */
+    tree_write(&o->bench.tree, "www/c.pm-part", "no note");
+    o->order.path = "/c";
+    succeeds(o);
+    assert_int_equal(o->fake.ranged, 0);
+}
+
 static void test_part_is_locked(void **state)
 {
     struct one *o = *state;
@@ -499,6 +549,7 @@ int main(void)
         ONE(test_replace),       ONE(test_comes_meanwhile),   ONE(test_remove),         ONE(test_queue),
         ONE(test_same_file_in_turn), ONE(test_cancel),        ONE(test_freed_at_any_moment), ONE(test_reserve),
         ONE(test_disk_full),     ONE(test_last_moment),       ONE(test_part_is_locked), ONE(test_long_name),
+        ONE(test_last_moment_of_a_new_one), ONE(test_complete_part),
         cmocka_unit_test(test_names), cmocka_unit_test(test_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
