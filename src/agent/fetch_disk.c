@@ -92,7 +92,7 @@ static int finish(struct fetch_job *j)
     for (int i = 0; i < TRIES && placed == PM_EAGAIN; i++) {
         err = may_place(j);
         if (!err && j->outcome != FETCH_THERE && !dressed) {
-            err = fetch_part_dress(&j->file, j->mtime, &j->why);
+            err = fetch_part_dress(&j->file, j->mtime, j->hash, &j->why);
             dressed = true;
         }
         if (err || j->outcome == FETCH_THERE)

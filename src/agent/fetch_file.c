@@ -279,9 +279,14 @@ int fetch_part_write(struct fetch_file *f, const void *data, size_t len, uint64_
     return 0;
 }
 
-int fetch_part_dress(struct fetch_file *f, int64_t mtime, struct buf *why)
+int fetch_part_dress(struct fetch_file *f, int64_t mtime, uint64_t hash, struct buf *why)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = mtime, .tv_nsec = mtime < 0 ? UTIME_NOW : 0}};
+    /*
+     * HTTP knows seconds. The rest comes from the content: where all files are given one time, another version of the
+     * same length could get an old one's inode, and would be taken for it by the scan.
+     */
+    long rest = (long)(hash % 1000000000);
+    struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = mtime, .tv_nsec = mtime < 0 ? UTIME_NOW : rest}};
     struct stat folder;
     if (fstat(f->folder, &folder) != 0)
         return fail(why, "its folder", errno);

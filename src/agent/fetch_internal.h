@@ -73,8 +73,8 @@ int fetch_part_write(struct fetch_file *f, const void *data, size_t len, uint64_
 void fetch_part_note(struct fetch_file *f, const struct fetch_origin *origin);
 int fetch_part_empty(struct fetch_file *f, struct buf *why) PM_MUST_CHECK;
 void fetch_part_remove(struct fetch_file *f);
-/* Mode, owner, time (seconds; negative: none), and to the disk. */
-int fetch_part_dress(struct fetch_file *f, int64_t mtime, struct buf *why) PM_MUST_CHECK;
+/* Mode, owner, time (seconds; negative: now) told apart by the hash, and to the disk. */
+int fetch_part_dress(struct fetch_file *f, int64_t mtime, uint64_t hash, struct buf *why) PM_MUST_CHECK;
 /* Under its name, if there still is what was seen. PM_EAGAIN: there is something else, look again. */
 int fetch_part_place(struct fetch_file *f, struct buf *why) PM_MUST_CHECK;
 /* Takes away what was seen. PM_EAGAIN as above. */

@@ -26,7 +26,10 @@ int agent_netlink_add(struct agent_netlink *n, unsigned ifindex, const char *dev
 /* PM_EUNREACH: it was not there (EADDRNOTAVAIL). */
 int agent_netlink_del(struct agent_netlink *n, unsigned ifindex, const struct addr *a) PM_MUST_CHECK;
 
-/* Each address of full length on the interface; those of other lengths are networks, not VIPs. */
+/*
+ * Each address of full length on the interface; those of other lengths are networks, not VIPs. When addresses change
+ * meanwhile all are listed again, so one may be told twice. PM_EBUSY: they do not stop changing.
+ */
 typedef void agent_netlink_fn(void *ctx, const struct addr *a, bool marked);
 int agent_netlink_list(struct agent_netlink *n, unsigned ifindex, agent_netlink_fn *fn, void *ctx) PM_MUST_CHECK;
 

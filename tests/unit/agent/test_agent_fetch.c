@@ -7,6 +7,7 @@
 #include "fetch_bench.h"
 #include "fake_server.h"
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { SIZE = 300000 };
@@ -467,6 +468,7 @@ static bool nginx_start(struct nginx *n, const struct tree *t)
     snprintf(dir, sizeof dir, "%s/nginx", t->dir);
     n->pid = fork();
     if (n->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not stop it */
         execl("/usr/sbin/nginx", "nginx", "-p", dir, "-c", "nginx.conf", "-e", "stderr", NULL);
         _exit(127);
     }
