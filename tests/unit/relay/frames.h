@@ -35,7 +35,8 @@ static inline struct endpoint at(const char *text)
 static inline void put(struct frame *f, const void *data, uint32_t n)
 {
     assert_true(f->len + n <= sizeof f->data);
-    memcpy(f->data + f->len, data, n);
+    if (n)
+        memcpy(f->data + f->len, data, n);
     f->len += n;
 }
 
