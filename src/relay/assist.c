@@ -254,28 +254,16 @@ static void gather(struct assist *a, const struct relay_event *e, const struct s
 static void divide(struct assist *a, const struct relay_event *e, const struct segment *s)
 {
     struct relay_flow f;
-    struct relay_request q;
     uint8_t packet[RELAY_SEGMENT_MAX];
     if (relay_flow(a->relay, &e->flow, &f) != PM_OK)
         return;
-    uint32_t keep = f.next - s->seq, rest = s->data_len - keep;
+    uint32_t keep = f.next - s->seq;
     if (keep >= s->data_len)
         return;
     uint8_t kind = f.state == RELAY_FLOW_OPENING ? HANDOFF_OPEN : HANDOFF_PACKET;
     memcpy(packet, e->data, s->length);
-    uint32_t set = RELAY_SETS_MAX;
-    if (relay_request_read(packet + s->data_at + keep, rest, &q) == RELAY_READ_WHOLE && q.head + q.body >= rest)
-        set = relay_set_for(a->relay, &e->flow, &q);
-    if (set < RELAY_SETS_MAX && relay_set_has(a->relay, set, f.node)) {
-        f.next += q.head + (uint32_t)q.body;
-        f.ack = f.state == RELAY_FLOW_OPENING ? f.ack : s->ack;
-        f.set = set;
-        f.flags |= q.stream ? RELAY_FLOW_PINNED : 0;
-        if (relay_set_flow(a->relay, &e->flow, &f) == PM_OK)
-            send_on(a, packet, s->length, f.node, kind, &f);
-        return;
-    }
-    /* The client sends the rest again when the node has acknowledged the first part; then it begins a segment. */
+    /* The client sends the rest again when the node has acknowledged the first part; then it begins a segment, and the
+     * node has answered the request that the body belongs to. */
     a->counts.cut++;
     send_on(a, packet, cut(packet, s, keep), f.node, kind, &f);
 }

@@ -50,14 +50,33 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     return PM_OK;
 }
 
+static void detach(unsigned ifindex, enum bpf_tc_attach_point point)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    bpf_tc_detach(&hook, &opts);
+}
+
+static int attach(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program, struct buf *why)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY, .flags = BPF_TC_F_REPLACE,
+                .prog_fd = bpf_program__fd(program));
+    int err = bpf_tc_hook_create(&hook);
+    if (err && err != -EEXIST)
+        return load_fail(why, err, "the interface takes no packet program (clsact)");
+    err = bpf_tc_attach(&hook, &opts);
+    return err ? load_fail(why, err, "the node's packet program cannot be attached") : PM_OK;
+}
+
 void node_close(struct node *n)
 {
     if (!n)
         return;
     while (n->attached_count) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)n->attached[--n->attached_count], .attach_point = BPF_TC_INGRESS);
-        LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
-        bpf_tc_detach(&hook, &opts);
+        unsigned ifindex = n->attached[--n->attached_count];
+        detach(ifindex, BPF_TC_INGRESS);
+        detach(ifindex, BPF_TC_EGRESS);
     }
     relay_node_bpf__destroy(n->skel);
     free(n);
@@ -65,19 +84,13 @@ void node_close(struct node *n)
 
 int node_attach(struct node *n, unsigned ifindex, struct buf *why)
 {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY, .flags = BPF_TC_F_REPLACE,
-                .prog_fd = bpf_program__fd(n->skel->progs.relay_node));
     if (n->attached_count == INTERFACES_MAX)
         return PM_ETOOBIG;
-    int err = bpf_tc_hook_create(&hook);
-    if (err && err != -EEXIST)
-        return load_fail(why, err, "the interface takes no packet program (clsact)");
-    err = bpf_tc_attach(&hook, &opts);
-    if (err)
-        return load_fail(why, err, "the node's packet program cannot be attached");
+    int err = attach(ifindex, BPF_TC_INGRESS, n->skel->progs.relay_node, why);
+    if (!err)
+        err = attach(ifindex, BPF_TC_EGRESS, n->skel->progs.relay_node_out, why);
     n->attached[n->attached_count++] = ifindex;
-    return PM_OK;
+    return err;
 }
 
 int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS])

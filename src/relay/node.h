@@ -19,7 +19,7 @@ struct node;
 int node_open(const char *pin, struct node **out, struct buf *why) PM_MUST_CHECK;
 /* Detaches what this process attached. */
 void node_close(struct node *n);
-/* At tc ingress. Attaching again replaces the program that an earlier process has left. */
+/* At tc ingress and egress. Attaching again replaces the program that an earlier process has left. */
 int node_attach(struct node *n, unsigned ifindex, struct buf *why) PM_MUST_CHECK;
 
 /* Believe packets from that outer source address under these keys; replaces what was said of it. */

@@ -22,6 +22,8 @@ import subprocess
 import tempfile
 import time
 
+import world
+
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 VIP4, VIP6 = "192.0.2.80", "2001:db8:1::80"
 
@@ -33,10 +35,15 @@ def sh(*command, check=True):
 class Host:
     """One namespace and the processes in it."""
 
-    def __init__(self, lab, name):
+    def __init__(self, lab, name, of=None):
+        """of: a file of the namespace, if there is one already."""
         self.lab, self.name, self.ns = lab, name, f"pm{os.getpid()}{name}"
         self.macs, self.processes = {}, []
-        sh("ip", "netns", "add", self.ns)
+        if of:
+            open(f"/run/netns/{self.ns}", "w").close()
+            sh("mount", "--bind", of, f"/run/netns/{self.ns}")
+        else:
+            sh("ip", "netns", "add", self.ns)
         self.run("ip", "link", "set", "lo", "up")
         for key, value in {"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
                            "net.ipv4.tcp_syncookies": 1, "net.ipv6.conf.all.accept_dad": 0,
@@ -114,7 +121,8 @@ def checksums_off(ns, device):
 
 
 class Lab:
-    def __init__(self, nodes=3, balancers=1, far=False, tools=None):
+    def __init__(self, nodes=3, balancers=1, far=False, tools=None, wan=False):
+        """wan: the emulator is between client and router: self.wan(\"link client site delay=20ms loss=2%\")."""
         self.tools = tools or os.path.join(os.path.dirname(os.path.dirname(TOOLS)), "build", "tests", "tools")
         self.dir = tempfile.mkdtemp(prefix="pm-relay-")
         self.hosts = {}
@@ -126,13 +134,16 @@ class Lab:
         self.lan = self.host("lan")
         self.lan.run("ip", "link", "add", "br0", "type", "bridge")
         self.lan.run("ip", "link", "set", "br0", "up")
-        self.client, self.router = self.host("c"), self.host("r")
+        if wan:
+            self.wan_between()
+        else:
+            self.client, self.router = self.host("c"), self.host("r")
+            self.link(self.client, "eth0", self.router, "cl")
+            self.client.address("eth0", "198.51.100.7/24", "2001:db8:c::7/64")
+            self.router.address("cl", "198.51.100.1/24", "2001:db8:c::1/64")
+            self.routes(self.client, "198.51.100.1", "2001:db8:c::1")
         self.router.sysctl("net.ipv4.ip_forward", 1)
         self.router.sysctl("net.ipv6.conf.all.forwarding", 1)
-        self.link(self.client, "eth0", self.router, "cl")
-        self.client.address("eth0", "198.51.100.7/24", "2001:db8:c::7/64")
-        self.router.address("cl", "198.51.100.1/24", "2001:db8:c::1/64")
-        self.routes(self.client, "198.51.100.1", "2001:db8:c::1")
         self.join(self.router, 1, gateway=False)
         self.balancers = [self.join(self.host(f"b{i}"), 10 + i) for i in range(1, balancers + 1)]
         self.nodes = []
@@ -148,9 +159,29 @@ class Lab:
     def binary(self, name):
         return os.path.join(self.tools, name)
 
-    def host(self, name):
-        self.hosts[name] = Host(self, name)
+    def host(self, name, of=None):
+        self.hosts[name] = Host(self, name, of)
         return self.hosts[name]
+
+    def wan_between(self):
+        clients, site = ("198.51.100.0/24", "2001:db8:c::/64"), ("192.0.2.0/24", "203.0.113.0/24", "2001:db8:1::/64", "2001:db8:e::/63")
+        self.wan = world.Wan(self.binary("wan"), os.path.join(self.dir, "wan.log"))
+        for name, short, prefixes, others in (("client", "c", clients, site), ("site", "r", site, clients)):
+            said = self.wan(f"site {name} {' '.join(prefixes)}")
+            number = next(w[3:] for line in said for w in line.split() if w.startswith("ns="))
+            host = self.host(short, f"/proc/{self.wan.popen.pid}/fd/{number}")
+            host.run("ip", "link", "set", "wan0", "up")
+            for p in others if name == "site" else ("0.0.0.0/0", "::/0"):
+                host.run("ip", "route", "add", p, "dev", "wan0")
+        self.client, self.router = self.hosts["c"], self.hosts["r"]
+        self.client.address("wan0", "198.51.100.7/24", "2001:db8:c::7/64")
+
+    def lossy(self, thousandth):
+        """Loss on the LAN, in both directions of every port, and before the far node."""
+        ports = [h.name for h in (*self.balancers, *self.nodes) if h.v4.startswith("192.0.2.")]
+        self.lan.run(self.binary("relay_tool"), "lossy", str(thousandth), *ports)
+        if "r2" in self.hosts:
+            self.hosts["r2"].run(self.binary("relay_tool"), "lossy", str(thousandth), "lan")
 
     def link(self, a, a_dev, b, b_dev):
         sh("ip", "link", "add", a_dev, "netns", a.ns, "type", "veth", "peer", "name", b_dev, "netns", b.ns)
@@ -199,6 +230,8 @@ class Lab:
         for h in self.hosts.values():
             for p in h.processes:
                 p.kill()
+        if hasattr(self, "wan"):
+            self.wan.popen.kill()
         for h in self.hosts.values():
             for pid in sh("ip", "netns", "pids", h.ns, check=False).split():
                 try:
@@ -223,6 +256,7 @@ events {{ worker_connections 20000; multi_accept on; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 200m; client_body_temp_path {folder};
  default_type application/octet-stream; add_header X-Node {host.name} always;
  server {{ listen 0.0.0.0:{port} backlog=8192; listen [::]:{port} backlog=8192; root {root};
+  error_page 405 =200 $uri; # a POST to a file
   location /post {{ return 200 "{host.name} $http_content_length\\n"; }}
   location /whoami {{ return 200 "{host.name} $remote_addr $remote_port\\n"; }} {extra} }} }}
 """)

@@ -14,9 +14,11 @@
  *     trust ADDR [KEYBYTE|SECRETFILE]            counters
  *   relay_tool pass IF...                      an XDP program that passes everything (the other end of a veth needs one)
  */
+#include <errno.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -232,6 +234,34 @@ static int pass(char **names, int n)
     return 0;
 }
 
+/* Of packets that come and go by the interfaces, so many in a thousand are lost. */
+static int lossy(const char *share, char **names, int n)
+{
+    struct bpf_insn code[] = {
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_prandom_u32},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = 0},
+        {.code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = 1, .imm = (int)(UINT32_MAX / 1000 * (unsigned)atoi(share))},
+        {.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = 1, .src_reg = 0, .off = 2},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = TC_ACT_OK},
+        {.code = BPF_JMP | BPF_EXIT},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = TC_ACT_SHOT},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "lossy", "GPL", code, sizeof code / sizeof *code, NULL);
+    for (int i = 0; i < 2 * n; i++) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(names[i / 2]),
+                    .attach_point = i % 2 ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+        LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1, .flags = BPF_TC_F_REPLACE, .prog_fd = fd);
+        int err = bpf_tc_hook_create(&hook);
+        err = err && err != -EEXIST ? err : bpf_tc_attach(&hook, &opts);
+        if (err) {
+            fprintf(stderr, "%s: %s\n", names[i / 2], strerror(-err));
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int attach(char **names, int n, bool both, struct buf *why)
 {
     bool native, behind = false;
@@ -258,6 +288,8 @@ int main(int argc, char **argv)
         return 2;
     if (!strcmp(argv[1], "pass"))
         return pass(argv + 2, argc - 2);
+    if (!strcmp(argv[1], "lossy"))
+        return lossy(argv[2], argv + 3, argc - 3);
     bool balance = !strcmp(argv[1], "balance");
     if (balance)
         err = relay_open(&(struct relay_options){0}, &relay, &why);

@@ -125,18 +125,8 @@ static __always_inline enum act moved(const struct packet *p, struct relay_flow 
     const struct relay_settings *s = settings_get();
     if (!s || !f || p->seq != f->next || target >= RELAY_NODES_MAX)
         return ACT_DROP;
-    f->node = target;
-    f->start = p->seq;
-    f->ack = p->ack;
-    f->next = f->pending;
-    f->state = RELAY_FLOW_OPENING;
-    f->moves++;
-    f->flags &= ~RELAY_FLOW_GUESS;
-    if (target == s->self)
-        f->flags |= RELAY_FLOW_PINNED;
     count(RELAY_MOVED, p->length);
-    tell_flow(&p->flow, f);
-    return open_at(w, f);
+    return hand_to(w, p, f, target, s->self, f->pending);
 }
 
 /* A connection a node has said is its own: what we know of it from now on. */
@@ -146,10 +136,11 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
     if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
         return;
-    struct relay_flow f = {.node = set->member[at], .start = p->seq, .ack = p->ack - 1, .next = p->seq, .tcp = h->tcp};
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = h->tcp};
+    f.ack = p->ack - 1; /* it was answered something before: not known when */
     f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
-    f.flags = RELAY_FLOW_GUESS;
+    f.flags = RELAY_FLOW_GUESS | (h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0);
     f.set = vip->set;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
     count(RELAY_FIND_FOUND, p->length);
@@ -173,9 +164,13 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     case HANDOFF_MOVED:
         return moved(p, f, h.target, w);
     case HANDOFF_GONE:
+        if (f && p->seq != f->next)
+            return ACT_DROP; /* of a move that is long done */
         if (f)
             bpf_map_delete_elem(&flows, &p->flow);
         return ACT_RESET;
+    case HANDOFF_REFUSED:
+        return f && f->node == h.target ? refused(p, f, w) : ACT_DROP;
     case HANDOFF_UNKNOWN:
         return f ? ACT_DROP : find(p, vip->all, h.target + 1, w);
     case HANDOFF_MINE:

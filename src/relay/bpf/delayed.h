@@ -16,6 +16,9 @@
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
 enum { FIRST_FLIGHT = 65536 };
+enum { REFUSED_TRIES = 8 };
+#define UNKNOWN_PATIENCE_NS 3000000000ull
+#define UNKNOWN_FORGOTTEN_NS 60000000000ull
 
 /* ---- which node ---- */
 
@@ -127,13 +130,30 @@ static __always_inline enum act open_at(struct way *w, const struct relay_flow *
 }
 
 /* kind: MOVE or FIND; target comes back with the answer. */
-static __always_inline enum act ask(struct way *w, const struct packet *p, __u32 node, __u8 kind, __u32 target)
+static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 target, __u32 start)
 {
     w->node = node;
     w->h.kind = kind;
     w->h.target = target;
-    w->h.start = bpf_htonl(p->seq);
+    w->h.start = bpf_htonl(start);
     return ACT_TUNNEL;
+}
+
+/* The connection goes to another node with the request that begins at this packet. */
+static __always_inline enum act hand_to(struct way *w, const struct packet *p, struct relay_flow *f, __u32 node, __u32 self,
+                                        __u32 next)
+{
+    f->node = node;
+    f->start = p->seq;
+    f->ack = p->ack;
+    f->next = next;
+    f->state = RELAY_FLOW_OPENING;
+    f->moves++;
+    f->flags &= ~RELAY_FLOW_GUESS;
+    if (node == self)
+        f->flags |= RELAY_FLOW_PINNED;
+    tell_flow(&p->flow, f);
+    return open_at(w, f);
 }
 
 static __always_inline enum act let_daemon(struct way *w, const struct relay_flow *f)
@@ -169,20 +189,17 @@ static __always_inline bool find_allowed(__u32 rate)
 }
 
 /*
- * Nobody has it. A segment may have overtaken the one that would have made the connection known, so the first time the
- * packet is only dropped; when it comes again, the client is told that its connection is gone.
+ * Nobody has it. The segment that would make the connection known may have been lost on the way while others of the same
+ * flight were not, so for a while its packets are only dropped; then the client is told that its connection is gone.
  */
 static __always_inline enum act find_nobody(const struct packet *p)
 {
     __u64 now = bpf_ktime_get_ns();
-    __u64 *before = bpf_map_lookup_elem(&unknowns, &p->flow);
+    __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
     count(RELAY_FIND_NOBODY, p->length);
-    if (before && now - *before > 50000000) {
-        bpf_map_delete_elem(&unknowns, &p->flow);
-        return ACT_RESET;
-    }
-    if (!before)
-        bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
+    if (since && now - *since < UNKNOWN_FORGOTTEN_NS)
+        return now - *since < UNKNOWN_PATIENCE_NS ? ACT_DROP : ACT_RESET;
+    bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
     return ACT_DROP;
 }
 
@@ -199,7 +216,7 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
         struct relay_node *n = bpf_map_lookup_elem(&nodes, &node);
         if (n && (n->mode == RELAY_NODE_L2 || n->mode == RELAY_NODE_HOPS)) {
             count(RELAY_FIND_ASKED, p->length);
-            return ask(w, p, node, HANDOFF_FIND, i);
+            return ask(w, node, HANDOFF_FIND, i, p->seq);
         }
     }
     return find_nobody(p);
@@ -216,7 +233,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
                                            const struct relay_settings *s, struct way *w)
 {
     __u32 cookie = p->ack - 1, scale = cookie >> 1 & 15;
-    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .start = p->seq, .ack = p->ack};
+    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .first = p->seq, .start = p->seq, .ack = p->ack};
     f.tcp.mss = cookie_mss(cookie >> 6 & 3);
     f.tcp.wscale = (scale == COOKIE_NO_SCALE ? 0 : scale) << 4 | REPLY_SCALE;
     f.tcp.options = (cookie >> 5 & 1 ? HANDOFF_SACK : 0) | (scale == COOKIE_NO_SCALE ? 0 : HANDOFF_WSCALE);
@@ -258,15 +275,31 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
 
 /* ---- a later request ---- */
 
-/* ACT_PACKET: on to the node the connection is at. */
+/*
+ * Two requests must never be unanswered at a node: nobody could tell when it has done with both, and may let go. So a node
+ * takes one only when it has answered the last. A client that does not wait comes to the front end, which keeps the order.
+ */
+static __always_inline enum act next_at(struct way *w, const struct relay_flow *f)
+{
+    return ask(w, f->node, HANDOFF_NEXT, f->node, f->start);
+}
+
+/* ACT_PACKET: on to the node the connection is at, whatever it is. gone: that node is, nobody needs to let go. */
 static __always_inline enum act next_request(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
-                                             const struct relay_settings *s, struct relay_flow *f, struct way *w)
+                                             const struct relay_settings *s, struct relay_flow *f, struct way *w, bool gone)
 {
     int reading = read_segment(ctx, p->data, p->data_len);
     struct scratch *read = scratch_get();
     __u32 set = SET_FRONT, next = p->seq + p->data_len;
-    bool stream = false;
-    if (reading == READING_WHOLE && read) {
+    if (!(f->flags & (RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES)) && p->ack == f->ack) {
+        f->flags |= RELAY_FLOW_PIPELINES;
+        count(RELAY_PIPELINED, p->length);
+    }
+    if (f->state == RELAY_FLOW_OPENING) {
+        count(RELAY_AHEAD, p->length); /* would overtake what makes the connection known to the node */
+        return ACT_DROP;
+    }
+    if (!(f->flags & RELAY_FLOW_PIPELINES) && reading == READING_WHOLE && read) {
         struct request *q = &read->r;
         stream = q->flags & REQUEST_STREAM;
         if (q->head + q->body >= p->data_len) {
@@ -274,29 +307,64 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
             next = p->seq + q->head + (__u32)q->body;
         }
     }
-    if (set < SET_FRONT && set_has(set, f->node)) {
+    if (set < SET_FRONT && !gone && set_has(set, f->node)) {
+        bool guess = f->flags & RELAY_FLOW_GUESS;
+        if (read && read->r.flags & REQUEST_EXPECT)
+            f->flags |= RELAY_FLOW_GUESS;
         f->next = next;
-        f->ack = f->state == RELAY_FLOW_OPENING ? f->ack : p->ack;
+        f->start = p->seq;
+        f->ack = p->ack;
         f->set = set;
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
-        return ACT_PACKET;
+        return guess ? ACT_PACKET : next_at(w, f);
     }
     /* Nothing heard since the request before: pipelined, so its answer is to come first. The client sends it again. */
     if (p->ack == f->ack || f->state == RELAY_FLOW_OPENING) {
         count(RELAY_AHEAD, p->length);
         return ACT_DROP;
     }
-    __u32 target = set < SET_FRONT && !stream ? ring_place(set, request_hash(p)) : s->self;
-    f->pending = next;
     f->set = set;
-    count(target >= RELAY_NODES_MAX ? RELAY_REQUEST_NO_NODE
-          : target == s->self       ? RELAY_REQUEST_FRONT
-                                    : RELAY_REQUEST_MOVE,
-          p->length);
-    if (target >= RELAY_NODES_MAX)
-        target = s->self;
-    return ask(w, p, f->node, HANDOFF_MOVE, target);
+    count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
+    if (gone)
+        return hand_to(w, p, f, target, s->self, next);
+    f->pending = next;
+    w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
+    return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
+}
+
+/* The node has said that it will not have the connection. Another of the set, by chance; else the front end. */
+static __always_inline enum act refused(const struct packet *p, struct relay_flow *f, struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!s || !f || f->state != RELAY_FLOW_OPENING || p->seq != f->start)
+        return ACT_DROP;
+    __u32 node = s->self, hash = request_hash(p);
+    for (__u32 i = 0; i < REFUSED_TRIES && f->set < SET_FRONT; i++) {
+        __u32 other = ring_place(f->set, hash += 0x9e3779b1u);
+        if (other < RELAY_NODES_MAX && other != f->node) {
+            node = other;
+            break;
+        }
+    }
+    count(RELAY_REFUSED, p->length);
+    return hand_to(w, p, f, node, s->self, f->next);
+}
+
+/*
+ * The node is down. A request that comes after an answer can go to another. One that the node may have begun to answer
+ * must not, for it may be down only to our eyes, and two would answer: the client is told that its connection is gone.
+ */
+static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
+                                          const struct relay_settings *s, struct relay_flow *f, struct way *w)
+{
+    count(RELAY_NODE_GONE, p->length);
+    if (!p->data_len || p->rst)
+        return p->rst ? ACT_DROP : ACT_RESET;
+    bool asks = f->state == RELAY_FLOW_BOUND && p->seq == f->next && p->ack != f->ack;
+    if (!asks || f->flags & (RELAY_FLOW_PINNED | RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES))
+        return ACT_RESET;
+    return next_request(ctx, p, vip, s, f, w, true);
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -308,17 +376,16 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     __u32 index = f->node;
     f->packets++;
     f->seen_ns = bpf_ktime_get_ns();
+    if (f->state == RELAY_FLOW_ENDED)
+        return ACT_DROP;
     if (f->state == RELAY_FLOW_ASSIST) {
         if (p->rst)
-            bpf_map_delete_elem(&flows, &p->flow);
+            f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
-    if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN) {
-        count(RELAY_NODE_GONE, p->length);
-        bpf_map_delete_elem(&flows, &p->flow);
-        return ACT_RESET;
-    }
+    if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
+        return node_gone(ctx, p, vip, s, f, w);
     count(RELAY_FLOW_HIT, p->length);
     if (p->tcp_flags & TCP_FIN)
         f->flags |= RELAY_FLOW_REPLACEABLE;
@@ -335,12 +402,14 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
             /* a body, or what nobody can tell */
         } else if (ahead == 0) {
-            enum act act = next_request(ctx, p, vip, s, f, w);
+            enum act act = next_request(ctx, p, vip, s, f, w, false);
             if (act != ACT_PACKET)
                 return act;
         } else if (ahead > 0) {
             count(RELAY_AHEAD, p->length);
             return ACT_DROP;
+        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next) {
+            return next_at(w, f); /* sent again: the node may not have taken it */
         } else if ((__s32)(p->seq + p->data_len - f->next) > 0) {
             return let_daemon(w, f); /* a body's end and the next request in one segment: to be cut */
         }
@@ -350,7 +419,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (f->state == RELAY_FLOW_OPENING)
             open_at(w, f);
         __u32 opening = f->state == RELAY_FLOW_OPENING;
-        bpf_map_delete_elem(&flows, &p->flow);
+        f->state = RELAY_FLOW_ENDED;
+        f->flags |= RELAY_FLOW_REPLACEABLE;
         w->node = index;
         return opening ? ACT_TUNNEL : ACT_PACKET;
     }
@@ -391,7 +461,7 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
             f->flags |= RELAY_FLOW_REPLACEABLE;
         return ACT_SYN;
     }
-    if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->start || !p->data_len || !cookie_of(p, s)))
+    if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->first || !cookie_of(p, s)))
         return known(ctx, p, vip, f, w);
     if (!(p->tcp_flags & TCP_ACK))
         return ACT_DROP;

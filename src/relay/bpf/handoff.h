@@ -23,17 +23,21 @@ enum handoff_kind {
     HANDOFF_OPEN,       /* the node takes the connection over at this packet, if its sequence number is `start` */
     HANDOFF_MOVE,       /* give the connection up, if nothing is under way, and send the packet back */
     HANDOFF_FIND,       /* is the connection yours? */
+    HANDOFF_NEXT,       /* a later request of a connection the node has: on, if the last one was answered */
     /* node to balancer, the packet with it */
-    HANDOFF_MOVED,  /* given up */
+    HANDOFF_MOVED = 16,  /* given up */
     HANDOFF_MINE,   /* it is, and what its socket knows is in the header */
     HANDOFF_UNKNOWN, /* it is not */
     HANDOFF_GONE,    /* asked to give up what it does not have */
+    HANDOFF_REFUSED, /* it takes nothing over: no server listens there */
 };
 
 enum handoff_options {
     HANDOFF_SACK = 1,
     HANDOFF_TIMESTAMPS = 2,
     HANDOFF_WSCALE = 4,
+    HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
+    HANDOFF_PIPELINES = 8, /* MOVE: the client does not wait for answers before it asks */
 };
 
 /* What both ends of the connection agreed on in the handshake, which the node was not part of. */
@@ -49,7 +53,9 @@ struct handoff {
     __u8 key;   /* which of the keys made the tag */
     __u8 tries; /* the only byte the tag does not cover: how often a node has put the packet off */
     __u32 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
-    __be32 start;   /* sequence number of the first byte the node is to have */
+    /* Sequence number of the first byte the node is to have. MOVE: what the client had received, as it acknowledged,
+     * when its last request began. */
+    __be32 start;
     struct handoff_tcp tcp;
     __u64 tag;
 } __attribute__((packed));

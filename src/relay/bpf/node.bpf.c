@@ -7,7 +7,9 @@
  *   UDP to RELAY_PORT -> balancer known? -> tag -> PACKET  unwrap, up to the kernel
  *                                                  OPEN    unwrap, adopt, up to the kernel
  *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
+ *                                                  NEXT    last request answered? unwrap, up to the kernel
  *                                                  FIND    back to the balancer: mine, or not
+ * And on tc egress, what must not leave: resets of connections that were given up.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -255,7 +257,9 @@ static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u3
 struct found {
     __u32 state; /* 0: none */
     __u32 rcv_nxt, snd_nxt, snd_una;
-    bool quiet; /* nothing under way: all received was read, all written was acknowledged, and the server spoke last */
+    bool all_sent;   /* of what the server has written */
+    bool all_read;   /* of what was received */
+    bool spoke_last; /* the server has sent something since it was last sent to */
     struct handoff_tcp tcp;
 };
 
@@ -283,9 +287,9 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->rcv_nxt = tp->rcv_nxt;
             f->snd_nxt = tp->snd_nxt;
             f->snd_una = tp->snd_una;
-            /* Times are coarse: one that has not spoken at all may seem to have spoken last. */
-            f->quiet = f->state == STATE_ESTABLISHED && tp->copied_seq == f->rcv_nxt && tp->write_seq == f->snd_nxt &&
-                       tp->data_segs_out && (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
+            f->all_sent = tp->write_seq == f->snd_nxt;
+            f->all_read = tp->copied_seq == f->rcv_nxt;
+            f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
@@ -325,27 +329,36 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
     bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
+    bpf_map_delete_elem(&asked, &w->tuple);
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 /* ---- what balancers ask ---- */
 
-static __always_inline int open(struct __sk_buff *skb, struct work *w)
+/* A request that begins so little before what a connection has received is one of its own; new ones begin further on. */
+enum { OLD_BYTES = 1 << 20 };
+
+static __always_inline int open(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     __u32 start = bpf_ntohl(w->h.start);
     look_up(skb, w, &f);
-    if (f.state == STATE_LISTEN && w->seq == start && w->data_len)
+    if (f.state == STATE_LISTEN && w->seq == start && w->data_len) {
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        if (before && before->gone && before->seq - start - 1 < OLD_BYTES)
+            return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
         return adopt(skb, w);
+    }
     if (f.state == STATE_LISTEN || f.state == STATE_NEW)
         return put_off(skb, w);
     if (!f.state) {
         count_node(NODE_NO_LISTENER, skb->len);
-        return TC_ACT_SHOT;
+        return send_back(skb, w, HANDOFF_REFUSED, key);
     }
     /* This connection's socket, or what an earlier one on the same addresses and ports has left? */
     bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.snd_nxt - w->ack < 1u << 28;
-    if (same)
+    bool copy = f.state == STATE_TIME_WAIT && f.rcv_nxt - start - 1 < OLD_BYTES;
+    if (same || copy)
         return deliver(skb, w);
     if (w->seq != start)
         return put_off(skb, w);
@@ -361,38 +374,75 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w)
     return reset_own(skb, w, f.rcv_nxt);
 }
 
+/*
+ * Whether the server has done with the request. It has if it has spoken since the request began, and spoke last: a client
+ * asks again when it has the answer. If it received more since, it may have answered before the body's end (an error,
+ * say), and a client that does not wait may ask in the middle of an answer: then the time decides, in which nothing has
+ * happened between the client's asking and its asking again.
+ */
+static __always_inline bool has_answered(struct work *w, const struct found *f)
+{
+    __u64 now = bpf_ktime_get_ns();
+    if (f->snd_nxt == bpf_ntohl(w->h.start))
+        return false;
+    if (f->spoke_last && !(w->h.tcp.options & HANDOFF_PIPELINES))
+        return true;
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+    if (before && before->seq == w->seq && before->snd_nxt == f->snd_nxt)
+        return now - before->since_ns >= NODE_ANSWERED_NS;
+    struct node_asked first = {.since_ns = now, .seq = w->seq, .snd_nxt = f->snd_nxt};
+    bpf_map_update_elem(&asked, &w->tuple, &first, BPF_ANY);
+    return false;
+}
+
 static __always_inline int move(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     look_up(skb, w, &f);
     if (!f.state || f.state == STATE_LISTEN) {
-        __u32 *before = bpf_map_lookup_elem(&let_go, &w->tuple);
-        bool again = before && *before == w->seq; /* our answer was lost */
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        bool again = before && before->gone && before->seq == w->seq; /* our answer was lost */
         count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
         return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
     }
-    if (!f.quiet || f.rcv_nxt != w->seq || f.snd_nxt != w->ack) {
+    bool quiet = f.state == STATE_ESTABLISHED && f.all_sent && f.all_read && f.rcv_nxt == w->seq && f.snd_nxt == w->ack;
+    if (!quiet || !has_answered(w, &f)) {
         if (f.state == STATE_ESTABLISHED) {
             count_node(NODE_BUSY, skb->len);
             return TC_ACT_SHOT;
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
-    bpf_map_update_elem(&let_go, &w->tuple, &w->seq, BPF_ANY);
+    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1};
+    bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;
     return reset_own(skb, w, f.rcv_nxt);
 }
 
+static __always_inline int next(struct __sk_buff *skb, struct work *w)
+{
+    struct found f = {};
+    look_up(skb, w, &f);
+    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && (f.snd_nxt != w->ack || !f.all_sent)) {
+        count_node(NODE_BUSY, skb->len);
+        return TC_ACT_SHOT;
+    }
+    return deliver(skb, w);
+}
+
 static __always_inline int find(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     look_up(skb, w, &f);
-    bool mine = f.state && f.state != STATE_LISTEN;
+    /* Not what an earlier connection on the same addresses and ports has left. */
+    bool near = f.rcv_nxt - w->seq + (1u << 28) < 1u << 29 && (f.state == STATE_TIME_WAIT || f.snd_nxt - w->ack < 1u << 28);
+    bool mine = f.state && f.state != STATE_LISTEN && f.state != STATE_NEW && near;
     count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
     w->h.start = bpf_htonl(f.rcv_nxt);
     w->h.tcp = f.tcp;
+    w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
     return send_back(skb, w, mine ? HANDOFF_MINE : HANDOFF_UNKNOWN, key);
 }
 
@@ -431,13 +481,53 @@ int relay_node(struct __sk_buff *skb)
     case HANDOFF_PACKET:
         return deliver(skb, w);
     case HANDOFF_OPEN:
-        return open(skb, w);
+        return open(skb, w, key);
     case HANDOFF_MOVE:
         return move(skb, w, key);
+    case HANDOFF_NEXT:
+        return next(skb, w);
     case HANDOFF_FIND:
         return find(skb, w, key);
     }
     count_node(NODE_MALFORMED, skb->len);
+    return TC_ACT_SHOT;
+}
+
+/* ---- what leaves ---- */
+
+/*
+ * A packet of the client that was under way when the connection was given up finds no socket, and the kernel would reset a
+ * connection that lives elsewhere.
+ */
+SEC("tc")
+int relay_node_out(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    struct bpf_sock_tuple tuple = {};
+    const struct tcphdr *tcp;
+    if (skb->protocol == bpf_htons(ETH_P_IP)) {
+        const struct iphdr *ip = data + sizeof(struct ethhdr);
+        tcp = (const void *)(ip + 1);
+        if ((void *)(tcp + 1) > end || ip->protocol != IPPROTO_TCP || ip->ihl != 5 || !tcp->rst)
+            return TC_ACT_OK;
+        tuple.ipv4.saddr = ip->daddr;
+        tuple.ipv4.daddr = ip->saddr;
+        tuple.ipv4.sport = tcp->dest;
+        tuple.ipv4.dport = tcp->source;
+    } else {
+        const struct ipv6hdr *ip = data + sizeof(struct ethhdr);
+        tcp = (const void *)(ip + 1);
+        if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || !tcp->rst)
+            return TC_ACT_OK;
+        __builtin_memcpy(tuple.ipv6.saddr, &ip->daddr, 16);
+        __builtin_memcpy(tuple.ipv6.daddr, &ip->saddr, 16);
+        tuple.ipv6.sport = tcp->dest;
+        tuple.ipv6.dport = tcp->source;
+    }
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &tuple);
+    if (!before || !before->gone || bpf_ktime_get_ns() - before->since_ns > NODE_LATE_NS)
+        return TC_ACT_OK;
+    count_node(NODE_LATE, skb->len);
     return TC_ACT_SHOT;
 }
 

@@ -14,12 +14,13 @@
     X(MALFORMED, "dropped_malformed", "Hand-off packets that are cut short or of another version")                     \
     X(DELIVERED, "delivered", "Packets given to the kernel as they came from the client")                              \
     X(ADOPTED, "adopted", "Connections taken over")                                                                    \
-    X(NO_LISTENER, "no_listener", "Connections not taken over: nothing listens there")                                 \
+    X(NO_LISTENER, "no_listener", "Connections not taken over: nothing listens there; the balancer takes another node")                                 \
     X(REFUSED, "adopt_refused", "Connections the kernel did not take over")                                            \
     X(PUT_OFF, "put_off", "Packets before their connection, put off for a moment")                                     \
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
+    X(LATE, "late", "Resets not sent: packets that came when their connection had been given up")                      \
     X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
     X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
     X(MINE, "mine", "Unknown connections that turned out to be this node's")                                           \
@@ -37,6 +38,14 @@ struct node_trust {
     struct siphash_key key[HANDOFF_KEYS];
 };
 
-enum { NODE_BALANCERS_MAX = 64, NODE_LET_GO_MAX = 65536 };
+/* Of connections that were asked to move: since when, at which bytes, and whether it is done. */
+struct node_asked {
+    __u64 since_ns;
+    __u32 seq, snd_nxt;
+    __u32 gone, pad;
+};
+
+enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };
+#define NODE_LATE_NS 10000000000ull /* no packet is longer under way */
 
 #endif

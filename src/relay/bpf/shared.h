@@ -41,12 +41,14 @@
     X(REQUEST_OPEN, "request_open", "First requests decided in the kernel: connection handed to a node")     \
     X(REQUEST_STAY, "request_stay", "Later requests that the same node has")                                 \
     X(REQUEST_MOVE, "request_move", "Later requests for another node: the old one is asked to let go")       \
+    X(PIPELINED, "pipelined", "Connections whose client does not wait for answers: to the front end")        \
     X(REQUEST_FRONT, "request_front", "Requests left to the front end: unusual or too long")                 \
     X(REQUEST_NO_NODE, "request_no_node", "Requests that no usable node has, left to the front end")         \
     X(REQUEST_ASSIST, "request_assist", "Segments given to the daemon, which sees more than one at a time")  \
     X(ASSIST_FULL, "assist_full", "Segments dropped because the daemon is behind")                           \
     X(AHEAD, "dropped_ahead", "Segments that came before what they follow, to be sent again by the client")  \
     X(MOVED, "moved", "Connections a node has let go, handed to the next")                                   \
+    X(REFUSED, "refused", "Connections that a node did not take for want of a server, handed to another")   \
     X(FIND_ASKED, "find_asked", "Packets of unknown connections offered to a node")                          \
     X(FIND_LIMIT, "find_limit", "Packets of unknown connections dropped: too many at once")                  \
     X(FIND_FOUND, "find_found", "Connections a node has said are its own")                                   \
@@ -167,10 +169,12 @@ enum relay_flow_state {
     RELAY_FLOW_ASSIST,  /* its request has begun; the daemon gathers it */
     RELAY_FLOW_OPENING, /* handed over; the node has not been heard yet */
     RELAY_FLOW_BOUND,
+    RELAY_FLOW_ENDED, /* reset by the client; remembered so that a late copy of its request opens nothing */
 };
 enum relay_flow_flags {
     RELAY_FLOW_REPLACEABLE = 1, /* FIN or a new SYN was seen: a valid cookie begins it anew */
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
+    RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
 };
 
@@ -180,8 +184,9 @@ struct relay_flow {
     __u32 packets; /* how much it is used: shown, not decided on */
     __u32 node;
     __u32 set;     /* what the last request needs */
-    __u32 start;   /* first byte of the request that the node got the connection with */
-    __u32 ack;     /* what the client had of us then, or at a later request: more tells that the node answers */
+    __u32 first;   /* first byte of the first request: what begins so is not a new connection */
+    __u32 start;   /* first byte of the last request */
+    __u32 ack;     /* what the client had of us when its last request began; more tells that the node answers */
     __u32 next;    /* where the next request begins */
     __u32 pending; /* the same, once the move under way is done */
     struct handoff_tcp tcp;

@@ -9,7 +9,7 @@
 typedef __u8 node_address[16];
 
 TABLE(trusted, HASH, NODE_BALANCERS_MAX, node_address, struct node_trust);
-TABLE(let_go, LRU_HASH, NODE_LET_GO_MAX, struct bpf_sock_tuple, __u32);
+TABLE(asked, LRU_HASH, NODE_ASKED_MAX, struct bpf_sock_tuple, struct node_asked);
 TABLE(node_counters, PERCPU_ARRAY, NODE_COUNTER_COUNT, __u32, struct relay_count);
 
 static __always_inline void count_node(__u32 what, __u32 bytes)
