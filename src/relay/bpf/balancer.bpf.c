@@ -119,16 +119,6 @@ static __always_inline bool strip(struct xdp_md *ctx, __u32 l3, __u32 over, bool
            (l3 < 22 || bpf_xdp_store_bytes(ctx, 18, link + 18, 4) == 0);
 }
 
-/* A connection a node has let go: the one it is to go to has it from this packet on. */
-static __always_inline enum act moved(const struct packet *p, struct relay_flow *f, __u32 target, struct way *w)
-{
-    const struct relay_settings *s = settings_get();
-    if (!s || !f || p->seq != f->next || target >= RELAY_NODES_MAX)
-        return ACT_DROP;
-    count(RELAY_MOVED, p->length);
-    return hand_to(w, p, f, target, s->self, f->pending);
-}
-
 /* A connection a node has said is its own: what we know of it from now on. */
 static __always_inline void learn(const struct packet *p, const struct relay_vip *vip, const struct handoff *h)
 {
@@ -162,7 +152,7 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     }
     switch (h.kind) {
     case HANDOFF_MOVED:
-        return moved(p, f, h.target, w);
+        return moved(ctx, p, f, h.target, w);
     case HANDOFF_GONE:
         if (f && p->seq != f->next)
             return ACT_DROP; /* of a move that is long done */

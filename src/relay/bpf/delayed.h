@@ -288,17 +288,17 @@ static __always_inline enum act next_at(struct way *w, const struct relay_flow *
 static __always_inline enum act next_request(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                                              const struct relay_settings *s, struct relay_flow *f, struct way *w, bool gone)
 {
+    /* The client has heard nothing since its last request, or the node may not even know the connection: the answer is to
+     * come first, and the client to send this again. */
+    if (f->state == RELAY_FLOW_OPENING || p->ack == f->ack) {
+        count(f->flags & RELAY_FLOW_PIPELINES ? RELAY_AHEAD : RELAY_PIPELINED, p->length);
+        f->flags |= RELAY_FLOW_PIPELINES;
+        return ACT_DROP;
+    }
     int reading = read_segment(ctx, p->data, p->data_len);
     struct scratch *read = scratch_get();
     __u32 set = SET_FRONT, next = p->seq + p->data_len;
-    if (!(f->flags & (RELAY_FLOW_GUESS | RELAY_FLOW_PIPELINES)) && p->ack == f->ack) {
-        f->flags |= RELAY_FLOW_PIPELINES;
-        count(RELAY_PIPELINED, p->length);
-    }
-    if (f->state == RELAY_FLOW_OPENING) {
-        count(RELAY_AHEAD, p->length); /* would overtake what makes the connection known to the node */
-        return ACT_DROP;
-    }
+    bool stream = false;
     if (!(f->flags & RELAY_FLOW_PIPELINES) && reading == READING_WHOLE && read) {
         struct request *q = &read->r;
         stream = q->flags & REQUEST_STREAM;
@@ -307,30 +307,52 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
             next = p->seq + q->head + (__u32)q->body;
         }
     }
+    f->set = set;
     if (set < SET_FRONT && !gone && set_has(set, f->node)) {
         bool guess = f->flags & RELAY_FLOW_GUESS;
-        if (read && read->r.flags & REQUEST_EXPECT)
-            f->flags |= RELAY_FLOW_GUESS;
         f->next = next;
         f->start = p->seq;
         f->ack = p->ack;
-        f->set = set;
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
         return guess ? ACT_PACKET : next_at(w, f);
     }
-    /* Nothing heard since the request before: pipelined, so its answer is to come first. The client sends it again. */
-    if (p->ack == f->ack || f->state == RELAY_FLOW_OPENING) {
-        count(RELAY_AHEAD, p->length);
-        return ACT_DROP;
-    }
-    f->set = set;
-    count(target == s->self ? RELAY_REQUEST_FRONT : RELAY_REQUEST_MOVE, p->length);
-    if (gone)
+    __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
+    count(target >= RELAY_NODES_MAX ? RELAY_REQUEST_NO_NODE
+          : target == s->self       ? RELAY_REQUEST_FRONT
+                                    : RELAY_REQUEST_MOVE,
+          p->length);
+    if (target >= RELAY_NODES_MAX)
+        target = s->self;
+    if (gone) {
+        f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         return hand_to(w, p, f, target, s->self, next);
-    f->pending = next;
+    }
     w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
+}
+
+/*
+ * A node has let the connection go: the one it is to go to has it from this packet on. That is the same one if it was asked
+ * to let go, its answer was lost, and what the client sent again (in other pieces) turned out to be for it after all.
+ */
+static __always_inline enum act moved(struct xdp_md *ctx, const struct packet *p, struct relay_flow *f, __u32 target,
+                                      struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!s || !f || target >= RELAY_NODES_MAX || f->state != RELAY_FLOW_BOUND)
+        return ACT_DROP;
+    if (p->seq != (target == f->node ? f->start : f->next))
+        return ACT_DROP; /* of a move that is long done */
+    int reading = read_segment(ctx, p->data, p->data_len);
+    struct scratch *read = scratch_get();
+    __u32 next = p->seq + p->data_len;
+    if (reading == READING_WHOLE && read) {
+        next = p->seq + read->r.head + (__u32)read->r.body;
+        f->flags |= read->r.flags & REQUEST_STREAM ? RELAY_FLOW_PINNED : 0;
+    }
+    count(RELAY_MOVED, p->length);
+    return hand_to(w, p, f, target, s->self, next);
 }
 
 /* The node has said that it will not have the connection. Another of the set, by chance; else the front end. */

@@ -421,13 +421,20 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
     return reset_own(skb, w, f.rcv_nxt);
 }
 
-static __always_inline int next(struct __sk_buff *skb, struct work *w)
+static __always_inline int next(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     look_up(skb, w, &f);
     if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && (f.snd_nxt != w->ack || !f.all_sent)) {
         count_node(NODE_BUSY, skb->len);
         return TC_ACT_SHOT;
+    }
+    if (!f.state || f.state == STATE_LISTEN) {
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        if (before && before->gone && before->seq == w->seq) {
+            count_node(NODE_LET_GO, skb->len);
+            return send_back(skb, w, HANDOFF_MOVED, key);
+        }
     }
     return deliver(skb, w);
 }
@@ -485,7 +492,7 @@ int relay_node(struct __sk_buff *skb)
     case HANDOFF_MOVE:
         return move(skb, w, key);
     case HANDOFF_NEXT:
-        return next(skb, w);
+        return next(skb, w, key);
     case HANDOFF_FIND:
         return find(skb, w, key);
     }

@@ -188,7 +188,6 @@ struct relay_flow {
     __u32 start;   /* first byte of the last request */
     __u32 ack;     /* what the client had of us when its last request began; more tells that the node answers */
     __u32 next;    /* where the next request begins */
-    __u32 pending; /* the same, once the move under way is done */
     struct handoff_tcp tcp;
     __u8 state, flags;
     __u16 moves;
