@@ -111,7 +111,7 @@ static void test_malformed(void **state)
 /* Tags fit, but these are not for a balancer to follow. */
 static void test_not_answers(void **state)
 {
-    static const uint8_t kinds[] = {0, HANDOFF_PACKET, HANDOFF_OPEN, HANDOFF_MOVE, HANDOFF_FIND, HANDOFF_GONE + 1, 255};
+    static const uint8_t kinds[] = {0, HANDOFF_PACKET, HANDOFF_OPEN, HANDOFF_MOVE, HANDOFF_FIND, HANDOFF_NEXT, HANDOFF_NEXT + 1, 15, HANDOFF_REFUSED + 1, 255};
     struct frame inner, f, out;
     struct client c = asked("192.0.2.1:80", &inner, &f);
     for (size_t i = 0; i < sizeof kinds; i++) {
