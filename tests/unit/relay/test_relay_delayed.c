@@ -107,7 +107,6 @@ static void open_says(struct client *c, const struct offer *w, uint32_t mss, uin
 
 static void test_syn_options(void **state)
 {
-    static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
     for (unsigned i = 0; i < 2 * 3 * 2 * 16; i++) {
         const struct offer w = {.mss = i & 1, .sack = i & 2, .timestamps = i & 4, .scale = i & 8};
         struct client c = client_of(vips[i >> 4 & 1]), syn;
@@ -277,7 +276,6 @@ static void test_handshake(void **state)
 
 static void test_closed_before_a_request(void **state)
 {
-    static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
     for (int i = 0; i < 2; i++) {
         struct frame f, out;
         struct client c = client_open(vips[i]);
