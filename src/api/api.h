@@ -27,6 +27,26 @@ typedef void api_metric_fn(void *ctx, const char *name, const char *labels, cons
 /* The counter of questions received, by whatever labels: what `pointsman top` shows as queries per second. */
 #define API_QUERIES "pointsman_dns_queries_total"
 
+/* Which of the relay's connections to list. */
+struct api_sessions {
+    const struct prefix *client; /* NULL: of any */
+    const char *server;          /* NULL: at any; API_FRONT_END: at our own front end */
+    struct endpoint vip;         /* family 0: to any; port 0: any of it */
+    uint32_t limit;
+};
+#define API_FRONT_END "front-end"
+
+/* A request for a URL, as a client would make it. */
+struct api_request {
+    const char *url, *method;
+    bool tls;
+    char host[256];      /* without port and brackets */
+    struct addr address; /* the same, where it is one; else family 0 */
+    uint16_t port;
+    struct buf target;   /* path and query */
+    struct addr client;  /* family 0: any */
+};
+
 struct api_host {
     void *ctx;
     const struct clock *clock;
@@ -62,9 +82,11 @@ struct api_host {
     json_t *(*servers)(void *ctx);
     /* What the front end would do with a client: order is explain's, url may be NULL. NULL = there is no front end. */
     json_t *(*front)(void *ctx, uint32_t service, const json_t *order, const char *url);
-    /* The packet relay; most: sessions to list. NULL = there is none. */
+    /* The packet relay; its connections, last seen first. NULL = there is none. */
     json_t *(*relay)(void *ctx);
-    json_t *(*sessions)(void *ctx, uint32_t most);
+    json_t *(*sessions)(void *ctx, const struct api_sessions *q);
+    /* What the relay would do with a request; service -1: none. NULL = no relay for it. */
+    json_t *(*relay_explain)(void *ctx, int64_t service, const struct api_request *q);
     /* How many servers a target means. */
     size_t (*server_count)(void *ctx, const char *target);
 };

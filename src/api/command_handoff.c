@@ -67,20 +67,6 @@ json_t *api_servers(struct api_call *c)
                    : api_fail(c, "not-found", "no service has a front end at this balancer's site (front, node.site)");
 }
 
-static const char no_relay[] = "no front end at this balancer's site has `relay`, or `relay.interfaces` names none";
-
-json_t *api_relay(struct api_call *c)
-{
-    json_t *relay = c->host->relay(c->host->ctx);
-    return relay ? relay : api_fail(c, "not-found", no_relay);
-}
-
-json_t *api_sessions(struct api_call *c)
-{
-    json_t *sessions = c->host->sessions(c->host->ctx, (uint32_t)api_value(c, "limit")->count);
-    return sessions ? sessions : api_fail(c, "not-found", no_relay);
-}
-
 /* ---- matrix ---- */
 
 static json_t *cell(const struct asked *a, unsigned row, unsigned column)

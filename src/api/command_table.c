@@ -98,12 +98,14 @@ static const struct api_field service_fields[] = {
 };
 
 static const struct api_arg explain_args[] = {
-    {"name", API_TEXT, API_POSITIONAL | API_REQUIRED, 0, 0, NULL, "Domain name that is asked for."},
+    {"name", API_TEXT, API_POSITIONAL, 0, 0, NULL, "Domain name that is asked for; not said: that of the URL."},
     {"client", API_CLIENT, 0, 0, 0, NULL,
      "Address or prefix of the client; without it the client's place is not known."},
     {"type", API_TEXT, 0, 0, 0, NULL, "Type that is asked for; default A, or AAAA when the service has only IPv6."},
     {"at", API_TIME, 0, 0, 0, NULL, "As it was then, as far as the history reaches; no answer bytes in that case."},
-    {"url", API_TEXT, 0, 0, 0, NULL, "What the client asks this site's front end for: a redirect keeps its path and query."},
+    {"url", API_TEXT, 0, 0, 0, NULL,
+     "What the client then asks this site for: where the relay or the front end would bring the request."},
+    {"method", API_TEXT, 0, 0, 0, "GET", "With url: the request's method."},
 };
 static const struct api_field explain_fields[] = {
     {"name", "string", "The name asked for; `type`: the type."},
@@ -113,6 +115,9 @@ static const struct api_field explain_fields[] = {
     {"explain.client", "object", "address, located, place, place-scope."},
     {"explain.class", "integer",
      "Class of clients that are treated alike; `scope`: true prefix length of the choice."},
+    {"explain.measured[]", "object",
+     "Of sites that have measured the way to the client's network: site, by (balancer), prefix, ms, spread-ms, confidence, "
+     "connections, seconds-ago. Missing when none has."},
     {"explain.candidates[]", "object", "Every VIP with what the policy knew of it."},
     {"explain.passes[].pass", "string",
      "Which rules held: all of them, or which were let go because nothing was left."},
@@ -123,6 +128,34 @@ static const struct api_field explain_fields[] = {
     {"explain.pick", "string", "How a query picks inside the first tier."},
     {"explain.fallback", "string", "What was used when nothing was usable; none."},
     {"explain.ttl", "object", "seconds, and why."},
+    {"relay", "object",
+     "What the packet relay would do with a request for the URL; null without one, or without a relay."},
+    {"relay.on", "boolean", "Whether the kernel relays; else the front end has it, and `relay.why` says why."},
+    {"relay.vip", "endpoint", "The address the request comes to; of a name, this site's."},
+    {"relay.request", "object",
+     "kind (http, tls), method, target, host, bytes of what was read; read-by: packet program (one segment), daemon "
+     "(several), "
+     "null (too many)."},
+    {"relay.host", "object", "matched: by name, default (any other name) or none; service: whose tables these are."},
+    {"relay.resource", "object",
+     "The entry that fits best: kind (path, prefix, suffix), text, front (it has moved), requests; null: there is "
+     "none."},
+    {"relay.holders", "array", "Servers that have it."},
+    {"relay.passes[].stages[].effects[]", "object",
+     "What a stage of the front end's `policy` did to each server, and why."},
+    {"relay.nodes[]", "object",
+     "Every server: server, address, health, override, load, holds, via (lan, hops, self, down, not reached), mtu, and "
+     "its share of "
+     "the ring in force."},
+    {"relay.goes-to", "string", "node, front end, or kernel: nothing is relayed there; `relay.why`: because."},
+    {"relay.node", "string", "The one node it would be given to; null: one is drawn by the shares."},
+    {"relay.pinned", "boolean", "The connection stays there, whatever it asks for later."},
+    {"relay.later[].resource", "string",
+     "What a later request may ask for, once the last is answered (before that the front end gets it); * = anything "
+     "else."},
+    {"relay.later[].then", "string",
+     "stay, move, either (see `stays-at`: the nodes where it would stay), or front end; `moves-to`: with which "
+     "shares."},
     {"front[].does", "string", "What this site's front end would do: serve, relay, redirect, 503, drop; `why`: because; `to`: redirected where."},
     {"front[].active", "integer", "In use now; `max-connections`: of how many (0: not limited)."},
     {"front[].servers[]", "object", "server, usable, why, weight, active, response-ms of each server."},
@@ -145,28 +178,56 @@ static const struct api_field relay_fields[] = {
     {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
     {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
     {"nodes[].node", "string", "A server; `address`: its own."},
-    {"nodes[].via", "string", "lan, hops (in UDP), self, down (its connections are reset), or not reached."},
+    {"nodes[].via", "string",
+     "lan, hops (in UDP), self, down (its connections are reset), or not reached; `configured`: auto, lan, hops."},
     {"nodes[].mtu", "integer", "Largest packet on the way to it."},
+    {"nodes[].state", "string",
+     "The operator's word (enabled, drained, disabled), else its checks': up, down, unknown, unchecked."},
     {"nodes[].load", "number", "As its agent says, 1 = full; null = it does not say."},
-    {"services[].service", "string", "A front end with `relay`; `relay`: packets, clients or transfer."},
+    {"services[].service", "string",
+     "A front end with `relay`; `relay`: packets, clients or transfer; `vips`: at which addresses."},
     {"services[].otherwise", "object", "Shares of what no resource is about, by node; empty: the front end serves it."},
-    {"services[].resources[].resource", "string", "What is held; `kind`: path, prefix or suffix."},
-    {"services[].resources[].holders", "array", "Nodes that have it; `shares`: who gets how much of the requests now."},
+    {"services[].resource-count", "integer", "How many resources there are; the first thousand are in `resources`."},
+    {"services[].resources[].resource", "string",
+     "What is held; `kind`: path, prefix or suffix; `front`: it has moved, the front end answers."},
+    {"services[].resources[].holders", "array", "Nodes that have it; `shares`: who has how much of the ring in force."},
     {"services[].resources[].requests", "integer", "How often it was asked for."},
-    {"counters", "object", "What became of packets, by name: which path served."},
+    {"served.transferred", "integer",
+     "Connections handed to a node by the packet program; `transferred-by-daemon`: whose request came in pieces."},
+    {"served.stayed", "integer",
+     "Later requests that stayed with their node; `moved`: connections that went to another one."},
+    {"served.front-end", "integer", "Connections handed to our own front end."},
+    {"served.plain", "integer", "Flows sent on from their first packet, by hash."},
+    {"counters", "object", "What became of packets, by name."},
 };
 static const struct api_arg sessions_args[] = {
-    {"limit", API_COUNT, 0, 1, 1000000, "1000", "How many to show."},
+    {"client", API_CLIENT, 0, 0, 0, NULL, "Only of clients with this address, or in this prefix."},
+    {"server", API_TEXT, 0, 0, 0, NULL, "Only at the server of this name; `" API_FRONT_END "`: our own."},
+    {"vip", API_TEXT, 0, 0, 0, NULL, "Only to this address, with or without a port."},
+    {"limit", API_COUNT, 0, 1, 100000, "1000", "How many to show."},
 };
 static const struct api_field sessions_fields[] = {
-    {"total", "integer", "Connections in the relay's table; `sessions` holds the first `limit` of them."},
-    {"sessions[].client", "string", "Client; `vip`: the address it came to; `protocol`: tcp, udp or ip (all of a client)."},
+    {"total", "integer",
+     "Connections that fit; `sessions` holds the `limit` of them that were seen last, the latest first."},
+    {"looked-at", "integer",
+     "How many of the relay's table were looked at; `complete`: false: there are more, of which nothing is said here."},
+    {"sessions[].client", "string",
+     "Client; `vip`: the address it came to, * = any; `protocol`: tcp, udp or ip (all of a client)."},
+    {"sessions[].service", "string", "Whose; null = of an address that is not relayed any more."},
     {"sessions[].node", "string", "Where its packets go."},
-    {"sessions[].state", "string", "relayed, request arriving, handed over (the node was not heard yet), answering."},
+    {"sessions[].for", "string",
+     "What its last request asked for, as the relay tells resources apart; * = what no resource is about; null = it "
+     "read none."},
+    {"sessions[].state", "string",
+     "relayed, request arriving, handed over (the node was not heard yet), answering, ended (by a reset)."},
+    {"sessions[].seen-ms-ago", "integer", "Age of its client's last packet."},
     {"sessions[].moves", "integer", "How often it went to another node for a later request."},
     {"sessions[].closing", "boolean", "The client has said that it ends."},
     {"sessions[].pinned", "boolean", "Requests are not read any more: it stays."},
-    {"sessions[].found", "boolean", "It was not known here, and a node said that it has it."},
+    {"sessions[].found", "boolean",
+     "It was not known here, and a node said that it has it: where its next request begins is not known for sure."},
+    {"sessions[].pipelines", "boolean",
+     "It has sent a request before it had anything of the last one's answer: the front end gets it."},
     {"sessions[].packets", "integer", "Packets of the client that went on."},
 };
 static const struct api_field peers_fields[] = {
@@ -300,14 +361,17 @@ const struct api_command api_commands[] = {
      "Front ends with `relay` leave packets and connections to the kernel. Shows how each node is reached, who gets which share of "
      "the requests for what, and counters that tell what became of packets.",
      NULL, 0, FIELDS(relay_fields), false, api_relay},
-    {"sessions", "Connections in the relay's table, and where each is.", NULL, ARGS(sessions_args), FIELDS(sessions_fields), false,
-     api_sessions},
+    {"sessions", "Connections in the relay's table, and where each is.",
+     "Of a table with more than a million connections only so many are looked at.", ARGS(sessions_args), FIELDS(sessions_fields),
+     false, api_sessions},
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
-    {"explain", "Why a client gets the answer it gets.",
+    {"explain", "Why a client gets the answer it gets, and where its request goes.",
      "Makes the decision once more from the same inputs as the answering threads, and tells what each stage of the "
      "policy "
-     "did to each candidate. For a name that is no service only the answer is shown.",
+     "did to each candidate. For a name that is no service only the answer is shown. With a URL it goes on to the "
+     "request: what "
+     "the packet relay reads of it, which node gets the connection, and what a later request would do.",
      ARGS(explain_args), FIELDS(explain_fields), false, api_explain},
     {"peers", "The other balancers: links, what they say, what they cost.", NULL, NULL, 0, FIELDS(peers_fields), false,
      api_peers},

@@ -54,9 +54,14 @@ void cli_close(struct cli_client *c);
 /* Data of a command's answer as text; commands without a view of their own are printed as YAML. */
 void cli_render(struct text *t, const char *command, const json_t *data);
 void cli_render_explain(struct text *t, const json_t *data);
+void cli_render_explain_relay(struct text *t, const json_t *relay);
+/* What every stage of a policy did to whom, pass by pass. */
+void cli_render_passes(struct text *t, const json_t *with_passes, const char *heading);
 void cli_render_servers(struct text *t, const json_t *data);
 void cli_render_peers(struct text *t, const json_t *data);
 void cli_render_matrix(struct text *t, const json_t *data);
+void cli_render_relay(struct text *t, const json_t *data);
+void cli_render_sessions(struct text *t, const json_t *data);
 void cli_render_handoff(struct text *t, const json_t *data);
 void cli_help(struct text *t, const char *command); /* NULL = all; an unknown one prints nothing */
 

@@ -130,20 +130,22 @@ static void effects(struct text *t, const json_t *list)
         const char *did = json_text(f, "did");
         bool removed = strcmp(did, "removed") == 0;
         table_cell(&tb, removed ? TEXT_DIM : TEXT_PLAIN, "%s", json_text(f, "address"));
-        table_cell(&tb, removed ? TEXT_DIM : TEXT_NAME, "%s", json_text(f, "site"));
+        table_cell(&tb, removed ? TEXT_DIM : TEXT_NAME, "%s", json_text(f, json_has(f, "server") ? "server" : "site"));
         table_cell(&tb, removed ? TEXT_BAD : strcmp(did, "kept") == 0 ? TEXT_GOOD : TEXT_PLAIN, "%s", did);
         table_cell(&tb, TEXT_PLAIN, "%s", json_text(f, "why"));
     }
     table_print(&tb, t);
 }
 
-static void passes(struct text *t, const json_t *e)
+void cli_render_passes(struct text *t, const json_t *e, const char *heading)
 {
     const json_t *list = json_object_get(e, "passes"), *p, *s;
     size_t i, k;
     json_array_foreach (list, i, p) {
-        title(t, json_array_size(list) > 1 || strcmp(json_text(p, "pass"), "normal") != 0 ? json_text(p, "pass")
-                                                                                          : "Stages");
+        char with_pass[200];
+        const char *pass = json_text(p, "pass");
+        snprintf(with_pass, sizeof with_pass, "%s: %s", heading, pass);
+        title(t, json_array_size(list) > 1 || strcmp(pass, "normal") != 0 ? with_pass : heading);
         json_array_foreach (json_object_get(p, "stages"), k, s) {
             const char *name = json_text(s, "stage");
             text_add(t, TEXT_BOLD, "  %2zu  %s", k + 1, name);
@@ -283,12 +285,13 @@ void cli_render_explain(struct text *t, const json_t *data)
     if (json_is_object(e)) {
         client(t, e);
         candidates(t, e);
-        passes(t, e);
+        cli_render_passes(t, e, "Stages");
         order(t, e);
     } else {
         text_add(t, TEXT_DIM, "  no decision here: the name is no service, or the type is no address");
         text_line(t);
     }
+    cli_render_explain_relay(t, json_object_get(data, "relay"));
     front(t, data);
     answer_bytes(t, data);
 }

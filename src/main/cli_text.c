@@ -220,7 +220,7 @@ static void print_row(const struct table *tb, struct text *t, const unsigned *wi
 {
     unsigned last = tb->columns;
     for (unsigned c = 0; c < tb->columns; c++)
-        if (width[c] && (!row || *row[c].s))
+        if (width[c] && *(row ? row[c].s : tb->heads[c]))
             last = c;
     buf_printf(&t->out, "%*s", (int)tb->indent, "");
     for (unsigned c = 0; c <= last && last < tb->columns; c++)

@@ -119,6 +119,7 @@ static void second_cb(uv_timer_t *t)
         front_second(d->front, d->gen->model);
     if (d->farm)
         farm_second(d->farm);
+    daemon_measured(d);
     loop_run(d->gen->model, 1);
     model_second(d->gen->model, on_second, d);
     daemon_publish_soon(d);

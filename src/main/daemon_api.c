@@ -112,6 +112,7 @@ void daemon_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
     fleet_metrics(d->fleet, fn, fn_ctx);
     front_metrics(d->front, fn, fn_ctx);
     farm_metrics(d->farm, fn, fn_ctx);
+    farm_rtt_metrics(d->farm, d->gen ? d->gen->model : NULL, fn, fn_ctx);
 }
 
 static json_t *host_peers(void *ctx)
@@ -132,10 +133,17 @@ static json_t *host_relay(void *ctx)
     return d->farm ? farm_view(d->farm) : NULL;
 }
 
-static json_t *host_sessions(void *ctx, uint32_t most)
+static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
     const struct daemon *d = ctx;
-    return d->farm ? farm_sessions(d->farm, most) : NULL;
+    return d->farm ? farm_sessions(d->farm, q) : NULL;
+}
+
+static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_request *q)
+{
+    const struct daemon *d = ctx;
+    const struct cfg_service *services = d->gen->config->services.items;
+    return d->farm && service >= 0 ? farm_explain(d->farm, &services[service], q) : NULL;
 }
 
 static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
@@ -185,6 +193,7 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .servers = host_servers,
                                 .relay = host_relay,
                                 .sessions = host_sessions,
+                                .relay_explain = host_relay_explain,
                                 .front = host_front,
                                 .server_count = host_server_count};
     if (c->api.socket) {

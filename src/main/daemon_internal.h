@@ -60,6 +60,8 @@ void daemon_publish_soon(struct daemon *d);
 int daemon_front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
 int daemon_farm_make(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 int daemon_farm_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
+/* Once a second: round trips of clients into the model, and into classes. */
+void daemon_measured(struct daemon *d);
 int daemon_fleet_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
 int daemon_front_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 /* old: the fleet that was replaced, to be freed when the generation is in force; NULL = it is the same. */

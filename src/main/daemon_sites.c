@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "main/daemon_internal.h"
 #include "main/state.h"
+#include "policy/compile.h"
 
 /* ---- the front end ---- */
 
@@ -40,6 +41,18 @@ int daemon_farm_change(struct daemon *d, const struct config *c, struct buf *rep
     if (!d->farm && farm_wanted(c))
         log_warn("the relay begins at the next start, front ends serve until then");
     return d->farm ? farm_publish(d->farm, c, d->front, report) : PM_OK;
+}
+
+/* ---- what is measured of clients ---- */
+
+void daemon_measured(struct daemon *d)
+{
+    struct model *m = d->gen->model;
+    if (d->farm)
+        farm_measured(d->farm, m);
+    rtt_expire(model_rtt(m), clock_mono_ms(d->clock));
+    if (compile_measured(&d->world, m))
+        world_reap(&d->world);
 }
 
 /* ---- the other balancers ---- */

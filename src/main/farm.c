@@ -9,6 +9,7 @@
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 #include "model/holds.h"
+#include "model/quic_id.h"
 #include "relay/load.h"
 
 enum { COOKIE_EPOCH_MS = 64000, DUMMY_V4 = 0xc0000008 /* 192.0.0.8, RFC 7600: our own front end as a node */ };
@@ -83,8 +84,10 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
     f->next_host = 1;
+    f->samples = rtt_samples_new(0);
     int err = relay_secret_load(c->relay.key, f->secret, why);
     if (err) {
+        rtt_samples_free(f->samples);
         free(f);
         return err;
     }
@@ -106,6 +109,8 @@ static void on_event(void *arg, const struct relay_event *e)
     struct farm *f = arg;
     if (e->kind == RELAY_EVENT_SEGMENT)
         assist_segment(f->assist, e, clock_mono_ms(f->clock));
+    else if (e->kind == RELAY_EVENT_RTT)
+        farm_rtt_event(f, e);
 }
 
 static void listen_again(struct farm *f);
@@ -155,23 +160,30 @@ static void farm_gone(uv_handle_t *h)
     free(h->data);
 }
 
+/* Both handles are in f, and libuv closes the later one first: one after the other. */
+static void poll_gone(uv_handle_t *h)
+{
+    struct farm *f = h->data;
+    uv_close((uv_handle_t *)&f->timer, farm_gone);
+}
+
 void farm_free(struct farm *f, bool stop)
 {
     if (!f)
         return;
     assist_free(f->assist);
+    rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
-        uv_close((uv_handle_t *)&f->poll, NULL);
+        uv_timer_stop(&f->timer);
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     }
     if (stop)
         close_programs(f);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
-    if (f->polling)
-        uv_close((uv_handle_t *)&f->timer, farm_gone); /* after the other handle: both are in f */
-    else
+    if (!f->polling)
         free(f);
 }
 
@@ -184,7 +196,8 @@ static void settings(struct farm *f)
                                .epoch = (uint32_t)(now / COOKIE_EPOCH_MS),
                                .mss_v4 = f->config->relay.mtu - HANDOFF_OVER_V6 - 40,
                                .mss_v6 = f->config->relay.mtu - HANDOFF_OVER_V6 - 60,
-                               .find_rate = f->config->relay.find_rate};
+                               .find_rate = f->config->relay.find_rate,
+                               .icmp_rate = f->config->relay.icmp_rate};
     struct addr dummy = {.family = ADDR_V4, .bytes = {192, 0, 0, 8}}, home = {.family = ADDR_V4, .bytes = {127, 0, 0, 1}};
     relay_cookie_key(f->secret, &s.cookie);
     s.tag_key = relay_tag_keys(f->tag_secret, now, s.tag);
@@ -369,6 +382,21 @@ static int each_vip(struct farm *f, const struct farm_service *s, vip_fn *fn)
     return err;
 }
 
+static void set_quic(const struct cfg_front *front, const struct endpoint *at, struct relay_vip *vip)
+{
+    if (front->quic == CFG_QUIC_OFF || (front->quic == CFG_QUIC_AUTO && at->port != CFG_QUIC_PORT))
+        return;
+    vip->flags |= RELAY_VIP_QUIC | (front->quic_ids.count ? RELAY_VIP_QUIC_IDS : 0);
+    CONFIG_EACH(struct cfg_quic_ids, q, front->quic_ids) {
+        for (int bits = 0; bits < 8; bits++) {
+            if (q->config != CFG_QUIC_ANY && q->config != bits + 1)
+                continue;
+            vip->quic_at[bits] = (uint8_t)q->offset;
+            vip->quic_length[bits] = (uint8_t)q->length;
+        }
+    }
+}
+
 static int put_vip(struct farm *f, const struct farm_service *s, const struct endpoint *at, uint8_t proto)
 {
     bool delayed = s->front->relay == CFG_RELAY_TRANSFER;
@@ -377,6 +405,8 @@ static int put_vip(struct farm *f, const struct farm_service *s, const struct en
                             .flags = (delayed ? RELAY_VIP_DELAYED | RELAY_VIP_AGENTS : 0) |
                                      (s->packets_of_all ? RELAY_VIP_BY_CLIENT : 0),
                             .farm = at->port};
+    if (proto == IPPROTO_UDP)
+        set_quic(s->front, at, &vip);
     return relay_set_vip(f->relay, at, proto, &vip);
 }
 
@@ -409,9 +439,27 @@ static int put_hosts(struct farm *f, const struct farm_service *s)
     return err;
 }
 
-static int put_service(struct farm *f, struct farm_service *s)
+/* What servers put into QUIC connection ids; remove: no longer. */
+static int quic_ids(struct farm *f, const struct farm_service *s, bool remove)
 {
     int err = PM_OK;
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        const struct cfg_server *v = s->servers[i].config;
+        for (uint32_t k = 0; k < v->quic_ids.count && !err; k++) {
+            uint8_t id[QUIC_ID_MAX];
+            size_t n = quic_id_parse(((const char *const *)v->quic_ids.items)[k], id);
+            if (remove)
+                (void)!relay_remove_quic(f->relay, s->any.index, id, n);
+            else
+                err = relay_set_quic(f->relay, s->any.index, id, n, s->servers[i].node);
+        }
+    }
+    return err;
+}
+
+static int put_service(struct farm *f, struct farm_service *s)
+{
+    int err = quic_ids(f, s, false);
     farm_ring_set(f, s, &s->all);
     farm_ring_set(f, s, &s->any);
     for (uint32_t i = 0; i < s->set_count; i++)
@@ -454,6 +502,7 @@ static void plan_remove(struct farm *f, struct farm_plan *old)
         (void)!each_vip(f, s, take_if_gone);
         for (uint32_t k = 0; k < s->resource_count; k++)
             (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
+        (void)quic_ids(f, s, true);
         set_give(f, s->all.index);
         set_give(f, s->any.index);
         for (uint32_t k = 0; k < s->set_count; k++)
@@ -488,7 +537,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
 
 /* ---- what changes ---- */
 
-/* A node is down when every service calls it so: then its connections end. */
+/* A node is down when every service calls it so, or an operator has disabled it there: then its connections end. */
 static void note_down(struct farm *f)
 {
     for (uint32_t i = 0; i < f->node_count; i++)
@@ -498,7 +547,7 @@ static void note_down(struct farm *f)
         for (uint32_t k = 0; k < s->server_count; k++) {
             uint8_t health, word;
             front_server_state(f->front, s->name, s->servers[k].config->name, &health, &word);
-            f->nodes[s->servers[k].node].down &= health == HEALTH_DOWN && word != OVERRIDE_FORCE;
+            f->nodes[s->servers[k].node].down &= word == OVERRIDE_DISABLE || (health == HEALTH_DOWN && word != OVERRIDE_FORCE);
         }
     }
 }

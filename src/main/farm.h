@@ -37,8 +37,16 @@ void farm_update(struct farm *f);
 /* Once a second: routes, keys, what the daemon has learned. */
 void farm_second(struct farm *f);
 
+/* What connections have measured becomes what the model believes; now and then, however often it is called. */
+void farm_measured(struct farm *f, struct model *m);
+/* Of measurements, own and others'; both may be NULL. */
+void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn *fn, void *fn_ctx);
+
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
-json_t *farm_sessions(const struct farm *f, uint32_t most); /* `pointsman sessions` */
+/* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
+json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);
+/* What the relay would do with a request to the service; NULL: the service wants no relay here. */
+json_t *farm_explain(const struct farm *f, const struct cfg_service *service, const struct api_request *q);
 void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
 
 #endif

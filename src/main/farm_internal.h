@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by farm.c (what is relayed), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen) and farm_view.c. */
+/*
+ * Shared by farm.c (what is relayed), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it:
+ * farm_view.c, farm_sessions.c, farm_explain.c.
+ */
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
 
 #include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
+#include "model/rtt_samples.h"
 #include "policy/policy.h"
 #include "relay/assist.h"
 #include "relay/keys.h"
@@ -16,7 +20,10 @@ enum {
     FARM_SELF = RELAY_NODES_MAX - 1, /* this machine's front end */
     FARM_SERVERS_MAX = SNAP_CANDS_MAX, /* of one service */
     FARM_INTERFACES_MAX = 32,
+    FARM_RESOURCES_SHOWN = 1000, /* of one service */
+    FARM_RESOURCE_TEXT = 256,
 };
+#define FARM_FRONT_NAME "(front end)" /* as a node */
 
 /* A machine behind the relay; its number stays as long as it is configured. */
 struct farm_node {
@@ -97,16 +104,36 @@ struct farm {
         bool native;
     } interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
+    struct rtt_samples *samples;
+    uint64_t settled_ms; /* when they last became beliefs */
 };
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
 void farm_nodes_reach(struct farm *f);
 
+/* farm_rtt.c */
+void farm_rtt_event(struct farm *f, const struct relay_event *e);
+
 /* farm_rings.c */
 void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set);
 /* The policy's decision for the set; out has DECISION_BYTES. */
 void farm_decide(const struct farm *f, const struct farm_service *s, const struct farm_set *set, struct snap_decision *out,
                  void (*begin)(void *ctx, const struct stage *st, const void *params), policy_trace_fn *trace, void *ctx);
+
+/* farm_view.c: for what is shown */
+extern const char *const farm_kinds[], *const farm_relaying[];
+/* As the service calls it (NULL: as the first one does). */
+const char *farm_node_name(const struct farm *f, const struct farm_service *s, uint32_t node);
+const char *farm_mode_name(const struct farm_node *n);
+const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT]); /* "*.php" */
+/* Whether packets to that endpoint are the service's. */
+bool farm_is_at(const struct farm_service *s, const struct endpoint *at);
+const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index); /* NULL: none of its */
+uint32_t farm_set_of(const struct farm_service *s, uint64_t holders); /* its number */
+json_t *farm_holders(const struct farm_service *s, uint64_t holders);
+/* Each server's part of the ring in force. */
+void farm_shares(const struct farm *f, const struct farm_service *s, uint32_t set, double share[FARM_SERVERS_MAX]);
+json_t *farm_shares_view(const struct farm *f, const struct farm_service *s, uint32_t set);
 
 #endif

@@ -98,6 +98,7 @@ static void on_tell(uv_timer_t *t)
         tell_due(f);
     tell_capacities(f);
     tell_resources(f);
+    tell_round_trips(f);
     fleet_arm(f);
 }
 
@@ -316,6 +317,7 @@ void fleet_generation(struct fleet *f)
     arrays_make(f);
     hear_all(f);
     tell_all(f);
+    f->rtt_due = UINT32_MAX;
 }
 
 int fleet_reload(struct fleet *f, const struct config *c, struct buf *why)

@@ -227,6 +227,13 @@ static void hear(struct fleet *f, const struct mesh_stored *s, enum mesh_change 
         if (!gone)
             hear_word(f, s); /* one that runs out here was taken back, or stays: nothing an operator said is lost */
         break;
+    case MESH_KIND_ROUND_TRIPS:
+        hear_round_trips(f, s, vantage_of(f, s), gone);
+        return; /* classes are made anew now and then, not at once */
+    case MESH_KIND_NODE:
+        rtt_moved(model_rtt(f->host.model(f->host.ctx))); /* perhaps: what it has measured is filed under its site */
+        (void)vantage_of(f, s);
+        return;
     default:
         return;
     }
@@ -240,7 +247,7 @@ void hear_record(struct fleet *f, const struct mesh_stored *s, enum mesh_change 
 
 void hear_all(struct fleet *f)
 {
-    static const uint16_t kinds[] = {MESH_KIND_TIMES, MESH_KIND_SIGHT, MESH_KIND_CAPACITY};
+    static const uint16_t kinds[] = {MESH_KIND_TIMES, MESH_KIND_SIGHT, MESH_KIND_CAPACITY, MESH_KIND_ROUND_TRIPS};
     const struct mesh_stored *s;
     for (size_t i = 0; i < PM_ARRAY_LEN(kinds); i++) {
         struct mesh_iter it = {0};

@@ -38,6 +38,8 @@ struct fleet {
     bool *full; /* by VIP: it was told to be full */
     uint64_t *verified_ms;
     uint64_t resources_ms;
+    uint32_t rtt_due, rtt_said; /* parts of round trips: to be told, told */
+    uint64_t rtt_told_ms[RTT_PARTS];
     unsigned closed; /* timers, at the end */
     uint64_t events_heard, events_told, verifications;
 };
@@ -50,6 +52,10 @@ void tell_capacities(struct fleet *f);
 void tell_resources(struct fleet *f);
 void tell_word(struct fleet *f, const struct override_entry *e);
 void tell_words(struct fleet *f);
+
+/* fleet_rtt.c */
+void tell_round_trips(struct fleet *f); /* what has moved since */
+void hear_round_trips(struct fleet *f, const struct mesh_stored *s, uint16_t vantage, bool gone);
 
 /* fleet_hear.c */
 void hear_record(struct fleet *f, const struct mesh_stored *s, enum mesh_change what);

@@ -44,7 +44,10 @@
     X(OVERRIDE, 7, "override", "target", "u8 word, u8 scope, str8 scope name, u64 said ms ago, u64 remaining ms (0 = until taken back), str8 who", \
       "An operator's word; of several for one target the last one said counts. Scope 0 everywhere, 1 the named region, 2 the named site.")                                  \
     X(PERSIST, 8, "persist", "service, space, client key", "addr VIP, u32 idle ms", "A client that is to come back to where it was.") \
-    X(IDENTITY, 9, "identity", "empty", "DER certificate", "The certificate against which the writer's signatures are checked.")
+    X(IDENTITY, 9, "identity", "empty", "DER certificate", "The certificate against which the writer's signatures are checked.") \
+    X(ROUND_TRIPS, 10, "round-trips", "part, 0 to 255",                                                                  \
+      "n x (u8 family, u8 prefix length, prefix bytes, u24 round trip us, u24 spread us, u8 confidence, u32 connections, u8 age code)", \
+      "What the writer has measured of its clients' networks, on their connections; a prefix is in one part, at most 400 in each.")
 
 enum mesh_message_type {
 #define X(sym, number, name, body, doc) MESH_##sym = number,

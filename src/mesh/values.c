@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mesh/values.h"
 
+#include <string.h>
+
 /* Bits of a sight's state. */
 enum { STATE_HEALTH = 3, STATE_STABLE = 4, STATE_V6 = 8, STATE_BITS = 15 };
 
@@ -210,5 +212,60 @@ int mesh_get_persist(const struct mesh_record *rec, struct mesh_persist *out)
     struct mesh_reader r = value_reader(rec);
     out->vip = mesh_get_addr(&r);
     out->idle_ms = (uint32_t)mesh_get(&r, 4);
+    return done(&r);
+}
+
+static uint32_t cut_us(uint32_t us)
+{
+    return us > MESH_RESPONSE_MAX_US ? MESH_RESPONSE_MAX_US : us;
+}
+
+void mesh_put_round_trips(struct mesh_writer *w, const struct mesh_round_trip *items, unsigned n)
+{
+    mesh_put_int(w, n, 2);
+    for (unsigned i = 0; i < n; i++) {
+        const struct prefix *p = &items[i].prefix;
+        mesh_put_int(w, p->addr.family, 1);
+        mesh_put_int(w, p->len, 1);
+        mesh_put_bytes(w, p->addr.bytes, (p->len + 7u) / 8);
+        mesh_put_int(w, cut_us(items[i].us), 3);
+        mesh_put_int(w, cut_us(items[i].spread_us), 3);
+        mesh_put_int(w, items[i].confidence, 1);
+        mesh_put_int(w, items[i].connections, 4);
+        mesh_put_int(w, mesh_age_code(items[i].age_ms), 1);
+    }
+}
+
+/* Wider or narrower ones than anybody measures, and bits beyond the length, are a mistake or a trick. */
+static void get_prefix(struct mesh_reader *r, struct prefix *out)
+{
+    uint8_t family = (uint8_t)mesh_get(r, 1), len = (uint8_t)mesh_get(r, 1), bytes[16] = {0};
+    bool v4 = family == ADDR_V4, ok = v4 ? len >= 8 && len <= 32 : family == ADDR_V6 && len >= 16 && len <= 64;
+    const uint8_t *from = ok ? mesh_get_bytes(r, (len + 7u) / 8) : NULL;
+    r->bad |= !from;
+    if (r->bad)
+        return;
+    struct addr a = {.family = family};
+    memcpy(bytes, from, (len + 7u) / 8);
+    memcpy(a.bytes, bytes, sizeof bytes);
+    prefix_make(out, &a, len);
+    r->bad |= !addr_eq(&a, &out->addr);
+}
+
+int mesh_get_round_trips(const struct mesh_record *rec, struct mesh_round_trip *out, unsigned max, unsigned *n)
+{
+    struct mesh_reader r = value_reader(rec);
+    *n = mesh_get_count(&r, 15);
+    if (*n > max)
+        return PM_ESPACE;
+    for (unsigned i = 0; i < *n; i++) {
+        get_prefix(&r, &out[i].prefix);
+        out[i].us = (uint32_t)mesh_get(&r, 3);
+        out[i].spread_us = (uint32_t)mesh_get(&r, 3);
+        out[i].confidence = (uint8_t)mesh_get(&r, 1);
+        out[i].connections = (uint32_t)mesh_get(&r, 4);
+        out[i].age_ms = mesh_age_ms((uint8_t)mesh_get(&r, 1));
+        r.bad |= !out[i].us || out[i].us > MESH_RESPONSE_MAX_US || out[i].spread_us > MESH_RESPONSE_MAX_US;
+    }
     return done(&r);
 }

@@ -17,6 +17,7 @@ enum {
     MESH_SIGHTS_MAX = 400,             /* VIPs in one `times` record */
     MESH_RESPONSE_NONE = 0xffffff,     /* not measured */
     MESH_RESPONSE_MAX_US = 0xfffffe,   /* 16.8 s; longer ones are cut to it */
+    MESH_ROUND_TRIPS_MAX = 400,        /* prefixes in one `round-trips` record */
     MESH_SITES_MAX = 1024,             /* in one hand-off list */
     MESH_LEFT_UNKNOWN = 0xffffffff,
 };
@@ -58,6 +59,15 @@ struct mesh_override {
     uint64_t said_ms, remaining_ms; /* how long ago, when the record was written; 0 = until taken back */
 };
 
+/* One prefix of clients, as one node has measured it. */
+struct mesh_round_trip {
+    struct prefix prefix;        /* IPv4: 8 to 32 bits, IPv6: 16 to 64 */
+    uint32_t us, spread_us;      /* median; between the quarters. Up to MESH_RESPONSE_MAX_US */
+    uint8_t confidence;          /* of 255 */
+    uint32_t connections;
+    uint64_t age_ms;             /* since the last one, when the record was written */
+};
+
 struct mesh_persist {
     struct addr vip;
     uint32_t idle_ms;
@@ -89,5 +99,8 @@ void mesh_put_override(struct mesh_writer *w, const struct mesh_override *v);
 int mesh_get_override(const struct mesh_record *rec, struct mesh_override *out) PM_MUST_CHECK;
 void mesh_put_persist(struct mesh_writer *w, const struct mesh_persist *v);
 int mesh_get_persist(const struct mesh_record *rec, struct mesh_persist *out) PM_MUST_CHECK;
+void mesh_put_round_trips(struct mesh_writer *w, const struct mesh_round_trip *items, unsigned n);
+/* PM_ESPACE when there are more than max. */
+int mesh_get_round_trips(const struct mesh_record *rec, struct mesh_round_trip *out, unsigned max, unsigned *n) PM_MUST_CHECK;
 
 #endif

@@ -225,6 +225,17 @@ struct cfg_front_times {
     uint64_t idle_ms, head_ms, stall_ms, connect_ms, response_ms, queue_ms, tunnel_ms, pool_ms;
 };
 
+/* Which UDP ports carry QUIC, whose clients may change their addresses. */
+enum cfg_quic { CFG_QUIC_AUTO, CFG_QUIC_ON, CFG_QUIC_OFF };
+enum { CFG_QUIC_PORT = 443, CFG_QUIC_ANY = 0 };
+
+/* Where servers put their ids into connection ids (draft-ietf-quic-load-balancers, in clear). */
+struct cfg_quic_ids {
+    uint32_t length, offset;
+    int config; /* configuration of the draft + 1; CFG_QUIC_ANY: the bits that say it are not looked at */
+    struct conf_mark mark;
+};
+
 struct cfg_front {
     int mode, balance, sticky, proxy, target, busy, guard; /* orders as in frontend/table.h */
     int relay;                       /* enum cfg_relaying */
@@ -237,6 +248,8 @@ struct cfg_front {
     uint64_t slow_start_ms;
     struct cfg_front_times times;
     struct conf_list rewrites; /* struct cfg_rewrite */
+    int quic;                  /* enum cfg_quic */
+    struct conf_list quic_ids; /* struct cfg_quic_ids */
     const struct cfg_checks *checks; /* of the servers; NULL = none */
     struct conf_mark mark;
 };
@@ -249,6 +262,7 @@ struct cfg_server {
     uint32_t weight, max_connections;
     const char *url; /* for redirects to it; NULL = made from the address */
     int via;         /* enum cfg_via */
+    struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
     struct conf_mark mark;
 };
@@ -332,7 +346,7 @@ struct cfg_mesh {
 struct cfg_relay {
     struct conf_list interfaces; /* const char *; none = no relay */
     const char *key, *pin;
-    uint32_t flows, find_rate, mtu;
+    uint32_t flows, find_rate, icmp_rate, mtu;
 };
 
 struct cfg_api {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables of `front` and `servers`: what happens on a site's addresses. */
 #include <string.h>
+#include <strings.h>
 #include "model/config_build.h"
 #include "model/holds.h"
+#include "model/quic_id.h"
 
 #define AT(type, field) offsetof(struct type, field)
 
@@ -17,6 +19,8 @@ static const char *const targets[] = {"site", "server", NULL};
 static const char *const busies[] = {"error", "drop", NULL};
 static const char *const relays[] = {"off", "packets", "clients", "transfer", NULL};
 static const char *const vias[] = {"auto", "lan", "hops", NULL};
+static const char *const quics[] = {"auto", "on", "off", NULL};
+static const char *const quic_configs[] = {"any", "0", "1", "2", "3", "4", "5", "6", NULL};
 static const char *const guards[] = {"host", "query", "cookie", NULL};
 
 static const struct conf_key rewrite_keys[] = {
@@ -58,6 +62,21 @@ static const struct conf_object times_object = {.name = "timeouts",
                                                 .doc = "How long the front end waits for what.",
                                                 .size = sizeof(struct cfg_front_times),
                                                 CONF_KEYS(times_keys)};
+
+static const struct conf_key quic_ids_keys[] = {
+    {"length", CONF_UINT, AT(cfg_quic_ids, length), .min = 1, .max = QUIC_ID_MAX, .flags = CONF_REQUIRED,
+     .doc = "Bytes of a server's id."},
+    {"offset", CONF_UINT, AT(cfg_quic_ids, offset), .def = "1", .max = 19, .doc = "Bytes of the connection id before it."},
+    {"config", CONF_ENUM, AT(cfg_quic_ids, config), .def = "any", .sub = quic_configs,
+     .doc = "Only where the first three bits of the connection id are this number, so that several forms can be in use at once; any: "
+            "they are not looked at."},
+};
+static const struct conf_object quic_ids_object = {.name = "quic-ids",
+                                                   .doc = "Where servers put their ids into the QUIC connection ids they make.",
+                                                   .size = sizeof(struct cfg_quic_ids),
+                                                   CONF_KEYS(quic_ids_keys),
+                                                   .shorthand = "length",
+                                                   .mark_offset = AT(cfg_quic_ids, mark)};
 
 static const struct conf_key front_keys[] = {
     {"mode", CONF_ENUM, AT(cfg_front, mode), .def = "serve", .sub = modes,
@@ -102,6 +121,12 @@ static const struct conf_key front_keys[] = {
             "directly. packets: all of a connection to one of them, UDP too. clients: all that a client sends. transfer: a TCP "
             "connection goes to a server that holds what its first request asks for, and moves when a later one asks for "
             "something else. What the relay cannot do, the front end does."},
+    {"quic", CONF_ENUM, AT(cfg_front, quic), .def = "auto", .sub = quics,
+     .doc = "relay: packets: whether UDP is QUIC there, so that a client keeps its server when its address or port changes. auto: "
+            "port 443 is."},
+    {"quic-ids", CONF_OBJECT, AT(cfg_front, quic_ids), .sub = &quic_ids_object, .flags = CONF_LIST,
+     .doc = "QUIC: where the servers put their `quic-id` into the connection ids they make, unencrypted "
+            "(draft-ietf-quic-load-balancers); none: they do not, and only ids that a client has used before are known."},
     {"policy", CONF_CUSTOM, AT(cfg_front, policy), .sub = config_policy_read, .print = config_policy_print,
      .type_name = "name of a policy or preset, or a list of stages",
      .doc = "relay: which server. Not said: `resonate` for transfer, else `weighted`."},
@@ -128,6 +153,8 @@ static const struct conf_key server_keys[] = {
     {"via", CONF_ENUM, AT(cfg_server, via), .def = "auto", .sub = vias,
      .doc = "relay: how packets reach it. lan: by link address, unchanged. hops: in UDP, through routers. auto: lan where it is a "
             "neighbour."},
+    {"quic-id", CONF_STRING, AT(cfg_server, quic_ids), .flags = CONF_LIST,
+     .doc = "relay: what it puts into QUIC connection ids, in hexadecimal digits; one for each length in the front's `quic-ids`."},
     {"holds", CONF_STRING, AT(cfg_server, holds), .flags = CONF_LIST,
      .doc = "transfer: what it has: paths, `/folders/`, `*.suffixes`, each after a host if there are several. What no server "
             "names, servers without this list have."},
@@ -158,6 +185,49 @@ static void server_check(struct conf_ctx *ctx, const struct cfg_server *v)
     }
 }
 
+static void quic_check(struct conf_ctx *ctx, const struct conf_node *node, const struct cfg_front *f)
+{
+    uint32_t used = 0;
+    if (f->quic_ids.count && f->relay != CFG_RELAY_PACKETS)
+        conf_error(ctx, node, "'quic-ids' need 'relay: packets'");
+    if (f->quic_ids.count && f->quic == CFG_QUIC_OFF)
+        conf_error(ctx, node, "'quic-ids' and 'quic: off' do not go together");
+    CONFIG_EACH(struct cfg_quic_ids, q, f->quic_ids) {
+        uint32_t bits = q->config == CFG_QUIC_ANY ? 0xff : 1u << (q->config - 1);
+        if (q->offset + q->length > 20)
+            conf_error_mark(ctx, &q->mark, "a connection id has 20 bytes at most");
+        if (q->config != CFG_QUIC_ANY && !q->offset)
+            conf_error_mark(ctx, &q->mark, "the first byte of the connection id says the 'config': the id is behind it");
+        if (used & bits)
+            conf_error_mark(ctx, &q->mark, "one of 'quic-ids' has this 'config' already");
+        used |= bits;
+    }
+}
+
+/* Each server's id is its own, and as long as one of the forms. */
+static void quic_servers_check(struct conf_ctx *ctx, const struct cfg_service *s, const struct cfg_service_site *at)
+{
+    uint32_t lengths = 0;
+    CONFIG_EACH(struct cfg_front, f, s->fronts)
+        CONFIG_EACH(struct cfg_quic_ids, q, f->quic_ids)
+            lengths |= 1u << q->length;
+    CONFIG_EACH(struct cfg_server, v, at->servers) {
+        for (uint32_t i = 0; i < v->quic_ids.count; i++) {
+            const char *text = ((const char *const *)v->quic_ids.items)[i];
+            uint8_t id[QUIC_ID_MAX];
+            size_t n = quic_id_parse(text, id);
+            if (!n)
+                conf_error_mark(ctx, &v->mark, "'%s' is no id of 1 to 15 bytes in hexadecimal digits", text);
+            else if (!(lengths >> n & 1))
+                conf_error_mark(ctx, &v->mark, "no 'quic-ids' of this service's front have the length of '%s', %zu", text, n);
+            CONFIG_EACH(struct cfg_server, o, at->servers)
+                for (uint32_t k = 0; o < v && k < o->quic_ids.count; k++)
+                    if (strcasecmp(text, ((const char *const *)o->quic_ids.items)[k]) == 0)
+                        conf_error_mark(ctx, &v->mark, "server '%s' has the quic-id '%s' already", o->name, text);
+        }
+    }
+}
+
 void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void *object)
 {
     struct cfg_front *f = object;
@@ -170,6 +240,7 @@ void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void
         conf_error(ctx, node, "packets are relayed for the modes tcp and serve");
     if (f->relay == CFG_RELAY_TRANSFER && f->sticky == 1)
         conf_error(ctx, node, "a transferred connection gets no cookie of ours: 'sticky' can be client or off");
+    quic_check(ctx, node, f);
     if (f->relay && !f->policy)
         f->policy = config_preset_policy(ctx, f->relay == CFG_RELAY_TRANSFER ? "resonate" : "weighted");
     if (f->mode == CFG_FRONT_TCP && f->sticky == 1)
@@ -191,5 +262,6 @@ void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s)
             conf_error_mark(ctx, &at->mark, "the url begins with http:// or https:// and has no slash at its end");
         CONFIG_EACH(struct cfg_server, v, at->servers)
             server_check(ctx, v);
+        quic_servers_check(ctx, s, at);
     }
 }

@@ -14,6 +14,7 @@ struct model {
     struct model_vip *vips;
     uint8_t *own_health;      /* what VANTAGE_SELF measured, before combining */
     struct sights *sights;
+    struct rtt *rtt;
     uint32_t *first_vip;      /* [service_count + 1] */
     uint8_t *metric_mask;     /* by service: what its policy reads */
     bool *dirty;
@@ -80,6 +81,7 @@ struct model *model_new(const struct config *config, const struct clock *clock)
     m->dirty = mem_alloc(m->service_count);
     m->dirty_list = mem_alloc((m->service_count + 1) * sizeof *m->dirty_list);
     m->sights = sights_new(config, m->vip_count);
+    m->rtt = rtt_new();
     for (uint32_t s = 0; s < m->service_count; s++)
         vips_init(m, s, &services[s]);
     return m;
@@ -90,6 +92,7 @@ void model_free(struct model *m)
     if (!m)
         return;
     sights_free(m->sights);
+    rtt_free(m->rtt);
     for (uint32_t v = 0; v < m->vip_count; v++)
         free(m->vips[v].why);
     free(m->vips);
@@ -168,6 +171,17 @@ static void adopt_vip(struct model *m, uint32_t v, const struct model *old, uint
         now->health = m->own_health[v] = fresh.health;
 }
 
+/* After the sights: every vantage has its number here. */
+static void adopt_rtt(struct model *m, const struct model *old)
+{
+    uint16_t n = sights_vantage_count(old->sights), *number = mem_alloc(n * sizeof *number);
+    number[VANTAGE_OWN] = VANTAGE_OWN;
+    for (uint16_t v = VANTAGE_OWN + 1; v < n; v++)
+        number[v] = sights_vantage(m->sights, sights_vantage_name(old->sights, v), NULL);
+    rtt_adopt(m->rtt, old->rtt, number);
+    free(number);
+}
+
 void model_adopt(struct model *m, const struct model *old)
 {
     uint32_t *to_new = mem_alloc((old->vip_count + 1) * sizeof *to_new);
@@ -180,6 +194,7 @@ void model_adopt(struct model *m, const struct model *old)
         m->outvoted_count += m->outvoted_ms[v] != 0;
     }
     sights_adopt(m->sights, old->sights, to_new);
+    adopt_rtt(m, old);
     free(to_new);
 }
 
@@ -246,6 +261,11 @@ void model_note_compiled(struct model *m, uint32_t service)
 }
 
 /* ---- observations ---- */
+
+struct rtt *model_rtt(const struct model *m)
+{
+    return m->rtt;
+}
 
 struct sights *model_sights(const struct model *m)
 {

@@ -22,6 +22,7 @@
 #include "model/config.h"
 #include "model/health.h"
 #include "model/metric.h"
+#include "model/rtt.h"
 #include "model/sights.h"
 
 /* What one vantage point saw of one VIP. */
@@ -74,6 +75,8 @@ uint32_t model_service_first_vip(const struct model *m, uint32_t service, uint32
 /* The checks that judge a VIP: its own, or its service's. */
 const struct cfg_checks *model_vip_checks(const struct model *m, uint32_t vip);
 
+/* What is measured of the ways to clients, by all vantage points. */
+struct rtt *model_rtt(const struct model *m);
 /* What other vantage points see; write with model_observe and model_forget. */
 struct sights *model_sights(const struct model *m);
 /* Stores the sight, combines, marks the service dirty if anything changed that its policy reads. True if health changed. */

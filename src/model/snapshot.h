@@ -30,6 +30,7 @@
 
 enum {
     SNAP_CANDS_MAX = 64,     /* VIPs of one family that one service can have */
+    SNAP_SITES_MAX = 2 * SNAP_CANDS_MAX, /* sites of one service: each family may have its own */
     SNAP_CLASSES_MAX = 4096, /* classes a view may have before its services decide per query */
 };
 
@@ -54,6 +55,8 @@ struct snap_cand {
 /* Facts of a client that stages may ask for, per site; what a class is made of. */
 struct snap_feature {
     float distance_km;  /* client to site; NaN = one of them has no location */
+    float rtt_ms;       /* round trip from the site to the client's prefix, measured; NaN = it is not */
+    uint8_t rtt_tenths; /* how sure that is, of 10 */
     uint8_t geo_level;  /* 0 same region, 1 same country, 2 same continent, 3 elsewhere or unknown */
     uint8_t match;      /* MATCH_* bits: what the site's `serves` says of this client */
 };
@@ -105,13 +108,24 @@ struct snap_family {
     const struct snap_decision *const *decision; /* [class], shared where equal */
 };
 
+/* What is measured of clients, laid over the classes by place (policy/measured.h). */
+struct snap_measured {
+    const struct ranges *ranges;         /* address -> number of a set of measurements, from 1; 0 = nothing is measured */
+    const struct snap_feature *features; /* [(number - 1) * site_count + i] */
+    uint32_t count;
+    bool whole;     /* each is a class, behind those by place; else only rtt_* counts, to be joined with the place */
+    uint64_t stamp; /* equal for equal contents */
+};
+
 struct snap_view {
     uint32_t class_count;
+    uint32_t place_classes;       /* of these, by place alone: they come first */
     uint16_t site_count;
     bool by_place;                /* classes are the geo db's places: no merged ranges, features on demand */
     const struct ranges *ranges;  /* address -> class; NULL when the policy does not look at the client */
     const uint16_t *sites;        /* site numbers, ascending */
-    const struct snap_feature *features; /* [class * site_count + i]; NULL if by_place or no ranges */
+    const struct snap_feature *features; /* [class * site_count + i] of classes by place; NULL if by_place or no ranges */
+    const struct snap_measured *measured; /* NULL: the policy does not ask, or this is only the base of views that do */
 };
 
 struct cfg_policy;
@@ -130,6 +144,13 @@ struct snap_service {
     uint32_t bytes;               /* size of this allocation */
 };
 
+/* A view and, where its policies ask for measurements, the one laid over it that services use. */
+struct snap_views {
+    struct snap_view *base, *laid; /* laid: NULL where nobody asks */
+    uint32_t users;                /* services */
+    bool ahead;                    /* their decisions are compiled ahead */
+};
+
 struct config;
 struct dns_zones;
 
@@ -138,8 +159,9 @@ struct snapshot {
     const struct config *config;
     const struct geo_db *geo;
     const struct dns_zones *zones;
-    struct snap_view **views;
+    struct snap_views *views;
     size_t view_count;
+    uint64_t rtt_changes, measured_ms; /* of the model, as the views hold them; when that was looked at */
     uint32_t service_count;
     struct snap_service **services; /* RCU pointers */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/map.h"
+#include "policy/measured.h"
 #include "policy/seen.h"
 #include "policy/view.h"
 
@@ -13,6 +14,9 @@ enum {
     DECISIONS_MAX = 16 << 20,
     /* Views with ranges of their own; each may cost as much memory as the geography. */
     OWN_RANGES_MAX = 32,
+    /* Decisions for measured prefixes, over all services of a view: made again every few seconds, in about 0.2 s. */
+    MEASURED_DECISIONS_MAX = 1 << 18,
+    MEASURED_MS = 3000, /* between two such rounds */
 };
 
 /* ---- views ---- */
@@ -186,7 +190,7 @@ static void compile_decisions(const struct cfg_service *svc, const struct snap_v
     b->class_decision = mem_alloc(b->classes * sizeof *b->class_decision);
     for (uint32_t class = 0; class < b->classes; class++) {
         struct snap_decision *d = (struct snap_decision *)space;
-        run.features = view->features ? view->features + (size_t)class * view->site_count : NULL;
+        run.features = view_class(view, class);
         memset(space, 0, sizeof space);
         size_t size = decide(svc, svc->policy, &run, b->fallback_count, d, NULL, NULL);
         b->class_decision[class] = (uint16_t)pool_add(&b->pool, d, size);
@@ -312,7 +316,60 @@ struct snap_service *compile_service(const struct snapshot *s, struct model *m, 
     return compile(was->view, was->reads, was->family[0].compiled, svc, m, service);
 }
 
+/* ---- measurements ---- */
+
+static struct snap_view *lay(const struct snap_views *v, const struct model *m)
+{
+    uint32_t most = MEASURED_DECISIONS_MAX / (v->users ? v->users : 1);
+    return measured_view(v->base, v->laid, m, v->ahead, most < SNAP_CLASSES_MAX ? most : SNAP_CLASSES_MAX);
+}
+
+static void free_laid(void *v)
+{
+    measured_free(v);
+}
+
+bool compile_measured(struct world *w, struct model *m)
+{
+    struct snapshot *s = w->current;
+    uint64_t now = clock_mono_ms(model_clock(m));
+    bool any = false;
+    if (s->rtt_changes == rtt_changes(model_rtt(m)) || now - s->measured_ms < MEASURED_MS)
+        return false;
+    s->rtt_changes = rtt_changes(model_rtt(m));
+    s->measured_ms = now;
+    for (size_t i = 0; i < s->view_count; i++) {
+        struct snap_view *old = s->views[i].laid, *fresh = old ? lay(&s->views[i], m) : NULL;
+        for (uint32_t k = 0; fresh && k < s->service_count; k++) {
+            const struct snap_service *was = s->services[k];
+            if (was->view == old)
+                world_publish_service(w, k, compile(fresh, was->reads, s->views[i].ahead, was->config, m, k));
+        }
+        if (!fresh)
+            continue;
+        s->views[i].laid = fresh;
+        world_waste(w, old, free_laid);
+        any = true;
+    }
+    return any;
+}
+
 /* ---- a generation ---- */
+
+static void views_take(struct snapshot *s, const struct view_set *set, const struct model *m)
+{
+    s->view_count = set->count;
+    s->views = mem_alloc((set->count + 1) * sizeof *s->views);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct view_entry *e = &set->items[i];
+        struct snap_views *v = &s->views[i];
+        *v = (struct snap_views){.base = e->view, .users = e->users};
+        v->ahead = !e->view->by_place && e->view->class_count <= SNAP_CLASSES_MAX &&
+                   (uint64_t)e->view->class_count * e->users <= DECISIONS_MAX;
+        if (e->reads & READS_RTT)
+            v->laid = lay(v, m);
+    }
+}
 
 struct snapshot *compile_snapshot(struct model *m, const struct config *config, const struct geo_db *geo,
                                   const struct dns_zones *zones, uint64_t generation)
@@ -323,24 +380,20 @@ struct snapshot *compile_snapshot(struct model *m, const struct config *config, 
     uint32_t n = config->services.count;
     uint32_t *view_index = mem_alloc((n + 1) * sizeof *view_index);
     unsigned *reads = mem_alloc((n + 1) * sizeof *reads);
-    *s = (struct snapshot){.generation = generation, .config = config, .geo = geo, .zones = zones, .service_count = n};
+    *s = (struct snapshot){.generation = generation, .config = config, .geo = geo, .zones = zones, .service_count = n,
+                           .rtt_changes = rtt_changes(model_rtt(m)), .measured_ms = clock_mono_ms(model_clock(m))};
     for (uint32_t i = 0; i < n; i++) {
         reads[i] = policy_reads(services[i].policy);
         view_index[i] = (uint32_t)view_of(&set, config, geo, &services[i], reads[i]);
         model_set_metric_mask(m, i, policy_metrics(services[i].policy));
     }
+    views_take(s, &set, m);
     s->services = mem_alloc((n + 1) * sizeof(struct snap_service *));
     for (uint32_t i = 0; i < n; i++) {
-        const struct view_entry *e = &set.items[view_index[i]];
-        bool ahead = !e->view->by_place && e->view->class_count <= SNAP_CLASSES_MAX &&
-                     (uint64_t)e->view->class_count * e->users <= DECISIONS_MAX;
-        s->services[i] = compile(e->view, reads[i], ahead, &services[i], m, i);
+        const struct snap_views *v = &s->views[view_index[i]];
+        s->services[i] = compile(v->laid ? v->laid : v->base, reads[i], v->ahead, &services[i], m, i);
     }
     model_dirty_clear(m);
-    s->view_count = set.count;
-    s->views = mem_alloc((set.count + 1) * sizeof(struct snap_view *));
-    for (size_t i = 0; i < set.count; i++)
-        s->views[i] = set.items[i].view;
     free(set.items);
     map_fini(&set.by_key);
     arena_free(set.keys);
@@ -355,8 +408,10 @@ void compile_snapshot_free(struct snapshot *s)
         return;
     for (uint32_t i = 0; i < s->service_count; i++)
         free(s->services[i]);
-    for (size_t i = 0; i < s->view_count; i++)
-        view_free(s->views[i]);
+    for (size_t i = 0; i < s->view_count; i++) {
+        measured_free(s->views[i].laid);
+        view_free(s->views[i].base);
+    }
     free(s->services);
     free(s->views);
     free(s);

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "model/model.h"
 #include "model/snapshot.h"
+#include "model/world.h"
 #include "policy/policy.h"
 
 enum { DECISION_BYTES = sizeof(struct snap_decision) + SNAP_CANDS_MAX * sizeof(struct snap_choice) };
@@ -22,6 +23,12 @@ struct dns_zones;
 struct snapshot *compile_snapshot(struct model *m, const struct config *config, const struct geo_db *geo,
                                   const struct dns_zones *zones, uint64_t generation);
 void compile_snapshot_free(struct snapshot *s);
+/*
+ * The measured round trips have changed: views whose policies read them are laid anew and their services compiled, all at
+ * once, so that classes and decisions fit. Not more often than every few seconds; does nothing when nobody asks or no class
+ * is different. True: something is waste now, for world_reap.
+ */
+bool compile_measured(struct world *w, struct model *m);
 /* One service again, from what the model says now; to be given to world_publish_service. */
 struct snap_service *compile_service(const struct snapshot *s, struct model *m, uint32_t service);
 

@@ -155,7 +155,7 @@ unsigned director_pick(const struct snap_decision *d, struct director_thread *t,
 static const struct snap_decision *decide_now(const struct snapshot *s, const struct snap_service *svc,
                                               const struct snap_family *f, struct view_hit hit, uint8_t *space)
 {
-    struct snap_feature features[SNAP_CANDS_MAX];
+    struct snap_feature features[SNAP_SITES_MAX];
     uint16_t feature_of[SNAP_CANDS_MAX];
     struct policy_run run;
     run.cands = f->cands;
@@ -163,6 +163,8 @@ static const struct snap_decision *decide_now(const struct snapshot *s, const st
     run.feature_of = feature_of;
     run.seen = f->seen;
     run.features = features;
+    run.holders = NULL;
+    run.measured = NULL;
     run.trace = NULL;
     const struct snap_view *v = svc->view;
     for (unsigned i = 0, at = 0; i < f->cand_count; i++) {
@@ -172,8 +174,11 @@ static const struct snap_decision *decide_now(const struct snapshot *s, const st
     }
     if (v->by_place)
         view_features(v, s->config, geo_place_at(s->geo, hit.place), svc->reads, features);
+    else if (v->features)
+        memcpy(features, view_class(v, hit.class), v->site_count * sizeof *features);
     else
-        run.features = v->features ? v->features + (size_t)hit.class * v->site_count : NULL;
+        run.features = NULL;
+    view_join(v, &hit, features);
     struct snap_decision *d = (struct snap_decision *)space;
     decide(svc->config, svc->policy, &run, f->fallback_count, d, NULL, NULL);
     return d;

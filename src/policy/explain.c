@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "policy/compile.h"
+#include "policy/measured.h"
 #include "policy/view.h"
 
 /* What the callbacks of a run add to. */
@@ -82,6 +83,8 @@ static json_t *tell_cand(const struct telling *t, const struct snap_cand *c, con
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         if (!isnan(c->metric[i]))
             json_object_set_new(o, metric_info[i].name, json_real((double)c->metric[i]));
+    if (f && !isnan(f->rtt_ms))
+        json_object_set_new(o, "round-trip-ms", json_real((double)f->rtt_ms));
     if (f && !isnan(f->distance_km))
         json_object_set_new(o, "distance-km", json_real((double)f->distance_km));
     if (c->max_connections)
@@ -159,13 +162,40 @@ static json_t *tell_client(const struct snapshot *s, const struct explain_query 
     return o;
 }
 
+enum { FROM_TEXT = 128 };
+
+/* What is measured of the client's prefix: as JSON, and for the trace in words by site of the view. */
+static json_t *tell_measured(const struct snapshot *s, const struct snap_view *v, const struct model *m, const struct addr *client,
+                             char (*words)[FROM_TEXT], const char **by_site)
+{
+    json_t *list = json_array();
+    uint64_t now = clock_mono_ms(model_clock(m));
+    for (unsigned i = 0; i < v->site_count; i++) {
+        const struct rtt_belief *b = measured_of(m, v->sites[i], client);
+        char prefix[PREFIX_TEXT];
+        by_site[i] = NULL;
+        if (!b)
+            continue;
+        const char *site = site_of(s, v->sites[i])->name, *by = sights_vantage_name(model_sights(m), b->vantage);
+        unsigned long long ago = (now > b->when_ms ? now - b->when_ms : 0) / 1000;
+        snprintf(words[i], FROM_TEXT, "from %.40s for %s by %u connection%s, %llu s ago", site,
+                 prefix_format(&b->prefix, prefix), b->connections, b->connections == 1 ? "" : "s", ago);
+        by_site[i] = words[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:I}", "site", site, "by", by, "prefix", prefix,
+                                              "ms", b->us / 1000.0, "spread-ms", b->spread_us / 1000.0, "confidence",
+                                              (double)rtt_confidence(b), "connections", (json_int_t)b->connections, "seconds-ago",
+                                              (json_int_t)ago));
+    }
+    return list;
+}
+
 int explain(const struct snapshot *s, const struct model *m, const struct history *h, const struct explain_query *q,
             json_t **out)
 {
     static const struct addr nowhere;
     _Alignas(8) uint8_t space[DECISION_BYTES];
     struct snap_cand cands[SNAP_CANDS_MAX];
-    struct snap_feature features[SNAP_CANDS_MAX];
+    struct snap_feature features[SNAP_SITES_MAX];
     uint16_t feature_of[SNAP_CANDS_MAX];
     const struct snap_service *svc = s->services[q->service];
     const struct snap_family *f = &svc->family[q->family];
@@ -176,8 +206,12 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
     struct view_hit hit = view_find(v, s->geo, client);
     struct geo_lookup place = geo_find(s->geo, client);
     view_features(v, s->config, geo_place_at(s->geo, place.place), svc->reads, features);
+    view_join(v, &hit, features);
+    char words[SNAP_SITES_MAX][FROM_TEXT];
+    const char *from[SNAP_SITES_MAX];
+    json_t *measured = tell_measured(s, v, m, client, words, from);
     struct policy_run run = {.cands = cands, .cand_count = f->cand_count, .features = features, .feature_of = feature_of,
-                             .seen = f->seen};
+                             .seen = f->seen, .measured = from};
     for (unsigned i = 0; i < f->cand_count; i++) {
         uint16_t at = 0;
         cands[i] = f->cands[i];
@@ -204,5 +238,8 @@ int explain(const struct snapshot *s, const struct model *m, const struct histor
                      "candidates", list, "passes", t.passes, "order", tell_order(&t, d), "pick", picks[d->pick],
                      "fallback", snap_fallback_name((enum snap_fallback)d->fallen_back), "ttl", tell_ttl(svc, m), "class",
                      (int)hit.class, "scope", (int)hit.scope, "compiled", f->compiled);
+    if (json_array_size(measured))
+        json_object_set(*out, "measured", measured);
+    json_decref(measured);
     return *out ? PM_OK : PM_ENOMEM;
 }

@@ -41,6 +41,7 @@ enum stage_reads {
     READS_MATCH = 64,
     READS_REQUEST = 128, /* the query itself: hash */
     READS_DISTANCE_WITHIN = 256, /* which distances are within some percent of which */
+    READS_RTT = 512, /* what is measured of the way from the site to the client's prefix */
     READS_MATCH_SHIFT = 16, /* from here on: which MATCH_* bits */
 };
 
@@ -75,6 +76,7 @@ struct policy_run {
     const struct snap_feature *features; /* by index into view->sites; NULL: no client facts */
     const uint16_t *feature_of;          /* candidate -> index into features */
     const struct snap_seen *seen;        /* NULL unless the policy reads MODEL_READS_SIGHTS */
+    const char *const *measured;         /* by index into view->sites, for people: where a round trip is from; NULL, or some */
     const uint64_t *holders;             /* bit i: candidate i has the resource asked for; NULL: none is */
     unsigned relax;                      /* RELAX_*: set by the all-down passes */
     /* state */
@@ -126,7 +128,7 @@ void policy_run_stages(const struct cfg_policy *p, struct policy_run *r,
  * filter is not let go by RELAX_FILTERS. */
 typedef bool run_keep_fn(const void *params, const struct policy_run *r, const struct run_cand *c, char *why);
 void run_filter(struct policy_run *r, const void *params, run_keep_fn *keep, bool strict);
-/* Splits tiers by value, lower first; NaN after all numbers. value writes its text to why when tracing. */
+/* Splits tiers by value, lower first; NaN after all numbers. unit NULL: the stage has said in the trace what it is. */
 typedef float run_value_fn(const void *params, const struct policy_run *r, const struct run_cand *c);
 void run_score(struct policy_run *r, const void *params, run_value_fn *value, const char *unit);
 /* Merges tiers: a tier's members may be up to percent above (or below, for negative scores) its best score. */

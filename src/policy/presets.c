@@ -8,6 +8,8 @@ const struct config_preset policy_presets[] = {
      "[up, holds, load, {within: 25}, weighted]"},
     {"closed-loop", "Least latency, but loads stay below capacity: what must move goes to the next best.",
      "[up, not-full, latency, near, spill]"},
+    {"round-trip", "The shortest way to the client's own network, as its connections measure it; weights among about equal ones.",
+     "[up, not-full, {rtt: {within: 10ms}}, weighted]"},
     {"sun-least-loaded", "WO 00/14634: the least loaded, by response time and reported load (S1).",
      "[up, response-time, {within: 5}, load, first]"},
     {"sun-closest", "WO 00/14634: the fewest hops away (S1).",

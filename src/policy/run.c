@@ -33,7 +33,7 @@ void run_trace(const struct policy_run *r, const struct run_cand *c, enum trace_
 
 const struct snap_feature *run_feature(const struct policy_run *r, const struct run_cand *c)
 {
-    static const struct snap_feature nothing = {NAN, 3, 0};
+    static const struct snap_feature nothing = {NAN, NAN, 0, 3, 0};
     return r->features ? &r->features[r->feature_of[c->cand]] : &nothing;
 }
 
@@ -110,9 +110,9 @@ void run_score(struct policy_run *r, const void *params, run_value_fn *value, co
     for (unsigned i = 0; i < r->count; i++) {
         struct run_cand *c = &r->list[i];
         c->score = value(params, r, c);
-        if (isnan(c->score))
+        if (unit && isnan(c->score))
             run_trace(r, c, TRACE_SCORED, "unknown");
-        else
+        else if (unit)
             run_trace(r, c, TRACE_SCORED, "%.4g%s%s", (double)fabsf(c->score), *unit ? " " : "", unit);
     }
     refine(r);

@@ -4,7 +4,7 @@
 #include <math.h>
 
 struct blend {
-    double distance, response, hops, cost, load;
+    double distance, round_trip, response, hops, cost, load;
 };
 
 #define WEIGHT_KEY(field, text)                                                                    \
@@ -12,6 +12,8 @@ struct blend {
 
 static const struct conf_key blend_keys[] = {
     WEIGHT_KEY(distance, "Weight of the distance to the client, per 1000 km."),
+    {"round-trip", CONF_DOUBLE, offsetof(struct blend, round_trip), .def = "0", .min = 0, .max = 1e6,
+     .doc = "Weight of the round trip measured between site and client, per 100 ms (see `rtt`)."},
     WEIGHT_KEY(response, "Weight of the response time, per 100 ms."),
     WEIGHT_KEY(hops, "Weight of the hop count, per 10 hops."),
     WEIGHT_KEY(cost, "Weight of the configured cost, per unit."),
@@ -27,6 +29,7 @@ static float blend_value(const void *params, const struct policy_run *r, const s
         double weight, value;
     } part[] = {
         {p->distance, (double)run_feature(r, c)->distance_km / 1000},
+        {p->round_trip, (double)run_feature(r, c)->rtt_ms / 100},
         {p->response, (double)in->metric[METRIC_RESPONSE] / 100},
         {p->hops, (double)in->metric[METRIC_HOPS] / 10},
         {p->cost, (double)in->cost},
@@ -51,7 +54,7 @@ static void blend_run(const void *params, struct policy_run *r)
 static unsigned blend_reads(const void *params)
 {
     const struct blend *p = params;
-    return (p->distance > 0 ? READS_DISTANCE_VALUE : 0u) | READS_METRICS | READS_CONFIG;
+    return (p->distance > 0 ? READS_DISTANCE_VALUE : 0u) | (p->round_trip > 0 ? READS_RTT : 0u) | READS_METRICS | READS_CONFIG;
 }
 
 static unsigned blend_metrics(const void *params)
@@ -63,7 +66,7 @@ static unsigned blend_metrics(const void *params)
 
 const struct stage stage_blend = {
     .object = {.name = "blend",
-               .doc = "Lowest weighted sum first: distance, response time, hops, cost and load, each in round units (M10).",
+               .doc = "Lowest weighted sum first: distance, round trip, response time, hops, cost and load, each in round units (M10).",
                .size = sizeof(struct blend), CONF_KEYS(blend_keys)},
     .kind = STAGE_SCORE,
     .reads = blend_reads,

@@ -17,6 +17,7 @@
     X(match)                                                                                       \
     X(geo)                                                                                         \
     X(latency)                                                                                     \
+    X(rtt)                                                                                         \
     X(near)                                                                                        \
     X(response_time)                                                                               \
     X(throughput)                                                                                  \

@@ -11,7 +11,7 @@ enum { SIGNATURE_MAX = 5 }; /* bytes of a signature per site */
 
 unsigned view_needs(unsigned reads)
 {
-    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_DISTANCE_WITHIN | READS_GEO_LEVEL | READS_MATCH |
+    return reads & (READS_DISTANCE | READS_DISTANCE_VALUE | READS_DISTANCE_WITHIN | READS_GEO_LEVEL | READS_MATCH | READS_RTT |
                     0xffu << READS_MATCH_SHIFT);
 }
 
@@ -70,7 +70,7 @@ void view_features(const struct snap_view *v, const struct config *config, const
             km = (float)geo_distance_km((double)place->lat, (double)place->lon, site->location.lat, site->location.lon);
         if (reads & READS_DISTANCE_VALUE && !isnan(km))
             km = roundf(10 * powf(1.05f, (float)distance_step(km)));
-        out[i] = (struct snap_feature){km, geo_level(site, place), match_bits(site, v->sites[i], place)};
+        out[i] = (struct snap_feature){km, NAN, 0, geo_level(site, place), match_bits(site, v->sites[i], place)};
     }
 }
 
@@ -146,6 +146,7 @@ struct snap_view *view_new(const struct config *config, const struct geo_db *geo
         v->by_place = true;
     else
         view_classes(v, config, geo, reads, percent);
+    v->place_classes = v->class_count;
     return v;
 }
 
@@ -161,13 +162,41 @@ void view_free(struct snap_view *v)
 
 struct view_hit view_find(const struct snap_view *v, const struct geo_db *geo, const struct addr *client)
 {
+    struct view_hit hit = {0};
+    if (v->measured) {
+        struct ranges_hit h = ranges_find(v->measured->ranges, client);
+        hit = (struct view_hit){.measured = h.value, .scope = h.scope};
+        if (h.value && v->measured->whole) {
+            hit.class = v->place_classes + h.value - 1;
+            return hit;
+        }
+    }
     if (v->ranges) {
         struct ranges_hit h = ranges_find(v->ranges, client);
-        return (struct view_hit){h.value, 0, h.scope};
-    }
-    if (v->by_place) {
+        hit.class = h.value;
+        hit.scope = h.scope > hit.scope ? h.scope : hit.scope;
+    } else if (v->by_place) {
         struct geo_lookup g = geo_find(geo, client);
-        return (struct view_hit){0, g.place, g.scope};
+        hit.place = g.place;
+        hit.scope = g.scope > hit.scope ? g.scope : hit.scope;
     }
-    return (struct view_hit){0, 0, 0};
+    return hit;
+}
+
+const struct snap_feature *view_class(const struct snap_view *v, uint32_t class)
+{
+    if (class >= v->place_classes && v->measured && v->measured->whole)
+        return v->measured->features + (size_t)(class - v->place_classes) * v->site_count;
+    return v->features ? v->features + (size_t)class * v->site_count : NULL;
+}
+
+void view_join(const struct snap_view *v, const struct view_hit *hit, struct snap_feature *features)
+{
+    if (!hit->measured)
+        return;
+    const struct snap_feature *m = v->measured->features + (size_t)(hit->measured - 1) * v->site_count;
+    for (unsigned i = 0; i < v->site_count; i++) {
+        features[i].rtt_ms = m[i].rtt_ms;
+        features[i].rtt_tenths = m[i].rtt_tenths;
+    }
 }

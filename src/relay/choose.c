@@ -22,13 +22,21 @@ static bool vip_of(const struct relay *r, const struct relay_flow_key *k, struct
     return look(r->skel->maps.vips, &key, out);
 }
 
-static bool resource(const struct relay *r, uint64_t text, uint32_t host, uint32_t kind, struct relay_resource *out)
+static bool resource(const struct relay *r, uint64_t text, uint32_t host, uint32_t kind, struct relay_choice *out)
 {
     struct relay_resource_key key = {.text = text, .host = host, .kind = kind};
-    return look(r->skel->maps.resources, &key, out);
+    struct relay_resource found;
+    if (!look(r->skel->maps.resources, &key, &found))
+        return false;
+    out->resource = true;
+    out->kind = (enum relay_resource_kind)kind;
+    out->text = text;
+    out->front = found.flags & RELAY_RESOURCE_FRONT;
+    out->set = out->front ? RELAY_SETS_MAX : found.set;
+    return true;
 }
 
-static bool resource_of(const struct relay *r, const struct relay_request *q, uint32_t host, struct relay_resource *out)
+static bool resource_of(const struct relay *r, const struct relay_request *q, uint32_t host, struct relay_choice *out)
 {
     bool found = resource(r, q->path, host, RELAY_RESOURCE_PATH, out);
     for (uint32_t i = q->prefixes; !found && i > 0; i--)
@@ -36,22 +44,34 @@ static bool resource_of(const struct relay *r, const struct relay_request *q, ui
     return found || (q->suffix && resource(r, q->suffix, host, RELAY_RESOURCE_SUFFIX, out));
 }
 
-uint32_t relay_set_for(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q)
+void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q,
+                  struct relay_choice *out)
 {
-    struct relay_vip vip;
     struct relay_host host;
-    struct relay_resource found;
-    if (!vip_of(r, k, &vip))
-        return RELAY_SETS_MAX;
-    struct relay_host_key name = {.name = q->host, .farm = vip.farm};
-    if (!look(r->skel->maps.hosts, &name, &host)) {
+    *out = (struct relay_choice){.set = RELAY_SETS_MAX};
+    if (!vip_of(r, k, &out->vip))
+        return;
+    out->relayed = true;
+    out->set = out->vip.set;
+    if (!q)
+        return;
+    struct relay_host_key name = {.name = q->host, .farm = out->vip.farm};
+    out->named = look(r->skel->maps.hosts, &name, &host);
+    if (!out->named) {
         name.name = 0;
         if (!look(r->skel->maps.hosts, &name, &host))
-            return vip.set;
+            return;
     }
-    if (!resource_of(r, q, host.id, &found))
-        return host.set;
-    return found.flags & RELAY_RESOURCE_FRONT ? RELAY_SETS_MAX : found.set;
+    out->host = host.id;
+    if (!resource_of(r, q, host.id, out))
+        out->set = host.set;
+}
+
+uint32_t relay_set_for(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q)
+{
+    struct relay_choice c;
+    relay_choose(r, k, q, &c);
+    return c.set;
 }
 
 uint32_t relay_pick(const struct relay *r, uint32_t set, uint32_t random)
@@ -64,10 +84,19 @@ uint32_t relay_pick(const struct relay *r, uint32_t set, uint32_t random)
 
 bool relay_set_has(const struct relay *r, uint32_t set, uint32_t node)
 {
-    for (uint32_t i = 0; set < RELAY_SETS_MAX && i < r->ring[set].size; i++)
-        if (r->ring[set].places[i] == node)
+    struct relay_set s;
+    if (set >= RELAY_SETS_MAX || !look(r->skel->maps.sets, &set, &s))
+        return false;
+    for (uint32_t i = 0; i < s.count && i < RELAY_MEMBERS_MAX; i++)
+        if (s.member[i] == node)
             return true;
     return false;
+}
+
+uint32_t relay_places(const struct relay *r, uint32_t set, const uint32_t **places)
+{
+    *places = set < RELAY_SETS_MAX ? r->ring[set].places : NULL;
+    return set < RELAY_SETS_MAX ? r->ring[set].size : 0;
 }
 
 uint32_t relay_self(const struct relay *r)

@@ -26,6 +26,15 @@ const char *relay_counter_name(enum relay_counter c)
     return counter_names[c];
 }
 
+/* Of a process before: under numbers of sets and nodes that were its own. Until they are set again, flows are enough. */
+static void forget_quic(struct relay *r)
+{
+    struct relay_quic_key key;
+    int fd = bpf_map__fd(r->skel->maps.quic_servers);
+    while (bpf_map_get_next_key(fd, NULL, &key) == 0 && bpf_map_delete_elem(fd, &key) == 0)
+        continue;
+}
+
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why)
 {
     load_quiet();
@@ -34,6 +43,8 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
     int err = r->skel ? load_pin(r->skel->obj, o->pin, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.flows, o->flows_max);
+    if (!err && o->flows_max)
+        err = bpf_map__set_max_entries(r->skel->maps.cids, o->flows_max / 4 + 1);
     if (!err) {
         err = relay_balancer_bpf__load(r->skel);
         if (err)
@@ -43,6 +54,7 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
         relay_close(r);
         return err;
     }
+    forget_quic(r);
     *out = r;
     return PM_OK;
 }
@@ -100,6 +112,12 @@ static int set(const struct bpf_map *map, const void *key, const void *value)
     return err ? err_from_errno(-err) : PM_OK;
 }
 
+static int unset(const struct bpf_map *map, const void *key)
+{
+    int err = bpf_map_delete_elem(bpf_map__fd(map), key);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n)
 {
     return index < RELAY_NODES_MAX ? set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
@@ -123,8 +141,7 @@ int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, con
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    int err = bpf_map_delete_elem(bpf_map__fd(r->skel->maps.vips), &key);
-    return err ? err_from_errno(-err) : PM_OK;
+    return unset(r->skel->maps.vips, &key);
 }
 
 static int ring_fill(int fd, const uint32_t *places, uint32_t size)
@@ -185,10 +202,27 @@ int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint
     return err;
 }
 
-static int unset(const struct bpf_map *map, const void *key)
+static int quic_key(struct relay_quic_key *key, uint32_t set_index, const uint8_t *id, size_t length)
 {
-    int err = bpf_map_delete_elem(bpf_map__fd(map), key);
-    return err ? err_from_errno(-err) : PM_OK;
+    if (!length || length > RELAY_QUIC_ID_MAX)
+        return PM_ERANGE;
+    *key = (struct relay_quic_key){.set = set_index, .length = (uint8_t)length};
+    memcpy(key->id, id, length);
+    return PM_OK;
+}
+
+int relay_set_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_t length, uint32_t node)
+{
+    struct relay_quic_key key;
+    int err = quic_key(&key, set_index, id, length);
+    return err ? err : set(r->skel->maps.quic_servers, &key, &node);
+}
+
+int relay_remove_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_t length)
+{
+    struct relay_quic_key key;
+    int err = quic_key(&key, set_index, id, length);
+    return err ? err : unset(r->skel->maps.quic_servers, &key);
 }
 
 static struct relay_host_key host_key(uint32_t farm, const char *name)
@@ -291,18 +325,33 @@ int relay_remove_flow(struct relay *r, const struct relay_flow_key *k)
     return unset(r->skel->maps.flows, k);
 }
 
+/*
+ * In batches: two system calls for each entry would hold up the daemon for seconds when there are a million. The kernel
+ * returns whole buckets, so a batch must have room for the fullest.
+ */
 void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg)
 {
+    enum { BATCH = 4096 };
     int fd = bpf_map__fd(r->skel->maps.flows);
-    struct relay_flow_key key, next;
-    struct relay_flow value;
-    bool first = true;
-    while (bpf_map_get_next_key(fd, first ? NULL : &key, &next) == 0) {
-        first = false;
-        key = next;
-        if (bpf_map_lookup_elem(fd, &key, &value) == 0 && !fn(arg, &key, &value))
-            return;
+    struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
+    struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
+    uint32_t at = 0;
+    bool more = true;
+    for (bool first = true; more; first = false) {
+        uint32_t n = BATCH;
+        int err = bpf_map_lookup_batch(fd, first ? NULL : &at, &at, keys, values, &n, NULL);
+        more = !err;
+        if (err && err != -ENOENT) /* ENOENT: these are the last */
+            n = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (!fn(arg, &keys[i], &values[i])) {
+                more = false;
+                break;
+            }
+        }
     }
+    free(keys);
+    free(values);
 }
 
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out)

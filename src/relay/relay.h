@@ -42,6 +42,13 @@ int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
 
+/*
+ * A server's id in QUIC connection ids, for VIPs with that set: of 1 to RELAY_QUIC_ID_MAX bytes, and the node that it means.
+ * Where the id is in a connection id, relay_vip.quic_at and quic_length say.
+ */
+int relay_set_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length, uint32_t node) PM_MUST_CHECK;
+int relay_remove_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length) PM_MUST_CHECK;
+
 /* A farm's virtual host; name NULL: any other. */
 int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
 int relay_remove_host(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
@@ -65,7 +72,7 @@ int relay_events_read(struct relay *r);
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out) PM_MUST_CHECK;
 int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f) PM_MUST_CHECK;
 int relay_remove_flow(struct relay *r, const struct relay_flow_key *k) PM_MUST_CHECK;
-/* All of them, in no order; false from fn ends it. */
+/* All of them, in no order, read in batches; false from fn ends it. fn may remove flows. */
 typedef bool relay_flow_fn(void *arg, const struct relay_flow_key *k, const struct relay_flow *f);
 void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg);
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT]);

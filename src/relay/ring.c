@@ -20,6 +20,15 @@ static uint32_t mix_addr(uint32_t h, const uint8_t addr[16])
     return h;
 }
 
+static uint32_t mixed(uint32_t h)
+{
+    h ^= h >> 16;
+    h *= 0x85ebca6bu;
+    h ^= h >> 13;
+    h *= 0xc2b2ae35u;
+    return h ^ h >> 16;
+}
+
 uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client)
 {
     uint32_t h = mix_addr(0x9747b28c, k->client);
@@ -28,11 +37,16 @@ uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client)
         h = mix(h, (uint32_t)k->client_port << 16 | k->vip_port);
         h = mix(h, k->proto);
     }
-    h ^= h >> 16;
-    h *= 0x85ebca6bu;
-    h ^= h >> 13;
-    h *= 0xc2b2ae35u;
-    return h ^ h >> 16;
+    return mixed(h);
+}
+
+uint32_t relay_cid_hash(const uint8_t *cid, size_t length)
+{
+    uint32_t h = 0x9747b28c, word[RELAY_QUIC_CID_MAX / 4] = {0};
+    memcpy(word, cid, length < sizeof word ? length : sizeof word);
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        h = mix(h, word[i]);
+    return mixed(mix(h, (uint32_t)length));
 }
 
 uint64_t relay_text_hash(const char *text, bool lower)

@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     struct snapshot *none = world_publish(&world, g->snapshot);
     (void)none;
     printf("prefixes=%u load_ms=%.0f places=%u classes=%u ranges=%zu\n", prefixes, (double)(t1 - t0) / 1e6,
-           geo_place_count(g->geo), g->snapshot->views[0]->class_count, ranges_count(g->snapshot->views[0]->ranges, ADDR_V4));
+           geo_place_count(g->geo), g->snapshot->views[0].base->class_count, ranges_count(g->snapshot->views[0].base->ranges, ADDR_V4));
 
     struct answer_context ctx = {&world};
     uint64_t counters[ANSWER_COUNTER_COUNT] = {0};

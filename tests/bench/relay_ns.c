@@ -19,7 +19,7 @@ static uint32_t frame(uint8_t *f, bool v6, bool syn)
                                         0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
     uint8_t tcp[29] = {0x10, 0, 0, 80};
     tcp[12] = 5 << 4;
-    tcp[13] = syn ? 2 : 16;
+    tcp[13] = syn ? 2 | 4 : 16; /* what a RST begins is not kept: each time anew */
     memset(f, 0, 14);
     f[12] = v6 ? 0x86 : 0x08;
     f[13] = v6 ? 0xdd : 0;
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
             uint32_t len = frame(f, v6, syn), size = sizeof out, verdict, ns;
             if (relay_try(r, f, len, repeat, out, &size, &verdict, &ns) != 0)
                 return 1;
-            printf("%s %-22s %4u ns per packet, verdict %u\n", v6 ? "IPv6" : "IPv4", syn ? "begins a flow (ring)" : "of a known flow", ns, verdict);
+            printf("%s %-22s %4u ns per packet, verdict %u\n", v6 ? "IPv6" : "IPv4", syn ? "of no flow (ring)" : "of a known flow", ns, verdict);
         }
     }
     relay_close(r);

@@ -59,6 +59,7 @@ static void on_changed(void *user, const struct mesh_stored *s, enum mesh_change
         struct mesh_resources resources;
         struct mesh_override word;
         struct mesh_persist persist;
+        struct mesh_round_trip trips[MESH_ROUND_TRIPS_MAX];
     } v;
     unsigned n;
     uint8_t reason;
@@ -70,6 +71,7 @@ static void on_changed(void *user, const struct mesh_stored *s, enum mesh_change
     err |= mesh_get_resources(&s->rec, &v.resources);
     err |= mesh_get_override(&s->rec, &v.word);
     err |= mesh_get_persist(&s->rec, &v.persist);
+    err |= mesh_get_round_trips(&s->rec, v.trips, MESH_ROUND_TRIPS_MAX, &n);
     (void)err; /* at most one of them fits */
 }
 

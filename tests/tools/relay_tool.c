@@ -12,6 +12,8 @@
  *     counters                                 flows
  *   relay_tool node IF...
  *     trust ADDR [KEYBYTE|SECRETFILE]            counters
+ *     clamp IF ADDR MTU                          lowers the MSS told from that VIP to what fits, at the interface's egress
+ *     clamped ADDR                               how often it did
  *   relay_tool pass IF...                      an XDP program that passes everything (the other end of a veth needs one)
  */
 #include <errno.h>
@@ -25,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "relay/clamp.h"
 #include "relay/keys.h"
 #include "relay/maglev.h"
 #include "relay/node.h"
@@ -52,7 +55,7 @@ static int say(int err)
 
 static int do_settings(char **w, int n)
 {
-    struct relay_settings s = {.find_rate = 5000};
+    struct relay_settings s = {.find_rate = 5000, .icmp_rate = 1000};
     if (n < 4)
         return PM_EINVAL;
     s.self = (uint32_t)atoi(w[1]);
@@ -147,6 +150,31 @@ static int do_trust(char **w, int n)
     return node_trust(node, &from, keys);
 }
 
+static struct clamp *clamp;
+
+static int do_clamp(char **w, int n)
+{
+    struct addr vip;
+    struct buf why = BUF_INIT;
+    if (n < 4 || addr_parse(w[2], &vip) != 0)
+        return PM_EINVAL;
+    int err = clamp ? PM_OK : clamp_open(&clamp, &why);
+    if (!err)
+        err = clamp_attach(clamp, if_nametoindex(w[1]), &why);
+    buf_fini(&why);
+    return err ? err : clamp_set(clamp, &vip, clamp_mss((uint32_t)atoi(w[3]), true, vip.family));
+}
+
+static void show_clamped(char **w, int n)
+{
+    struct addr vip;
+    uint64_t lowered = 0;
+    if (n < 2 || !clamp || addr_parse(w[1], &vip) != 0 || clamp_count(clamp, &vip, &lowered) != 0)
+        say(PM_EINVAL);
+    else
+        printf("%llu\n", (unsigned long long)lowered);
+}
+
 static bool show_flow(void *arg, const struct relay_flow_key *k, const struct relay_flow *f)
 {
     int *n = arg;
@@ -204,6 +232,8 @@ static void command(char *line)
         printf("[");
         relay_flows(relay, show_flow, &count);
         printf("]\n");
+    } else if (!relay && !strcmp(w[0], "clamped")) {
+        show_clamped(w, n);
     } else if (relay) {
         say(!strcmp(w[0], "settings")   ? do_settings(w, n)
             : !strcmp(w[0], "node")     ? do_node(w, n)
@@ -216,7 +246,7 @@ static void command(char *line)
                                  &(struct relay_host){(uint32_t)atoi(w[3]), (uint32_t)atoi(w[4])})
                 : PM_EINVAL);
     } else {
-        say(!strcmp(w[0], "trust") ? do_trust(w, n) : PM_EINVAL);
+        say(!strcmp(w[0], "trust") ? do_trust(w, n) : !strcmp(w[0], "clamp") ? do_clamp(w, n) : PM_EINVAL);
     }
 }
 
@@ -309,5 +339,6 @@ int main(int argc, char **argv)
     }
     relay_close(r);
     node_close(node);
+    clamp_close(clamp);
     return 0;
 }

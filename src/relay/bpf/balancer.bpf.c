@@ -8,9 +8,8 @@
  *   frame -> parse -> VIP? -> flow table | ring -> node -> new link addresses, or a tunnel header -> out
  */
 #include "relay/bpf/delayed.h"
+#include "relay/bpf/plain.h"
 #include "relay/bpf/send.h"
-
-/* ---- which node ---- */
 
 /* The most particular entry: address and port, then all of a protocol, then all. */
 static __always_inline struct relay_vip *vip_of(const struct packet *p)
@@ -25,79 +24,6 @@ static __always_inline struct relay_vip *vip_of(const struct packet *p)
     key.port = 0;
     key.proto = 0;
     return bpf_map_lookup_elem(&vips, &key);
-}
-
-static __always_inline __u32 mix(__u32 h, __u32 v)
-{
-    h ^= v * 0xcc9e2d51u;
-    h = (h << 13 | h >> 19) * 5 + 0xe6546b64u;
-    return h;
-}
-
-/* The same on every balancer: no seed, no address of our own. Must agree with relay/ring.c. */
-static __always_inline __u32 flow_hash(const struct relay_flow_key *k, bool by_client)
-{
-    __u32 h = 0x9747b28c;
-    const __u32 *client = (const void *)k->client, *vip = (const void *)k->vip;
-    for (int i = 0; i < 4; i++)
-        h = mix(h, client[i]);
-    if (!by_client) {
-        for (int i = 0; i < 4; i++)
-            h = mix(h, vip[i]);
-        h = mix(h, (__u32)k->client_port << 16 | k->vip_port);
-        h = mix(h, k->proto);
-    }
-    h ^= h >> 16;
-    h *= 0x85ebca6bu;
-    h ^= h >> 13;
-    h *= 0xc2b2ae35u;
-    return h ^ h >> 16;
-}
-
-static __always_inline void by_client(struct relay_flow_key *k)
-{
-    __builtin_memset(k->vip, 0, 16);
-    k->client_port = k->vip_port = 0;
-    k->proto = 0;
-}
-
-static __always_inline void fragment_key(const struct packet *p, struct relay_fragment_key *k)
-{
-    __builtin_memcpy(k->client, p->flow.client, 16);
-    __builtin_memcpy(k->vip, p->flow.vip, 16);
-    k->id = p->fragment_id;
-    k->proto = p->flow.proto;
-}
-
-static __always_inline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vip)
-{
-    struct relay_flow_key key = p->flow;
-    if (vip->flags & RELAY_VIP_BY_CLIENT)
-        by_client(&key);
-    struct relay_flow *flow = bpf_map_lookup_elem(&flows, &key);
-    if (flow && !p->syn) {
-        flow->packets++;
-        flow->seen_ns = bpf_ktime_get_ns();
-        count(RELAY_FLOW_HIT, p->length);
-        __u32 node = flow->node;
-        if (p->rst && !p->icmp_error) {
-            bpf_map_delete_elem(&flows, &key);
-            count(RELAY_FLOW_END, p->length);
-        }
-        return node;
-    }
-    if (p->icmp_error) {
-        count(RELAY_ICMP_UNKNOWN, p->length);
-        return ring_place(vip->set, flow_hash(&p->flow, vip->flags & RELAY_VIP_BY_CLIENT));
-    }
-    __u32 node = ring_place(vip->set, flow_hash(&p->flow, vip->flags & RELAY_VIP_BY_CLIENT));
-    count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
-    /* A delayed service's connections begin with a valid cookie only, not with a fragment. */
-    if (node < RELAY_NODES_MAX && !p->rst && !(vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP)) {
-        struct relay_flow fresh = {.node = node, .packets = 1, .seen_ns = bpf_ktime_get_ns()};
-        bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
-    }
-    return node;
 }
 
 /* ---- answers of nodes ---- */
@@ -215,42 +141,37 @@ __noinline int unwrap(struct xdp_md *ctx, const struct packet *p, struct way *w)
 
 /* ---- all packets ---- */
 
-/* A packet of a service whose handshake the nodes do themselves. */
-__noinline int plain(const struct packet *p, const struct relay_vip *vip, struct way *w)
+static __always_inline int later_fragment(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct way *w)
 {
-    if (!p || !vip || !w)
-        return ACT_DROP;
-    w->node = node_of_flow(p, vip);
-    if (p->icmp_error)
-        count(RELAY_ICMP_RELAYED, p->length);
-    if (p->fragment == FRAGMENT_FIRST && w->node < RELAY_NODES_MAX) {
-        struct relay_fragment_key key = {};
-        fragment_key(p, &key);
-        bpf_map_update_elem(&fragments, &key, &w->node, BPF_ANY);
-    }
+    struct relay_fragment_key key = {};
+    fragment_key(p, &key);
+    __u32 *found = bpf_map_lookup_elem(&fragments, &key);
+    /* All of a client goes one way: then it does not matter which packet this is a part of. */
+    if (!found && vip && vip->flags & RELAY_VIP_BY_CLIENT)
+        return plain(ctx, p, vip, w);
+    count(found ? RELAY_FRAGMENT_HIT : RELAY_FRAGMENT_MISS, p->length);
+    if (!found)
+        return ACT_PASS;
+    w->node = *found;
     return ACT_PACKET;
 }
 
 static __always_inline int decide(struct xdp_md *ctx, const struct packet *p, struct way *w)
 {
-    if (p->fragment == FRAGMENT_LATER) {
-        struct relay_fragment_key key = {};
-        fragment_key(p, &key);
-        __u32 *found = bpf_map_lookup_elem(&fragments, &key);
-        count(found ? RELAY_FRAGMENT_HIT : RELAY_FRAGMENT_MISS, p->length);
-        if (!found)
-            return ACT_PASS;
-        w->node = *found;
-        return ACT_PACKET;
-    }
     struct relay_vip *vip = vip_of(p);
+    if (p->fragment == FRAGMENT_LATER)
+        return later_fragment(ctx, p, vip, w);
+    if (p->icmp_info && !(vip && vip->flags & RELAY_VIP_BY_CLIENT)) {
+        count(RELAY_ICMP_LOCAL, p->length);
+        return ACT_PASS;
+    }
     if (!vip) {
         count(RELAY_NOT_OURS, p->length);
         return ACT_PASS;
     }
     if (vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP && !p->icmp_error && !p->fragment)
         return delayed(ctx, p, vip, w);
-    return plain(p, vip, w);
+    return plain(ctx, p, vip, w);
 }
 
 SEC("xdp")

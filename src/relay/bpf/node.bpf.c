@@ -516,7 +516,7 @@ int relay_node_out(struct __sk_buff *skb)
         const struct iphdr *ip = data + sizeof(struct ethhdr);
         tcp = (const void *)(ip + 1);
         if ((void *)(tcp + 1) > end || ip->protocol != IPPROTO_TCP || ip->ihl != 5 || !tcp->rst)
-            return TC_ACT_OK;
+            return TC_ACT_UNSPEC;
         tuple.ipv4.saddr = ip->daddr;
         tuple.ipv4.daddr = ip->saddr;
         tuple.ipv4.sport = tcp->dest;
@@ -525,7 +525,7 @@ int relay_node_out(struct __sk_buff *skb)
         const struct ipv6hdr *ip = data + sizeof(struct ethhdr);
         tcp = (const void *)(ip + 1);
         if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || !tcp->rst)
-            return TC_ACT_OK;
+            return TC_ACT_UNSPEC;
         __builtin_memcpy(tuple.ipv6.saddr, &ip->daddr, 16);
         __builtin_memcpy(tuple.ipv6.daddr, &ip->saddr, 16);
         tuple.ipv6.sport = tcp->dest;
@@ -533,7 +533,7 @@ int relay_node_out(struct __sk_buff *skb)
     }
     struct node_asked *before = bpf_map_lookup_elem(&asked, &tuple);
     if (!before || !before->gone || bpf_ktime_get_ns() - before->since_ns > NODE_LATE_NS)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     count_node(NODE_LATE, skb->len);
     return TC_ACT_SHOT;
 }

@@ -13,6 +13,7 @@ struct tcp_options {
     __u8 bytes[64]; /* up to 40 of them used; the rest zero, which is the end of the list */
     __u32 at;
     __u32 mss;      /* 0: not given */
+    __u32 mss_at;   /* where in bytes */
     __u32 scale;    /* 255: not given */
     __u32 sack, timestamps;
     __u32 tsval, tsecr; /* machine order */
@@ -58,6 +59,7 @@ static long option_step(__u32 i, void *ctx)
         return 1;
     if (kind == OPTION_MSS && length == 4) {
         o->mss = option_be32(o, at) & 0xffff;
+        o->mss_at = at + 2;
     } else if (kind == OPTION_SCALE && length == 3) {
         o->scale = o->bytes[(at + 2) & 63];
         if (o->scale > 14)

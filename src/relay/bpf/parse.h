@@ -27,7 +27,7 @@ struct icmp_head {
     __be16 checksum;
     __be32 rest;
 };
-enum { ICMP_UNREACHABLE = 3, ICMP_EXCEEDED = 11, ICMP_PARAMETER = 12, ICMP6_FIRST_INFO = 128 };
+enum { ICMP_UNREACHABLE = 3, ICMP_EXCEEDED = 11, ICMP_PARAMETER = 12, ICMP6_FIRST_INFO = 128, ICMP6_ECHO_REPLY = 129 };
 
 enum fragment { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 
@@ -46,6 +46,7 @@ struct packet {
     __u8 icmp_error;            /* flow is that of the packet the error is about */
     __u8 dont_fragment;
     __u8 tcp_flags;             /* struct tcphdr's byte 13 */
+    __u8 icmp_info;             /* ICMP that is no error: a ping */
     __u32 seq, ack;             /* machine order */
     __u32 data, data_len;       /* the segment's: offset, bytes */
 };
@@ -202,8 +203,11 @@ static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
     bool error = p->family == 4 ? icmp->type == ICMP_UNREACHABLE || icmp->type == ICMP_EXCEEDED ||
                                       icmp->type == ICMP_PARAMETER
                                 : icmp->type < ICMP6_FIRST_INFO;
-    if (!error)
-        return RELAY_ICMP_LOCAL;
+    if (!error) {
+        /* Of ICMPv6 only echoes: what finds neighbours and routers is always the machine's own. */
+        p->icmp_info = p->family == 4 || icmp->type <= ICMP6_ECHO_REPLY;
+        return p->icmp_info ? -1 : RELAY_ICMP_LOCAL;
+    }
     __builtin_memcpy(vip, p->flow.vip, 16);
     inner.l3 = p->l4 + sizeof *icmp;
     int stop = parse_ip(ctx, &inner, p->family == 4 ? ETH_P_IP : ETH_P_IPV6);

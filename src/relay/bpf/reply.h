@@ -7,6 +7,7 @@
 #define PM_RELAY_BPF_REPLY_H
 
 #include "relay/bpf/cookie.h"
+#include "relay/bpf/limit.h"
 #include "relay/bpf/options.h"
 #include "relay/bpf/parse.h"
 #include "relay/bpf/tables.h"
@@ -186,16 +187,22 @@ enum { QUOTE_V4 = 64, QUOTE_V6 = 128 };
 /* Tells the client the largest packet that fits; the beginning of its own goes back with it. */
 __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
 {
-    if (!p)
+    const struct relay_settings *s = settings_get();
+    if (!p || !s)
         return XDP_DROP;
+    if (!icmp_allowed(s->icmp_rate)) {
+        count(RELAY_ICMP_LIMIT, p->length);
+        return XDP_DROP;
+    }
     __u32 quote = p->family == 4 ? QUOTE_V4 : QUOTE_V6;
     __u32 head = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-    __u8 link[14];
+    __u32 l3 = p->l3, room = head + sizeof(struct icmp_head);
+    __u8 link[22];
     long cut = (long)(p->l3 + quote) - (ctx->data_end - ctx->data);
-    /* A tag in the link header would have to move with it. */
-    if (p->l3 != 14 || cut >= 0 || bpf_xdp_adjust_tail(ctx, cut) != 0 || bpf_xdp_load_bytes(ctx, 0, link, 14) != 0 ||
-        bpf_xdp_adjust_head(ctx, -(int)(head + sizeof(struct icmp_head))) != 0 ||
-        bpf_xdp_store_bytes(ctx, 0, link, 14) != 0)
+    if (cut >= 0 || bpf_xdp_adjust_tail(ctx, cut) != 0 || bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 ||
+        bpf_xdp_adjust_head(ctx, -(int)room) != 0 || bpf_xdp_store_bytes(ctx, 0, link, 14) != 0 ||
+        (l3 >= 18 && bpf_xdp_store_bytes(ctx, 14, link + 14, 4) != 0) ||
+        (l3 >= 22 && bpf_xdp_store_bytes(ctx, 18, link + 18, 4) != 0))
         return XDP_DROP;
     struct icmp_head icmp = {.type = p->family == 4 ? ICMP_UNREACHABLE : 2, .code = p->family == 4 ? 4 : 0};
     icmp.rest = bpf_htonl(mtu);
@@ -203,14 +210,14 @@ __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *p, __u32 m
         struct iphdr ip = {};
         __builtin_memcpy(&ip.saddr, p->flow.client + 12, 4); /* turned round below */
         __builtin_memcpy(&ip.daddr, p->flow.vip + 12, 4);
-        if (bpf_xdp_store_bytes(ctx, 14, &ip, sizeof ip) != 0)
+        if (bpf_xdp_store_bytes(ctx, l3, &ip, sizeof ip) != 0)
             return XDP_DROP;
     } else {
         struct ipv6hdr ip = {.version = 6};
-        if (bpf_xdp_store_bytes(ctx, 14, &ip, sizeof ip) != 0)
+        if (bpf_xdp_store_bytes(ctx, l3, &ip, sizeof ip) != 0)
             return XDP_DROP;
     }
-    struct packet whole = {.family = p->family, .l3 = 14, .flow = p->flow};
+    struct packet whole = {.family = p->family, .l3 = l3, .flow = p->flow};
     __u8 proto = p->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
     __s64 sum = reply_ip(ctx, &whole, sizeof icmp + quote, proto);
     if (sum < 0)
@@ -219,18 +226,18 @@ __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *p, __u32 m
     sum = bpf_csum_diff(NULL, 0, (void *)&icmp, sizeof icmp, sum);
     void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     if (p->family == 4) {
-        void *q = data + 14 + sizeof(struct iphdr) + sizeof icmp;
+        void *q = data + (l3 & PARSE_REACH) + sizeof(struct iphdr) + sizeof icmp;
         if (q + QUOTE_V4 > end)
             return XDP_DROP;
         sum = bpf_csum_diff(NULL, 0, q, QUOTE_V4, sum);
     } else {
-        void *q = data + 14 + sizeof(struct ipv6hdr) + sizeof icmp;
+        void *q = data + (l3 & PARSE_REACH) + sizeof(struct ipv6hdr) + sizeof icmp;
         if (q + QUOTE_V6 > end)
             return XDP_DROP;
         sum = bpf_csum_diff(NULL, 0, q, QUOTE_V6, sum);
     }
     icmp.checksum = csum_fold(sum);
-    if (bpf_xdp_store_bytes(ctx, 14 + head, &icmp, sizeof icmp) != 0)
+    if (bpf_xdp_store_bytes(ctx, l3 + head, &icmp, sizeof icmp) != 0)
         return XDP_DROP;
     count(p->family == 4 ? RELAY_TOO_BIG_V4 : RELAY_TOO_BIG_V6, p->length);
     return XDP_TX;

@@ -56,7 +56,13 @@
     X(RESET_SENT, "reset_sent", "Resets sent to clients whose connection is gone")                           \
     X(NODE_GONE, "node_gone", "Packets for a node that is down")                                             \
     X(TAG_WRONG, "dropped_tag", "Hand-off packets without a valid tag")                                      \
-    X(HANDOFF_BAD, "dropped_handoff", "Hand-off packets that are malformed or not for a balancer")
+    X(HANDOFF_BAD, "dropped_handoff", "Hand-off packets that are malformed or not for a balancer")          \
+    X(SECOND_CHANCE, "second_chance", "SYNs sent again, given to another node because nobody had answered") \
+    X(FLOW_ANEW, "flow_anew", "Flows that got a node anew: long quiet, or their node is down")               \
+    X(QUIC_ID, "quic_id", "QUIC packets from a new address, whose connection id names their server")                             \
+    X(QUIC_KEPT, "quic_kept", "QUIC packets from a new address, known by a connection id seen before")      \
+    X(QUIC_UNKNOWN, "quic_unknown", "QUIC packets from a new address whose connection id says nothing")     \
+    X(ICMP_LIMIT, "dropped_icmp_limit", "Packets too big about which clients were told often enough")
 
 enum relay_counter {
 #define X(sym, name, text) RELAY_##sym,
@@ -93,6 +99,8 @@ enum relay_vip_flags {
     RELAY_VIP_BY_CLIENT = 1, /* all packets of a client go to one node, whatever the service */
     RELAY_VIP_DELAYED = 2,   /* TCP: we do the handshake and hand the connection over with its first request */
     RELAY_VIP_AGENTS = 4,    /* nodes run our program: connections not known here are looked for */
+    RELAY_VIP_QUIC = 8,      /* UDP: flows are QUIC connections, told apart by their ids */
+    RELAY_VIP_QUIC_IDS = 16, /* ... and servers put their own id into them: quic_length says where */
 };
 
 struct relay_vip {
@@ -100,6 +108,24 @@ struct relay_vip {
     __u32 all;   /* every node of the service: who is asked for unknown connections */
     __u32 flags;
     __u32 farm;  /* whose hosts and resources; 0: none */
+    /* Where a QUIC connection id has the server's: by its first three bits (configuration rotation); length 0: nowhere. */
+    __u8 quic_at[8], quic_length[8];
+};
+
+/* A server by what it puts into the connection ids it makes (draft-ietf-quic-load-balancers, in clear). */
+enum { RELAY_QUIC_ID_MAX = 15, RELAY_QUIC_CID_MAX = 20, RELAY_QUIC_KNOWN = 8 };
+struct relay_quic_key {
+    __u32 set; /* relay_vip.set */
+    __u8 length;
+    __u8 id[RELAY_QUIC_ID_MAX];
+};
+
+/* A connection id that a client has used: its first bytes; shorter ones are not kept. */
+struct relay_cid_key {
+    __u8 vip[16];
+    __be16 port;
+    __u8 pad[6];
+    __u8 cid[RELAY_QUIC_KNOWN];
 };
 
 /* FNV-1a, 64 bits, started here; of what a client can choose, so nothing but a node depends on it. */
@@ -170,12 +196,14 @@ enum relay_flow_state {
     RELAY_FLOW_OPENING, /* handed over; the node has not been heard yet */
     RELAY_FLOW_BOUND,
     RELAY_FLOW_ENDED, /* reset by the client; remembered so that a late copy of its request opens nothing */
+    RELAY_FLOW_SYN, /* the kernels' handshake, and nothing but SYNs was seen of it: start is their number */
 };
 enum relay_flow_flags {
     RELAY_FLOW_REPLACEABLE = 1, /* FIN or a new SYN was seen: a valid cookie begins it anew */
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
     RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
+    RELAY_FLOW_CIDS = 8,  /* the server's connection ids are long enough to be known again */
 };
 
 /* Sequence numbers in machine order. */
@@ -202,6 +230,8 @@ struct relay_settings {
     __u32 self;    /* index of this machine as a node: its front end */
     __u32 mss_v4, mss_v6; /* told to clients: room for the tunnel's headers */
     __u32 find_rate;      /* packets of unknown connections per second and CPU */
+    __u32 icmp_rate;      /* "too big" per second and CPU */
+    __u32 pad;
 };
 
 /* What the daemon hears of packets. */
@@ -240,6 +270,8 @@ enum {
     RELAY_VIPS_MAX = 16384,
     RELAY_FLOWS_MAX = 1 << 20,
     RELAY_FRAGMENTS_MAX = 4096,
+    RELAY_QUIC_IDS_MAX = 16384,
+    RELAY_CIDS_MAX = RELAY_FLOWS_MAX / 4,
 };
 
 #endif

@@ -14,6 +14,8 @@ TABLE(hosts, HASH, RELAY_HOSTS_MAX, struct relay_host_key, struct relay_host);
 TABLE(flows, LRU_HASH, RELAY_FLOWS_MAX, struct relay_flow_key, struct relay_flow);
 TABLE(fragments, LRU_HASH, RELAY_FRAGMENTS_MAX, struct relay_fragment_key, __u32);
 TABLE(unknowns, LRU_HASH, RELAY_UNKNOWNS_MAX, struct relay_flow_key, __u64);
+TABLE(quic_servers, HASH, RELAY_QUIC_IDS_MAX, struct relay_quic_key, __u32);
+TABLE(cids, LRU_HASH, RELAY_CIDS_MAX, struct relay_cid_key, __u32);
 TABLE(counters, PERCPU_ARRAY, RELAY_COUNTER_COUNT, __u32, struct relay_count);
 
 struct {

@@ -2,6 +2,7 @@
 #include "fake_world.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
@@ -210,12 +211,27 @@ static void host_metrics(void *ctx, api_metric_fn *fn, void *fn_ctx)
 }
 static json_t *host_relay(void *ctx)
 {
-    return fake.handoff ? json_pack("{s:b, s:n}", "on", 1, "why") : NULL;
+    return fake.handoff ? json_pack("{s:b, s:s}", "on", 0, "why", "the kernel is too old") : NULL;
 }
 
-static json_t *host_sessions(void *ctx, uint32_t most)
+/* Two connections, one of them at a server called web1. */
+static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
-    return fake.handoff ? json_pack("{s:i, s:[]}", "total", (int)most, "sessions") : NULL;
+    bool one = q->server && strcmp(q->server, "web1") == 0, none = q->server && !one;
+    fake.sessions.q = *q;
+    fake.sessions.client = q->client ? *q->client : (struct prefix){0};
+    snprintf(fake.sessions.server, sizeof fake.sessions.server, "%s", q->server ? q->server : "");
+    if (!fake.handoff)
+        return NULL;
+    return json_pack("{s:i, s:i, s:b, s:[]}", "total", none ? 0 : one ? 1 : 2, "looked-at", 2, "complete", true, "sessions");
+}
+
+static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_request *q)
+{
+    char client[ADDR_TEXT];
+    return json_pack("{s:b, s:s, s:I, s:b, s:s, s:s, s:i, s:s, s:s}", "on", 1, "goes-to", "node", "service",
+                     (json_int_t)service, "tls", q->tls, "method", q->method, "host", q->host, "port", q->port, "target",
+                     buf_str(&q->target), "client", addr_format(&q->client, client));
 }
 
 static json_t *host_servers(void *ctx)
@@ -304,6 +320,7 @@ void fake_world_init(void)
                                  .servers = host_servers,
                                  .relay = host_relay,
                                  .sessions = host_sessions,
+                                 .relay_explain = host_relay_explain,
                                  .front = host_front,
                                  .server_count = host_server_count,
                                  .status = host_status};

@@ -22,6 +22,11 @@ struct fake_world {
     char *reload_report; /* in place of the usual one */
     uint64_t last_until_ms;
     struct addr answered_client; /* family 0 = none */
+    struct {                     /* what sessions was asked for last */
+        struct api_sessions q;
+        struct prefix client;
+        char server[64];
+    } sessions;
 };
 
 extern struct fake_world fake;

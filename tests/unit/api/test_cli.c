@@ -96,17 +96,21 @@ static void assert_has(const struct buf *b, const char *part)
         fail_msg("no \"%s\" in:\n%s", part, buf_str(b));
 }
 
-static void test_golden(void **state)
+/* An answer's text is that of the file beside it, whatever came in its strings. */
+static void golden(const char *file, const char *command)
 {
     struct buf wanted = BUF_INIT;
     struct text t = {.out = BUF_INIT, .width = 100};
     json_error_t e;
-    json_t *data = json_load_file(TEST_DATA "/api/explain.json", 0, &e);
+    char json[200], text[200];
+    snprintf(json, sizeof json, TEST_DATA "/api/%s.json", file);
+    snprintf(text, sizeof text, TEST_DATA "/api/%s.txt", file);
+    json_t *data = json_load_file(json, 0, &e);
     assert_non_null(data);
-    cli_render(&t, "explain", data);
+    cli_render(&t, command, data);
     if (getenv("PM_UPDATE"))
-        assert_int_equal(file_replace(TEST_DATA "/api/explain.txt", t.out.data, t.out.len, 0644), 0);
-    assert_int_equal(file_read(TEST_DATA "/api/explain.txt", 1 << 20, &wanted), 0);
+        assert_int_equal(file_replace(text, t.out.data, t.out.len, 0644), 0);
+    assert_int_equal(file_read(text, 1 << 20, &wanted), 0);
     assert_string_equal(buf_str(&t.out), buf_str(&wanted));
     assert_null(strchr(buf_str(&t.out), '\033')); /* not even those that came in a reason */
     for (const char *line = buf_str(&t.out); *line; line = strchr(line, '\n') + 1) {
@@ -118,10 +122,18 @@ static void test_golden(void **state)
     buf_fini(&t.out);
     /* Colours, and a narrow terminal, take nothing away but what is cut. */
     t = (struct text){.out = BUF_INIT, .width = 40, .colour = true};
-    cli_render(&t, "explain", data);
+    cli_render(&t, command, data);
     assert_non_null(strstr(buf_str(&t.out), "\033[32m"));
     buf_fini(&t.out);
     json_decref(data);
+}
+
+static void test_golden(void **state)
+{
+    golden("explain", "explain");
+    golden("explain_relay", "explain");
+    golden("relay", "relay");
+    golden("sessions", "sessions");
 }
 
 static void test_views(void **state)
@@ -149,8 +161,14 @@ static void test_views(void **state)
     assert_string_equal(json_text(json_object_get(j, "explain"), "family"), "IPv6");
     json_decref(j);
     assert_int_equal(run_here("explain www.example.com --at -10m"), CLI_OK);
+    assert_int_equal(run_here("explain --url http://www.example.com/"), CLI_OK);
+    assert_has(&out, "goes to   a node drawn");
+    assert_int_equal(run_here("relay"), CLI_OK);
+    assert_has(&out, "relay off: the kernel is too old");
+    assert_int_equal(run_here("sessions --server front-end"), CLI_OK);
+    assert_has(&out, "no connections");
     for (const struct api_command *c = api_commands; c->name; c++) {
-        if (c->arg_count && (c->args[0].flags & API_REQUIRED))
+        if ((c->arg_count && (c->args[0].flags & API_REQUIRED)) || strcmp(c->name, "explain") == 0)
             continue;
         assert_int_equal(run_here(c->name), CLI_OK);
         assert_true(out.len > 10);
@@ -166,7 +184,7 @@ static void test_usage(void **state)
     } cases[] = {
         {"statsu", CLI_USAGE, "did you mean \"status\""},
         {"anser", CLI_USAGE, "did you mean \"answer\""},
-        {"explain", CLI_USAGE, "needs a name"},
+        {"explain", CLI_USAGE, "needs a name or a url"},
         {"explain a.example --clinet 192.0.2.1", CLI_USAGE, "did you mean --client"},
         {"explain a.example --client", CLI_USAGE, "needs a value"},
         {"explain a.example b.example", CLI_USAGE, "unexpected argument \"b.example\""},

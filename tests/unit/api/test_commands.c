@@ -166,7 +166,80 @@ static void test_explain(void **state)
     bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"client\":\"192.0.2.1/24\"}}", "bad-argument",
         "client");
     bad("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"at\":\"yesterday\"}}", "bad-argument", "-10m");
-    bad("{\"cmd\":\"explain\"}", "bad-argument", "needs the argument \"name\"");
+    bad("{\"cmd\":\"explain\"}", "bad-argument", "a name or a url");
+}
+
+static void test_explain_url(void **state)
+{
+    json_t *d = good("{\"cmd\":\"explain\",\"args\":{\"url\":\"http://www.example.com/a/b?c#d\"}}");
+    assert_string_equal(TEXT(d, "name"), "www.example.com");
+    assert_string_equal(TEXT(d, "explain.service"), "www.example.com");
+    assert_int_equal(INT(d, "relay.service"), 0);
+    assert_string_equal(TEXT(d, "relay.method"), "GET");
+    assert_string_equal(TEXT(d, "relay.target"), "/a/b?c");
+    assert_int_equal(INT(d, "relay.port"), 80);
+    assert_string_equal(TEXT(d, "relay.client"), "none");
+    json_decref(d);
+    /* The name may be another than the URL's: what the client asked DNS for. */
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"mail.example.com\",\"url\":\"https://[2001:db8::25]?x\",\"method\":\"POST\","
+             "\"client\":\"203.0.113.9\"}}");
+    assert_int_equal(INT(d, "relay.service"), 1);
+    assert_string_equal(TEXT(d, "relay.host"), "2001:db8::25");
+    assert_string_equal(TEXT(d, "relay.method"), "POST");
+    assert_string_equal(TEXT(d, "relay.target"), "/?x");
+    assert_int_equal(INT(d, "relay.port"), 443);
+    assert_true(json_is_true(at(d, "relay.tls")));
+    assert_string_equal(TEXT(d, "relay.client"), "203.0.113.9");
+    json_decref(d);
+    /* An address alone stands for the service that has it. */
+    d = good("{\"cmd\":\"explain\",\"args\":{\"url\":\"192.0.2.9:8080/x\"}}");
+    assert_string_equal(TEXT(d, "name"), "www.example.com");
+    assert_int_equal(INT(d, "relay.port"), 8080);
+    json_decref(d);
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\"}}");
+    assert_true(json_is_null(at(d, "relay")));
+    json_decref(d);
+    d = good("{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"url\":\"http://www.example.com/\",\"at\":\"-10m\"}}");
+    assert_true(json_is_null(at(d, "relay"))); /* only the present has one */
+    json_decref(d);
+    bad("{\"cmd\":\"explain\",\"args\":{\"url\":\"http://203.0.113.1/\"}}", "not-found", "203.0.113.1");
+    bad("{\"cmd\":\"explain\",\"args\":{\"url\":\"http://www.example.com/\",\"method\":\"G\\r\"}}", "bad-argument", "capital");
+    static const char *const wrong[] = {"ftp://a.example/", "http://", "http:///x", "http://a.example:0/", "http://a.example:65536/",
+                                        "http://a.example:/", "http://a.example:8x/", "http://u@a.example/", "http://a b/",
+                                        "http://[2001:db8::1/", "http://[192.0.2.1]/", "http://[2001:db8::1]80/", "/x"};
+    for (size_t i = 0; i < PM_ARRAY_LEN(wrong); i++) {
+        char line[200];
+        snprintf(line, sizeof line, "{\"cmd\":\"explain\",\"args\":{\"name\":\"www.example.com\",\"url\":\"%s\"}}", wrong[i]);
+        bad(line, "bad-argument", "http://HOST/PATH");
+    }
+}
+
+static void test_sessions(void **state)
+{
+    bad("{\"cmd\":\"sessions\"}", "not-found", "relay");
+    fake.handoff = true;
+    json_t *d = good("{\"cmd\":\"sessions\"}");
+    assert_int_equal(INT(d, "total"), 2);
+    assert_null(fake.sessions.q.client);
+    assert_null(fake.sessions.q.server);
+    assert_int_equal(fake.sessions.q.vip.addr.family, 0);
+    assert_int_equal(fake.sessions.q.limit, 1000);
+    json_decref(d);
+    d = good("{\"cmd\":\"sessions\",\"args\":{\"client\":\"198.51.100.0/24\",\"server\":\"web1\",\"vip\":\"192.0.2.80\",\"limit\":5}}");
+    assert_int_equal(fake.sessions.client.len, 24);
+    assert_string_equal(fake.sessions.server, "web1");
+    assert_int_equal(fake.sessions.q.vip.addr.family, ADDR_V4);
+    assert_int_equal(fake.sessions.q.vip.port, 0);
+    assert_int_equal(fake.sessions.q.limit, 5);
+    json_decref(d);
+    json_decref(good("{\"cmd\":\"sessions\",\"args\":{\"vip\":\"[2001:db8::80]:443\"}}"));
+    assert_int_equal(fake.sessions.q.vip.addr.family, ADDR_V6);
+    assert_int_equal(fake.sessions.q.vip.port, 443);
+    json_decref(good("{\"cmd\":\"sessions\",\"args\":{\"server\":\"front-end\"}}"));
+    bad("{\"cmd\":\"sessions\",\"args\":{\"server\":\"web9\"}}", "not-found", "web9");
+    bad("{\"cmd\":\"sessions\",\"args\":{\"vip\":\"www.example.com\"}}", "bad-argument", "an address");
+    bad("{\"cmd\":\"sessions\",\"args\":{\"client\":\"198.51.100.1/24\"}}", "bad-argument", "client");
+    bad("{\"cmd\":\"sessions\",\"args\":{\"limit\":0}}", "bad-argument", "limit");
 }
 
 static void test_drain(void **state)
@@ -381,7 +454,7 @@ int main(void)
         TEST(test_status),  TEST(test_sites), TEST(test_vips),          TEST(test_services),
         TEST(test_explain), TEST(test_drain), TEST(test_words),         TEST(test_reload_and_checks),
         TEST(test_history), TEST(test_lists), TEST(test_every_command), TEST(test_garbage),
-        TEST(test_handoff), TEST(test_time),
+        TEST(test_handoff), TEST(test_time),  TEST(test_explain_url),    TEST(test_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory against a model that is too simple to be wrong: tables of every key and node, answers found by trying
- * everything. Thousands of random changes; after each, every path of every host is looked up; a table is compiled from
- * what directory_changes tells (with callbacks that fail now and then) and must answer the same.
+ * everything. Thousands of random changes, in turns more that add and more that remove, so that hosts and entries
+ * come and go; after each, every path of every host is looked up. A table is compiled from what directory_changes
+ * tells (with callbacks that fail now and then); it must answer the same and be empty in the end.
  */
 #include "../cmocka_pm.h"
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "catalog/directory.h"
 
 enum { NODES = 7, HOSTS = 4, KNOWN_HOSTS = 3, TEXTS = 17, PATHS = 9, KEYS = KNOWN_HOSTS * TEXTS, IDS = 4096 };
+enum { WORDS = HOSTS * PATHS * NODES }; /* that a node has not got a path */
 
 static const char *const hosts[HOSTS] = {"*", "a.example", "b.example", "nobody.example"};
 /* The first PATHS are paths, then prefixes (to be cut at "*"), then suffixes. */
@@ -25,6 +27,12 @@ struct model {
     } holder[KEYS][NODES];
     uint64_t learned[HOSTS][PATHS][NODES]; /* expires; 0: not */
     bool scanning[NODES];
+    struct {
+        unsigned count[WORDS]; /* how often each word was learned anew */
+        int word[WORDS];       /* in the order in which they were learned, around */
+        unsigned nth[WORDS];
+        unsigned at, size;
+    } ring;
 };
 
 /* What a compiler has: sets by index, entries by id. */
@@ -231,6 +239,17 @@ static void change_scan(struct directory *d, struct model *m, uint16_t node)
     assert_int_equal(directory_scan_end(d, node), swept);
 }
 
+/* The word that was learned so many words ago makes room, if it is still that one. */
+static void model_ring(struct model *m, int host, int path, uint16_t node)
+{
+    int word = (host * PATHS + path) * NODES + node, old = m->ring.word[m->ring.at];
+    if (m->ring.count[old] && m->ring.nth[m->ring.at] == m->ring.count[old])
+        m->learned[old / NODES / PATHS][old / NODES % PATHS][old % NODES] = 0;
+    m->ring.word[m->ring.at] = word;
+    m->ring.nth[m->ring.at] = ++m->ring.count[word];
+    m->ring.at = (m->ring.at + 1) % m->ring.size;
+}
+
 /* Only when settled: before, the directory may refuse to learn what an older word hides. */
 static void change_learn(struct directory *d, struct model *m, uint16_t node, uint64_t now)
 {
@@ -240,6 +259,8 @@ static void change_learn(struct directory *d, struct model *m, uint16_t node, ui
     bool known = m->learned[host][path][node] || (named > 0 && named >> node & 1);
     int err = directory_learn(d, hosts[host], texts[path], strlen(texts[path]), node, expires);
     assert_int_equal(err, known ? 0 : PM_ENOTFOUND);
+    if (known && !m->learned[host][path][node])
+        model_ring(m, host, path, node);
     if (known)
         m->learned[host][path][node] = expires;
 }
@@ -275,66 +296,86 @@ static void check_holders(const struct directory *d, const struct model *m, unsi
     assert_int_equal(seen, want);
 }
 
-static void run(unsigned seed, int steps, bool compile)
+static void change(struct directory *d, struct model *m, uint64_t now)
+{
+    unsigned key = (unsigned)rand() % KEYS;
+    uint16_t node = (uint16_t)(rand() % NODES);
+    int what = rand() % 100, adds = now / 300 % 2 ? 20 : 50; /* of 70 */
+    if (what < adds)
+        change_add(d, m, key, node);
+    else if (what < 70)
+        change_remove(d, m, key, node);
+    else if (what < 90)
+        change_learn(d, m, node, now);
+    else if (what < 98)
+        change_scan(d, m, node);
+    else
+        change_remove_node(d, m, node);
+    check_holders(d, m, key);
+}
+
+static void check_end(struct directory *d, struct table *t, bool compile)
+{
+    const struct directory_watch watch = {on_set, on_entry, on_gone};
+    struct directory_figures f;
+    for (uint16_t node = 0; node < NODES; node++)
+        directory_remove_node(d, node);
+    t->fail = 0;
+    if (compile)
+        assert_int_equal(directory_changes(d, &watch, t), 0);
+    for (int i = 0; i < IDS; i++)
+        assert_true(!t->set_used[i] && t->entry[i].set == SETS_NONE);
+    directory_figures(d, &f);
+    assert_int_equal(f.sets + f.subtracting + f.learned + (uint32_t)f.text, 0);
+    assert_int_equal(f.hosts, 1);
+}
+
+/* learned_max: words that are kept, or 0: as many as there can be. */
+static void run(unsigned seed, int steps, bool compile, uint32_t learned_max)
 {
     static struct model m;
     static struct table t;
     const struct directory_watch watch = {on_set, on_entry, on_gone};
-    struct directory *d = directory_new(seed, 0);
+    struct directory *d = directory_new(seed, learned_max);
     memset(&m, 0, sizeof m);
     memset(&t, 0, sizeof t);
+    m.ring.size = learned_max ? learned_max : WORDS;
     for (int i = 0; i < IDS; i++)
         t.entry[i].set = SETS_NONE;
     srand(seed);
     for (int step = 0; step < steps; step++) {
-        unsigned key = (unsigned)rand() % KEYS;
-        uint16_t node = (uint16_t)(rand() % NODES);
-        uint64_t now = (uint64_t)step;
-        int what = rand() % 100;
-        if (what < 40)
-            change_add(d, &m, key, node);
-        else if (what < 70)
-            change_remove(d, &m, key, node);
-        else if (what < 90)
-            change_learn(d, &m, node, now);
-        else if (what < 98)
-            change_scan(d, &m, node);
-        else
-            change_remove_node(d, &m, node);
+        change(d, &m, (uint64_t)step);
         for (int i = 0; i < HOSTS * PATHS; i++) { /* not settled: at least nobody who is no holder */
             int bits = directory_bits(d, i / PATHS, i % PATHS), all = model_lookup(&m, i / PATHS, i % PATHS, false);
             assert_int_equal(bits < 0, all < 0);
             assert_true(bits < 0 || (bits & ~all) == 0);
         }
-        settle(d, &m, now);
+        settle(d, &m, (uint64_t)step);
         for (int i = 0; i < HOSTS * PATHS; i++)
             assert_int_equal(directory_bits(d, i / PATHS, i % PATHS), model_lookup(&m, i / PATHS, i % PATHS, true));
-        check_holders(d, &m, key);
         t.fail = step % 5 ? 5 : 0;
         if (compile && rand() % 4 == 0 && directory_changes(d, &watch, &t) == 0)
             for (int i = 0; i < HOSTS * PATHS; i++)
                 assert_int_equal(table_lookup(&t, i / PATHS, i % PATHS), model_lookup(&m, i / PATHS, i % PATHS, true));
     }
-    for (uint16_t node = 0; node < NODES; node++)
-        directory_remove_node(d, node);
-    struct directory_figures f;
-    t.fail = 0;
-    if (compile)
-        assert_int_equal(directory_changes(d, &watch, &t), 0);
-    directory_figures(d, &f);
-    assert_int_equal(f.sets + f.subtracting + f.learned + (uint32_t)f.text, 0);
-    assert_int_equal(f.hosts, 1);
+    check_end(d, &t, compile);
     directory_free(d);
 }
 
 static void test_random(void **state)
 {
     for (unsigned seed = 1; seed <= 5; seed++)
-        run(seed, 2000, seed % 2);
+        run(seed, 2000, seed % 2, 0);
+}
+
+static void test_little_room(void **state)
+{
+    for (unsigned seed = 11; seed <= 14; seed++)
+        run(seed, 1200, seed % 2, 1 + seed % 4 * 3);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random), cmocka_unit_test(test_little_room)};
     return cmocka_run_group_tests_name("directory random", tests, NULL, NULL);
 }

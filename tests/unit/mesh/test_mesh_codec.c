@@ -229,6 +229,54 @@ static void test_values(void **state)
     assert_true(addr_eq(&per.vip, &per2.vip) && per2.idle_ms == 5000);
 }
 
+static void test_round_trips(void **state)
+{
+    struct mesh_round_trip in[3] = {{.us = 23456, .spread_us = 1200, .confidence = 200, .connections = 41, .age_ms = 12000},
+                                    {.us = 1, .confidence = 255, .connections = UINT32_MAX},
+                                    {.us = 99999999, .spread_us = 99999999}}, out[3];
+    assert_int_equal(prefix_parse("198.51.100.0/24", &in[0].prefix), 0);
+    assert_int_equal(prefix_parse("2001:db8:7::/48", &in[1].prefix), 0);
+    assert_int_equal(prefix_parse("10.128.0.0/9", &in[2].prefix), 0);
+    struct mesh_writer w = mesh_writer(space, sizeof space);
+    mesh_put_round_trips(&w, in, 3);
+    assert_int_equal(w.len, 2 + 17 + 20 + 16);
+    struct mesh_record rec = with(&w);
+    unsigned n;
+    assert_int_equal(mesh_get_round_trips(&rec, out, 3, &n), 0);
+    assert_int_equal(n, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(prefix_eq(&in[i].prefix, &out[i].prefix));
+        assert_int_equal(in[i].confidence, out[i].confidence);
+        assert_int_equal(in[i].connections, out[i].connections);
+    }
+    assert_int_equal(out[0].us, 23456);
+    assert_int_equal(out[0].spread_us, 1200);
+    assert_true(out[0].age_ms <= 12000 && out[0].age_ms >= 12000 / 8 * 7);
+    assert_int_equal(out[2].us, MESH_RESPONSE_MAX_US);
+    assert_int_equal(mesh_get_round_trips(&rec, out, 2, &n), PM_ESPACE);
+    for (unsigned cut = 0; cut < w.len; cut++) {
+        rec.value_len = (uint16_t)cut;
+        assert_int_equal(mesh_get_round_trips(&rec, out, 3, &n), PM_EPROTO);
+    }
+    /* Byte by byte: family, length, bits beyond the length, no time at all. */
+    static const struct {
+        unsigned at;
+        uint8_t value;
+    } wrong[] = {{2, 5}, {3, 33}, {3, 7}, {3, 21}, {19, 4}, {20, 65}, {20, 15}, {39, 5}};
+    for (unsigned i = 0; i < PM_ARRAY_LEN(wrong); i++) {
+        w = mesh_writer(space, sizeof space);
+        mesh_put_round_trips(&w, in, 3);
+        rec = with(&w);
+        space[wrong[i].at] = wrong[i].value;
+        assert_int_equal(mesh_get_round_trips(&rec, out, 3, &n), PM_EPROTO);
+    }
+    in[0].us = 0;
+    w = mesh_writer(space, sizeof space);
+    mesh_put_round_trips(&w, in, 1);
+    rec = with(&w);
+    assert_int_equal(mesh_get_round_trips(&rec, out, 3, &n), PM_EPROTO);
+}
+
 static void test_ages(void **state)
 {
     uint64_t before = 0;
@@ -276,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_record_round_trip), cmocka_unit_test(test_record_cut_short), cmocka_unit_test(test_record_bounds),
         cmocka_unit_test(test_writer_never_half), cmocka_unit_test(test_hello),            cmocka_unit_test(test_counts_are_bounded),
         cmocka_unit_test(test_values),            cmocka_unit_test(test_ages),             cmocka_unit_test(test_document),
+        cmocka_unit_test(test_round_trips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,8 @@ static void test_ring_and_stickiness(void **state)
         uint32_t was = expected_node(client, vip, IPPROTO_TCP, false);
         tcp_frame(&f, client, vip, ACK, 0);
         sent_to(&f, &out, run(&f, &out), was);
+        tcp_frame(&f, client, vip, FIN | ACK, 0);
+        sent_to(&f, &out, run(&f, &out), was);
         tcp_frame(&f, client, vip, SYN, 0);
         sent_to(&f, &out, run(&f, &out), (was + 1) % NODES);
     }
