@@ -45,10 +45,22 @@ static int fd_or_error(int fd)
     return errno == EXDEV || errno == ELOOP ? PM_EPERM : err_from_errno(errno);
 }
 
-/* Opens the next name of a path and closes where we were. */
+static bool is_link(int at, const char *name)
+{
+    struct stat st;
+    return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* Opens the next name of a path and closes where we were. To the kernel a link in a folder's place is no folder. */
 static int step(int at, int root_fd, const char *name, int flags)
 {
     int next = fd_or_error(openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC));
+    if (next == PM_ENOTFOUND && is_link(at, name))
+        next = PM_EPERM;
+    if (next >= 0 && flags & O_PATH && is_link(next, "")) {
+        close(next);
+        next = PM_EPERM;
+    }
     if (at != root_fd)
         close(at);
     return next;
@@ -97,6 +109,28 @@ int agent_open_beneath(int root_fd, const char *path, int flags, enum agent_link
     return fd_or_error(-1);
 }
 
+/* One folder further, made if it is missing: as a web server can read it, and its owner's who has the folder above. */
+static int step_made(int at, const char *folder)
+{
+    struct stat above, st;
+    if (mkdirat(at, folder, 0755) != 0) {
+        int err = errno == EEXIST ? 0 : err_from_errno(errno);
+        if (!err)
+            return step(at, -1, folder, O_RDONLY | O_DIRECTORY);
+        close(at);
+        return err;
+    }
+    bool known = fstat(at, &above) == 0;
+    (void)fsync(at);
+    int fd = step(at, -1, folder, O_RDONLY | O_DIRECTORY);
+    /* It might be another by now, if not one of ours. A umask has kept the world out; the set-group bit stays. */
+    if (fd >= 0 && known && fstat(fd, &st) == 0 && st.st_uid == geteuid()) {
+        (void)!fchown(fd, above.st_uid, above.st_gid);
+        (void)!fchmod(fd, 0755 | (st.st_mode & S_ISGID));
+    }
+    return fd;
+}
+
 int agent_open_parent(int root_fd, const char *path, bool make, const char **name)
 {
     char folder[NAME_MAX + 1];
@@ -106,12 +140,7 @@ int agent_open_parent(int root_fd, const char *path, bool make, const char **nam
     for (const char *slash; at >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
         memcpy(folder, path, (size_t)(slash - path));
         folder[slash - path] = 0;
-        if (make && mkdirat(at, folder, 0755) != 0 && errno != EEXIST) {
-            int err = err_from_errno(errno);
-            close(at);
-            return err;
-        }
-        at = step(at, -1, folder, O_RDONLY | O_DIRECTORY);
+        at = make ? step_made(at, folder) : step(at, -1, folder, O_RDONLY | O_DIRECTORY);
     }
     *name = path;
     return at;

@@ -56,12 +56,16 @@ uint64_t agent_hash_of(const void *data, size_t len)
     return XXH3_64bits(data, len);
 }
 
-int agent_hash_file(struct agent_hash *h, int fd, uint64_t len)
+int agent_hash_file(struct agent_hash *h, int fd, uint64_t len, const atomic_bool *stop)
 {
     uint8_t *data = mem_alloc(READ_BYTES);
     uint64_t at = 0;
     int err = 0;
     while (at < len && !err) {
+        if (stop && atomic_load(stop)) {
+            err = PM_ECANCELED;
+            break;
+        }
         size_t want = len - at < READ_BYTES ? (size_t)(len - at) : READ_BYTES;
         ssize_t n = pread(fd, data, want, (off_t)at);
         if (n < 0 && errno == EINTR)

@@ -25,7 +25,8 @@ static const struct check {
     {"net/ipv4/tcp_syncookies", WHOLE, ADOPTS, AGENT_HOST_BREAKS, 0, 0, 1,
      "with SYN cookies off the kernel takes no connection that has begun at a balancer"},
     {"rp_filter", EACH_INTERFACE, ADOPTS, AGENT_HOST_BREAKS, 1, 1, 2,
-     "a strict filter drops a client's packet out of a balancer's tunnel when the way back to the client leads elsewhere"},
+     "a strict filter drops a client's packet out of a balancer's tunnel when the way back to the client leads "
+     "elsewhere"},
     {"arp_ignore", EACH_INTERFACE, VIP_V4, AGENT_HOST_BREAKS, 0, 0, 1,
      "this host answers ARP for the VIP and draws the balancer's traffic to itself"},
     {"arp_announce", EACH_INTERFACE, VIP_V4, AGENT_HOST_BREAKS, 0, 1, 2,
@@ -139,7 +140,8 @@ static void check_whole(const struct agent_host_needs *needs, const struct check
         add(f, c, c->path, value);
 }
 
-static void check_interface(const struct agent_host_needs *needs, const struct check *c, const char *name, struct findings *f)
+static void check_interface(const struct agent_host_needs *needs, const struct check *c, const char *name,
+                            struct findings *f)
 {
     char path[96];
     int value;

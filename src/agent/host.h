@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an adopting node needs of its host: settings of the kernel (looked at, never changed), each with why and with the
- * command that puts it right. One table in host.c drives it.
+ * What an adopting node needs of its host: settings of the kernel (looked at, never changed), each with why and with
+ * the command that puts it right. One table in host.c drives it.
  *
  * Of a setting that is kept for each interface and for all of them, the kernel takes the greater; so does the check.
  *
- * Memory: findings are plain values, their texts of the table are static. Thread: any. Failure: a setting that this kernel
- * does not have, or that cannot be read, is passed over.
+ * Memory: findings are plain values, their texts of the table are static. Thread: any. Failure: a setting that this
+ * kernel does not have, or that cannot be read, is passed over.
  */
 #ifndef PM_AGENT_HOST_H
 #define PM_AGENT_HOST_H
@@ -45,7 +45,7 @@ size_t agent_host_check(const struct agent_host_needs *needs, struct agent_host_
  */
 int agent_sysctl_read(const char *proc, const char *path, int *value) PM_MUST_CHECK;
 int agent_sysctl_write(const char *proc, const char *path, int value) PM_MUST_CHECK;
-/* Of net.ipv4.conf: what is in force on the interface, the greater of its own and all's. PM_EINVAL: no interface's name. */
+/* Of net.ipv4.conf: what is in force on the interface, the greater of its own and all's. PM_EINVAL: no such name. */
 int agent_sysctl_interface(const char *proc, const char *interface, const char *name, int *value) PM_MUST_CHECK;
 /* As sysctl(8) writes it: with dots, and a dot in an interface's name as a slash. */
 void agent_sysctl_key(const char *path, char *out, size_t size);

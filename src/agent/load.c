@@ -201,8 +201,9 @@ static bool ticks_parse(const char *text, uint64_t *idle, uint64_t *all)
 {
     uint64_t t[8] = {0};
     const char *at = after_key(text, "cpu ");
-    if (!at || sscanf(at, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                      &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) < 4)
+    if (!at ||
+        sscanf(at, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+               &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) < 4)
         return false;
     *idle = t[3] + t[4];
     *all = 0;

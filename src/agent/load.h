@@ -8,12 +8,13 @@
  *             A server that is only slow to answer shows in connections; one that has no hands left shows here.
  *   others    /proc/meminfo, /proc/stat, /proc/loadavg
  *
- * An endpoint stands for what listens on its address and port and for what was accepted there; a listener on all addresses
- * (0.0.0.0, [::]) stands for each. Endpoints without an address (family 0) are meant on any address. A socket that several
- * endpoints name is counted once.
+ * An endpoint stands for what listens on its address and port and for what was accepted there; a listener on all
+ * addresses (0.0.0.0, [::]) stands for each. Endpoints without an address (family 0) are meant on any address. A socket
+ * that several endpoints name is counted once.
  *
- * Memory: the state is the caller's to free with agent_load_close; a reading is a plain value. Thread: one at a time; reading
- * does not wait for anything but the kernel. Failure: what cannot be read is missing from `known`, the rest is still right.
+ * Memory: the state is the caller's to free with agent_load_close; a reading is a plain value. Thread: one at a time;
+ * reading does not wait for anything but the kernel. Failure: what cannot be read is missing from `known`, the rest is
+ * still right.
  */
 #ifndef PM_AGENT_LOAD_H
 #define PM_AGENT_LOAD_H
@@ -37,7 +38,7 @@ struct agent_load {
     uint32_t listeners;             /* sockets found listening; 0: the server is not there */
     uint64_t ram_free, ram_total;   /* bytes; free is what the kernel could give without swapping (MemAvailable) */
     uint64_t swap_free, swap_total; /* bytes */
-    double cpu_idle;                /* share 0-1 of all processors' time since the reading before, waiting for disks included */
+    double cpu_idle; /* share 0-1 of all processors' time since the reading before, waiting for disks included */
     uint32_t running, blocked;      /* processes that run or want to; that wait for a disk */
     uint32_t processors;
     double load1;                   /* the kernel's one-minute average */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's TCP sockets, one by one: from netlink or from /proc/net/tcp{,6}. Internal to agent/load. Thread: one at a
- * time; nothing is kept between two calls. Failure: a code, and what was seen until then has been handed on.
+ * The kernel's TCP sockets, one by one: from netlink or from /proc/net/tcp{,6}. Internal to agent/load. Thread: one at
+ * a time; nothing is kept between two calls. Failure: a code, and what was seen until then has been handed on.
  */
 #ifndef PM_AGENT_LOAD_SOCKETS_H
 #define PM_AGENT_LOAD_SOCKETS_H

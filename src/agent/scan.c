@@ -129,8 +129,8 @@ static uint64_t ms_left(uint64_t now, uint64_t since, uint64_t interval)
 
 static bool has_work(const struct agent_scan *s)
 {
-    return !TAILQ_EMPTY(&s->doomed) || s->events_at < s->events_len || s->listed || !TAILQ_EMPTY(&s->to_list) || s->reading ||
-           !TAILQ_EMPTY(&s->now) || s->rescan_wanted || s->check_roots;
+    return !TAILQ_EMPTY(&s->doomed) || s->events_at < s->events_len || s->listed || !TAILQ_EMPTY(&s->to_list) ||
+           s->reading || !TAILQ_EMPTY(&s->now) || s->rescan_wanted || s->check_roots;
 }
 
 /* One thing, of the most urgent kind; false: nothing is left that the budget allows. */
@@ -200,7 +200,8 @@ void agent_scan_stats(const struct agent_scan *s, struct agent_scan_stats *out)
     *out = s->stats;
 }
 
-static void each_in(struct agent_scan *s, const struct scan_dir *d, void (*fn)(void *, const struct agent_resource *), void *ctx)
+static void each_in(struct agent_scan *s, const struct scan_dir *d, void (*fn)(void *, const struct agent_resource *),
+                    void *ctx)
 {
     const struct scan_node *n;
     TAILQ_FOREACH(n, &d->children, sibling) {

@@ -6,8 +6,8 @@
  *   roots --list--> folders --stat--> files --read--> hash --> present
  *     ^ watched (inotify) before they are listed, so nothing slips in between
  *
- * Work is done in steps of bounded size: agent_scan_step handles at most so many names and reads so many bytes. Call it when
- * agent_scan_fd is readable, again while it returns true, and no later than agent_scan_wait_ms from then.
+ * Work is done in steps of bounded size: agent_scan_step handles at most so many names and reads so many bytes. Call it
+ * when agent_scan_fd is readable, again while it returns true, and no later than agent_scan_wait_ms from then.
  *
  * Every event only says where to look; what is found there counts. So lost, doubled or late events do no harm. When the
  * kernel drops events (IN_Q_OVERFLOW) or has no watch left for a folder, all is looked through again: at once, or every
@@ -15,14 +15,14 @@
  * same; a file that has changed within the last two seconds before it was read is not trusted so far (two changes may
  * have the same time).
  *
- * Skipped: hidden names, "*.pm-part", what is no regular file. Symbolic links to files count when they stay below the root;
- * links to folders are not entered (a change behind a link is seen at the next pass only). A file being written is announced
- * when it is closed, or has been quiet for settle_ms. A root that is missing has no files; it is looked for every
- * root_check_ms, and taken for another when another folder stands in its place.
+ * Skipped: hidden names, "*.pm-part", what is no regular file. Symbolic links to files count when they stay below the
+ * root; links to folders are not entered (a change behind a link is seen at the next pass only). A file being written
+ * is announced when it is closed, or has been quiet for settle_ms. A root that is missing has no files; it is looked
+ * for every root_check_ms, and taken for another when another folder stands in its place.
  *
- * Memory: the scan owns all it hands to callbacks; texts are valid during the call. About 250 bytes for each file. Thread:
- * one at a time; callbacks come from within agent_scan_step, and may call agent_scan_rescan and agent_scan_stats only.
- * Failure: what cannot be read is not present; nothing here ends the scan.
+ * Memory: the scan owns all it hands to callbacks; texts are valid during the call. About 250 bytes for each file.
+ * Thread: one at a time; callbacks come from within agent_scan_step, and may call agent_scan_rescan and
+ * agent_scan_stats only. Failure: what cannot be read is not present; nothing here ends the scan.
  */
 #ifndef PM_AGENT_SCAN_H
 #define PM_AGENT_SCAN_H
@@ -62,7 +62,7 @@ struct agent_scan_events {
     /* New, or its content, size or time has changed. */
     void (*present)(void *ctx, const struct agent_resource *r);
     void (*gone)(void *ctx, const char *host, const char *path);
-    /* All has been looked through: what was announced is all there is. The first time, after a root's return, a rescan. */
+    /* All has been looked through, at first, after a root's return, in a rescan: what was announced is all there is. */
     void (*pass)(void *ctx, const struct agent_scan_stats *s);
     /* One line for the log. */
     void (*notice)(void *ctx, const char *text);

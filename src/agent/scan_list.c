@@ -27,8 +27,8 @@ static bool entry_stat(struct agent_scan *s, const struct scan_dir *d, int folde
     return ok;
 }
 
-static void look_dir(struct agent_scan *s, struct scan_dir *parent, struct scan_node *n, const char *name, const struct stat *st,
-                     enum scan_why why)
+static void look_dir(struct agent_scan *s, struct scan_dir *parent, struct scan_node *n, const char *name,
+                     const struct stat *st, enum scan_why why)
 {
     struct scan_dir *d = (struct scan_dir *)(void *)n;
     if (n && (!n->is_dir || d->ino != st->st_ino || d->dev != st->st_dev)) {
@@ -44,8 +44,8 @@ static void look_dir(struct agent_scan *s, struct scan_dir *parent, struct scan_
     scan_seen(s, &d->node);
 }
 
-static void look_file(struct agent_scan *s, struct scan_dir *parent, struct scan_node *n, const char *name, const struct stat *st,
-                      enum scan_why why)
+static void look_file(struct agent_scan *s, struct scan_dir *parent, struct scan_node *n, const char *name,
+                      const struct stat *st, enum scan_why why)
 {
     if (n && n->is_dir) {
         scan_drop(s, n);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "agent/names.h"
 #include "base/arena.h"
 
 /* ---- names ---- */
@@ -24,23 +25,12 @@ const char *scan_path(struct agent_scan *s, const struct scan_node *n)
     return buf_str(&s->path);
 }
 
-/* RFC 3986: what may stand in a path as it is. */
-static bool plain(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~!$&'()*+,;=:@/", c));
-}
-
 const char *scan_url(struct agent_scan *s, const struct scan_node *n)
 {
     const struct scan_root *root = n->is_dir ? ((const struct scan_dir *)(const void *)n)->root : n->parent->root;
     buf_clear(&s->url);
     buf_puts(&s->url, root->prefix);
-    for (const char *p = scan_path(s, n); *p; p++) {
-        if (plain((unsigned char)*p))
-            buf_putc(&s->url, *p);
-        else
-            buf_printf(&s->url, "%%%02X", (unsigned char)*p);
-    }
+    agent_name_encode(scan_path(s, n), &s->url);
     return buf_str(&s->url);
 }
 

@@ -12,8 +12,8 @@ enum { EVENTS_BYTES = 64 * 1024 };
 
 /* Not IN_MODIFY: a file is looked at when its writer has closed it. IN_ATTRIB: its time may have been set. */
 #define WATCHED                                                                                                        \
-    (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | \
-     IN_ONLYDIR | IN_EXCL_UNLINK)
+    (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |               \
+     IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK)
 
 void scan_watch_open(struct agent_scan *s)
 {

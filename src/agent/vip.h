@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VIPs on this host without answering for them: the address is put on `lo` (rtnetlink: IPv4 /32 with scope host, IPv6 /128
- * without duplicate detection), so the server may listen on it, while the balancer alone answers ARP for it.
+ * VIPs on this host without answering for them: the address is put on `lo` (rtnetlink: IPv4 /32 with scope host, IPv6
+ * /128 without duplicate detection), so the server may listen on it, while the balancer alone answers ARP for it.
  *
- * IPv6 needs no more: neighbour discovery answers only for addresses of the interface asked. IPv4 answers for every address
- * of the host unless the interface has arp_ignore=1 (and arp_announce=2, not to name it in its own requests): agent_vips_quiet.
- * Quiet first, then add, or neighbours learn a wrong address for minutes.
+ * IPv6 needs no more: neighbour discovery answers only for addresses of the interface asked. IPv4 answers for every
+ * address of the host unless the interface has arp_ignore=1 (and arp_announce=2, not to name it in its own requests):
+ * agent_vips_quiet. Quiet first, then add, or neighbours learn a wrong address for minutes.
  *
  * What this process has added it removes at agent_vips_close. Addresses are marked (IFA_PROTO, and the label "lo:pm" of
  * IPv4), so the next process takes over what a killed one has left, and agent_vips_sweep removes those nobody wants any

@@ -12,7 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 64 * 1024, WAIT_S = 2 };
+enum { ANSWER_BYTES = 64 * 1024, WAIT_S = 2, LIST_TRIES = 8 };
 
 struct request {
     struct nlmsghdr head;
@@ -53,7 +53,8 @@ static void attribute(struct request *r, unsigned short type, const void *data, 
     r->head.nlmsg_len = (unsigned)(at + RTA_ALIGN(a.rta_len));
 }
 
-static void request_init(struct request *r, struct agent_netlink *n, unsigned short type, unsigned flags, unsigned ifindex)
+static void request_init(struct request *r, struct agent_netlink *n, unsigned short type, unsigned flags,
+                         unsigned ifindex)
 {
     memset(r, 0, sizeof *r);
     r->head.nlmsg_len = NLMSG_LENGTH(sizeof r->addr);
@@ -88,6 +89,7 @@ struct listing {
     unsigned ifindex;
     agent_netlink_fn *fn;
     void *ctx;
+    bool interrupted; /* addresses changed meanwhile: some may be missing */
 };
 
 static bool label_is_ours(const char *label, size_t len)
@@ -126,7 +128,7 @@ static void address_read(const struct nlmsghdr *h, const struct listing *l)
 }
 
 /* One datagram. 1: more will come; 0: that was the end. */
-static int answer_read(const struct agent_netlink *n, const uint8_t *data, size_t len, const struct listing *l)
+static int answer_read(const struct agent_netlink *n, const uint8_t *data, size_t len, struct listing *l)
 {
     while (len >= sizeof(struct nlmsghdr)) {
         const struct nlmsghdr *h = (const void *)data;
@@ -134,6 +136,8 @@ static int answer_read(const struct agent_netlink *n, const uint8_t *data, size_
         if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > len)
             return PM_EPROTO;
         if (h->nlmsg_seq == n->seq) {
+            if (l && h->nlmsg_flags & NLM_F_DUMP_INTR)
+                l->interrupted = true;
             if (h->nlmsg_type == NLMSG_DONE)
                 return 0;
             if (h->nlmsg_type == NLMSG_ERROR) {
@@ -152,7 +156,7 @@ static int answer_read(const struct agent_netlink *n, const uint8_t *data, size_
 }
 
 /* Sends and reads to the end of the answer: the acknowledgement, or the end of a list. */
-static int transact(struct agent_netlink *n, const struct request *r, const struct listing *l)
+static int transact(struct agent_netlink *n, const struct request *r, struct listing *l)
 {
     int err = request_send(n, r), more = 1;
     if (err)
@@ -208,7 +212,12 @@ int agent_netlink_del(struct agent_netlink *n, unsigned ifindex, const struct ad
 int agent_netlink_list(struct agent_netlink *n, unsigned ifindex, agent_netlink_fn *fn, void *ctx)
 {
     struct request r;
-    struct listing l = {ifindex, fn, ctx};
-    request_init(&r, n, RTM_GETADDR, NLM_F_DUMP, ifindex);
-    return transact(n, &r, &l);
+    for (int i = 0; i < LIST_TRIES; i++) {
+        struct listing l = {.ifindex = ifindex, .fn = fn, .ctx = ctx};
+        request_init(&r, n, RTM_GETADDR, NLM_F_DUMP, ifindex);
+        int err = transact(n, &r, &l);
+        if (err || !l.interrupted)
+            return err;
+    }
+    return PM_EBUSY;
 }

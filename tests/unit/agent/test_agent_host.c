@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Findings from a /proc/sys of our own making; VIPs in a network namespace of our own, with a neighbour behind a cable that
- * asks for them by ARP and neighbour discovery. Without root, or without ip(8), the second half is skipped.
+ * Findings from a /proc/sys of our own making; VIPs in a network namespace of our own, with a neighbour behind a cable
+ * that asks for them by ARP and neighbour discovery. Without root, or without ip(8), the second half is skipped.
  */
 #include "../cmocka_pm.h"
 #include "tree.h"
@@ -53,11 +53,15 @@ static const struct wrong {
     {"net/ipv4/tcp_timestamps", 2, false, NULL, NULL},
     {"net/ipv4/tcp_sack", 0, false, "net.ipv4.tcp_sack", "sysctl -w net.ipv4.tcp_sack=1"},
     {"net/ipv4/tcp_window_scaling", 0, false, "net.ipv4.tcp_window_scaling", "sysctl -w net.ipv4.tcp_window_scaling=1"},
-    {"net/ipv4/conf/all/rp_filter", 1, true, "net.ipv4.conf.eth0.rp_filter", "sysctl -w net.ipv4.conf.eth0.rp_filter=2"},
-    {"net/ipv4/conf/eth0/rp_filter", 1, true, "net.ipv4.conf.eth0.rp_filter", "sysctl -w net.ipv4.conf.eth0.rp_filter=2"},
+    {"net/ipv4/conf/all/rp_filter", 1, true, "net.ipv4.conf.eth0.rp_filter",
+     "sysctl -w net.ipv4.conf.eth0.rp_filter=2"},
+    {"net/ipv4/conf/eth0/rp_filter", 1, true, "net.ipv4.conf.eth0.rp_filter",
+     "sysctl -w net.ipv4.conf.eth0.rp_filter=2"},
     {"net/ipv4/conf/eth0/rp_filter", 2, true, NULL, NULL},
-    {"net/ipv4/conf/all/arp_ignore", 0, true, "net.ipv4.conf.eth0.arp_ignore", "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
-    {"net/ipv4/conf/eth0/arp_announce", 1, true, "net.ipv4.conf.eth0.arp_announce", "sysctl -w net.ipv4.conf.eth0.arp_announce=2"},
+    {"net/ipv4/conf/all/arp_ignore", 0, true, "net.ipv4.conf.eth0.arp_ignore",
+     "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
+    {"net/ipv4/conf/eth0/arp_announce", 1, true, "net.ipv4.conf.eth0.arp_announce",
+     "sysctl -w net.ipv4.conf.eth0.arp_announce=2"},
 };
 
 static void test_findings(void **state)
@@ -66,7 +70,8 @@ static void test_findings(void **state)
     struct agent_host_finding f[8];
     struct tree t;
     tree_make(&t);
-    struct agent_host_needs needs = {.proc = t.dir, .interfaces = interfaces, .interface_count = 3, .adopts = true, .vip_v4 = true};
+    struct agent_host_needs needs = {
+        .proc = t.dir, .interfaces = interfaces, .interface_count = 3, .adopts = true, .vip_v4 = true};
     all_right(&t);
     assert_int_equal(agent_host_check(&needs, f, 8), 0);
     for (size_t i = 0; i < PM_ARRAY_LEN(wrongs); i++) {

@@ -25,9 +25,10 @@ static const char tcp4[] = TCP_HEAD
     ROW(7, "0100007F:C001", "0100007F:0050", "01", "00000000:00000010", 5007)   /* the client's end */
     ROW(8, "0100007F:0050", "0100007F:C007", "06", "00000000:00000000", 0)      /* TIME_WAIT */
     "   9: 0100007F:00";                                                        /* cut */
-static const char tcp6[] = TCP_HEAD
-    ROW(0, "0000000000000000FFFF00000100007F:0050", "0000000000000000FFFF00000100007F:C008", "01", "00000000:00000000", 6001)
-    ROW(1, "B80D0120000000000000000001000000:0050", "B80D0120000000000000000002000000:C009", "01", "00000000:00000001", 6002);
+static const char tcp6[] = TCP_HEAD ROW(0, "0000000000000000FFFF00000100007F:0050",
+                                        "0000000000000000FFFF00000100007F:C008", "01", "00000000:00000000", 6001)
+    ROW(1, "B80D0120000000000000000001000000:0050", "B80D0120000000000000000002000000:C009", "01", "00000000:00000001",
+        6002);
 
 static void proc_write(const struct tree *t, const char *cpu)
 {
@@ -53,7 +54,9 @@ static struct agent_load_state *fake_open(const struct tree *t, const char *wher
 {
     struct agent_load_state *s;
     struct endpoint e = at(where);
-    assert_int_equal(agent_load_open(&(struct agent_load_config){.proc = t->dir, .at = &e, .at_count = 1, .no_netlink = true}, &s), 0);
+    assert_int_equal(
+        agent_load_open(&(struct agent_load_config){.proc = t->dir, .at = &e, .at_count = 1, .no_netlink = true}, &s),
+        0);
     return s;
 }
 
@@ -231,8 +234,17 @@ static void test_many(void **state)
 
 static void test_changed(void **state)
 {
-    const struct agent_load base = {.known = 15, .listeners = 1, .connections = 100, .pending = 4, .ram_free = 500, .ram_total = 1000,
-                                    .swap_free = 90, .swap_total = 100, .cpu_idle = 0.5, .running = 2, .processors = 2};
+    const struct agent_load base = {.known = 15,
+                                    .listeners = 1,
+                                    .connections = 100,
+                                    .pending = 4,
+                                    .ram_free = 500,
+                                    .ram_total = 1000,
+                                    .swap_free = 90,
+                                    .swap_total = 100,
+                                    .cpu_idle = 0.5,
+                                    .running = 2,
+                                    .processors = 2};
     struct agent_load l = base;
     assert_false(agent_load_changed_much(&base, &l));
 #define CASE(field, value, want)                                                                                       \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scan of real folders, with real inotify: after whatever is done to the tree, what is announced is what is there. */
+/* The scan of real folders, with real inotify: whatever is done to the tree, what is announced is what is there. */
 #include "../cmocka_pm.h"
 #include "tree.h"
 #include <errno.h>
@@ -76,8 +76,12 @@ static uint64_t now_ms(void)
 
 static struct agent_scan_config config_of(struct bench *b, const struct agent_scan_root *root)
 {
-    return (struct agent_scan_config){.roots = root, .root_count = 1, .events = {b, on_present, on_gone, on_pass, on_notice},
-                                      .rescan_ms = 200, .root_check_ms = 50, .settle_ms = -1};
+    return (struct agent_scan_config){.roots = root,
+                                      .root_count = 1,
+                                      .events = {b, on_present, on_gone, on_pass, on_notice},
+                                      .rescan_ms = 200,
+                                      .root_check_ms = 50,
+                                      .settle_ms = -1};
 }
 
 static void open_scan(struct bench *b, bool no_inotify, int64_t settle_ms)
@@ -218,7 +222,8 @@ static void test_changes(void **state)
     run(&b, 50);
     const struct agent_resource *r = map_get_str(&b.present, "/s/keep");
     assert_true(r->mtime_ns / 1000000000u <= (uint64_t)time(NULL) - 99);
-    assert_int_equal(rename(tree_path(&b.tree, "www/keep"), tree_path(&b.tree, "www/.keep")), 0); /* hidden by a rename */
+    assert_int_equal(rename(tree_path(&b.tree, "www/keep"), tree_path(&b.tree, "www/.keep")),
+                     0); /* hidden by a rename */
     run(&b, 50);
     assert_false(has(&b, "/s/keep"));
     /* A file becomes a folder, and back. */
@@ -598,7 +603,8 @@ static void test_bounded(void **state)
 /* Anything at random, then compared with what a scan from nothing finds. */
 static void test_random(void **state)
 {
-    static const char *const names[] = {"www/a", "www/b", "www/d/a", "www/d/b", "www/d/e/a", "www/d/e", "www/d", "www/e/a", "www/e"};
+    static const char *const names[] = {"www/a",   "www/b", "www/d/a", "www/d/b", "www/d/e/a",
+                                        "www/d/e", "www/d", "www/e/a", "www/e"};
     struct bench b, fresh;
     unsigned seed = 12345;
     bench_init(&b);
@@ -657,9 +663,11 @@ static void test_refused(void **state)
     static const struct agent_scan_root roots[] = {{"a", "relative", "/"}, {"a", "/tmp", "x"}, {"", "/tmp", "/"}};
     struct agent_scan *s;
     for (size_t i = 0; i < PM_ARRAY_LEN(roots); i++)
-        assert_int_equal(agent_scan_new(&(struct agent_scan_config){.roots = &roots[i], .root_count = 1}, &s), PM_EINVAL);
-    assert_true(agent_path_valid("a/b.html") && !agent_path_valid("a//b") && !agent_path_valid("/a") && !agent_path_valid("a/../b") &&
-                !agent_path_valid("a/.b/c") && !agent_path_valid("") && !agent_path_valid("a/") && !agent_path_valid("x.pm-part"));
+        assert_int_equal(agent_scan_new(&(struct agent_scan_config){.roots = &roots[i], .root_count = 1}, &s),
+                         PM_EINVAL);
+    assert_true(agent_path_valid("a/b.html") && !agent_path_valid("a//b") && !agent_path_valid("/a") &&
+                !agent_path_valid("a/../b") && !agent_path_valid("a/.b/c") && !agent_path_valid("") &&
+                !agent_path_valid("a/") && !agent_path_valid("x.pm-part"));
 }
 
 int main(int argc, char **argv)

@@ -65,7 +65,8 @@ static inline int tree_remove_one(const char *path, const struct stat *st, int f
 
 static inline void tree_remove(const struct tree *t, const char *name)
 {
-    (void)nftw(tree_path(t, name), tree_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    /* "DIR/." cannot be removed by that name */
+    (void)nftw(strcmp(name, ".") == 0 ? t->dir : tree_path(t, name), tree_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 #endif
