@@ -203,7 +203,7 @@ enum relay_flow_flags {
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
     RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
-    RELAY_FLOW_CIDS = 8,  /* the server's connection ids are long enough to be known again */
+    RELAY_FLOW_CIDS = 16, /* the server's connection ids are long enough to be known again */
 };
 
 /* Sequence numbers in machine order. */

@@ -85,7 +85,8 @@ static inline int farm_begin(void **state)
                                        .self = SELF,
                                        .mss_v4 = MSS_V4,
                                        .mss_v6 = MSS_V6,
-                                       .find_rate = 1000000};
+                                       .find_rate = 1000000,
+                                       .icmp_rate = 1000000};
     for (uint32_t i = 0; i < HANDOFF_KEYS; i++)
         settings.tag[i] = test_key(i);
     assert_int_equal(relay_set_settings(relay, &settings), 0);
@@ -227,6 +228,63 @@ static inline struct client client_bound(const char *to)
     assert_int_equal(say(&c, &f, &out, ACK, NULL, 0), XDP_TX);
     assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND);
     return c;
+}
+
+/* ---- behind the first request ---- */
+
+static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
+static const char node_addr[2][16] = {"203.0.113.4", "2001:db8:f::6"},
+                  our_addr[2][16] = {"203.0.113.254", "2001:db8:f::fe"};
+
+/* The text goes on to that node as a packet of a connection it has. */
+static inline void passes(const struct client *c, uint8_t flags, const char *text, uint32_t node)
+{
+    struct frame f, out;
+    struct handoff h;
+    assert_int_equal(say(c, &f, &out, flags, text, (uint32_t)strlen(text)), XDP_TX);
+    tunnel_read(&f, &out, &nodes[node], &h);
+    assert_int_equal(h.kind, HANDOFF_PACKET);
+    assert_int_equal(h.start, 0);
+    assert_int_equal(h.target, 0);
+}
+
+/* A later request that the node has, too: it takes it if it has answered the last one. */
+static inline void stays(const struct client *c, const char *text, uint32_t node)
+{
+    struct frame f, out;
+    struct handoff h;
+    assert_int_equal(say_text(c, &f, &out, text), XDP_TX);
+    tunnel_read(&f, &out, &nodes[node], &h);
+    assert_int_equal(h.kind, HANDOFF_NEXT);
+    assert_int_equal(h.target, node);
+    assert_int_equal(ntohl(h.start), c->seq);
+    assert_int_equal(flow_of(c).start, c->seq);
+    assert_int_equal(flow_of(c).ack, c->ack);
+}
+
+/* The node is asked to let go; f is the client's packet, *h what it was asked with. */
+static inline void asked(const struct client *c, const char *text, uint32_t node, uint32_t target, struct frame *f,
+                         struct handoff *h)
+{
+    struct frame out;
+    assert_int_equal(say_text(c, f, &out, text), XDP_TX);
+    tunnel_read(f, &out, &nodes[node], h);
+    assert_int_equal(h->kind, HANDOFF_MOVE);
+    assert_int_equal(h->target, target);
+    assert_int_equal(ntohl(h->start), flow_of(c).ack); /* what the client had when its last request began */
+}
+
+/* A node's answer about the client's packet; node 0 or 1. */
+static inline uint32_t answer(unsigned node, const struct frame *inner, struct handoff h, uint8_t kind,
+                              struct frame *out)
+{
+    struct frame f;
+    h.kind = kind;
+    tunnel_build(&f, inner, node_addr[node], our_addr[node], &h);
+    memset(&told, 0, sizeof told);
+    uint32_t verdict = run(&f, out);
+    relay_events_read(relay);
+    return verdict;
 }
 
 #endif

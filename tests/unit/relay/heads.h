@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether the relay's reader of requests (relay/request.h) may be trusted with some bytes: what it calls whole, any
- * other reader must understand in the same way, or a request could be smuggled past the relay's choice. Other readers are
- * the front end's strict one (http/head.h), and lenient ones as web servers have had them: lines that end in LF or CR
+ * other reader must understand in the same way, or a request could be smuggled past the relay's choice. Others are the
+ * front end's strict one (http/head.h), and lenient ones as web servers have had them: lines that end in LF or CR
  * alone, names with space around them, folded lines, the first or the last of two. Used by unit test and fuzz harness.
  */
 #ifndef PM_TESTS_RELAY_HEADS_H

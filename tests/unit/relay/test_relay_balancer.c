@@ -3,12 +3,14 @@
  * Packets through the balancer's program with bpf_prog_test_run: every way out of it, both families. Skipped where the
  * kernel or our privileges do not allow it.
  */
+#include <unistd.h>
 #include "tunnel.h"
 #include "relay/maglev.h"
 
 enum { SIZE = 1021, NODES = 3, SELF = 3, FAR_V4 = 4, FAR_V6 = 5 };
 
 static uint32_t ring[SIZE];
+static struct relay_settings settings;
 static const uint8_t node_mac[NODES][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}};
 
 static uint32_t expected_node(const char *client, const char *vip, uint8_t proto, bool by_client)
@@ -253,7 +255,9 @@ static void test_hops(void **state)
     struct handoff h;
     for (int vlans = 0; vlans <= 2; vlans++) {
         for (size_t i = 0; i < 4; i++) {
-            tcp_frame(&f, pairs[i][0], pairs[i][1], SYN, vlans);
+            char client[64]; /* each a flow of its own */
+            snprintf(client, sizeof client, "%s%d", pairs[i][0], vlans);
+            tcp_frame(&f, client, pairs[i][1], SYN, vlans);
             assert_int_equal(run(&f, &out), XDP_TX);
             COUNTED(RELAY_FLOW_NEW, RELAY_SENT_HOPS);
             tunnel_read(&f, &out, &nodes[i / 2], &h);
@@ -273,50 +277,73 @@ static void test_hops(void **state)
 }
 
 /* What does not fit into the tunnel is told to the client, as a router would (RFC 1191, RFC 8201). */
-static void test_too_big(void **state)
+static void too_big(bool v6, int vlans)
 {
     static const uint8_t filler[1500];
-    for (int v6 = 0; v6 <= 1; v6++) {
-        struct frame f, out;
-        uint32_t head = v6 ? 40 : 20, over = v6 ? OVER_V4 : OVER_V6, quote = v6 ? 128 : 64;
-        struct tcp_say say = {.from = v6 ? "[2001:db8:7::9]:4200" : "198.51.100.7:4200",
-                              .to = v6 ? "[2001:db8::20]:80" : "192.0.2.21:80",
-                              .flags = ACK,
-                              .data = filler,
-                              .data_len = 1500 - over - head - 20};
-        tcp_build(&f, &say);
-        assert_int_equal(run(&f, &out), XDP_TX);
-        assert_true(after[RELAY_SENT_HOPS].packets - before[RELAY_SENT_HOPS].packets == 1);
-        say.data_len++;
-        tcp_build(&f, &say);
-        assert_int_equal(run(&f, &out), XDP_TX);
-        if (v6)
-            COUNTED(RELAY_FLOW_HIT, RELAY_TOO_BIG_V6);
-        else
-            COUNTED(RELAY_FLOW_HIT, RELAY_TOO_BIG_V4);
-        assert_int_equal(out.len, 14 + head + 8 + quote);
-        assert_memory_equal(out.data, f.data + 6, 6);
-        assert_memory_equal(out.data + 6, f.data, 6);
-        uint32_t icmp = 14 + head;
-        assert_int_equal(out.data[icmp], v6 ? 2 : 3);
-        assert_int_equal(out.data[icmp + 1], v6 ? 0 : 4);
-        assert_int_equal(load32(&out, icmp + 4), 1500 - over);
-        assert_memory_equal(out.data + icmp + 8, f.data + 14, quote);
-        if (v6) {
-            assert_memory_equal(out.data + 14 + 8, f.data + 14 + 24, 16);
-            assert_memory_equal(out.data + 14 + 24, f.data + 14 + 8, 16);
-            assert_int_equal(load16(&out, 14 + 4), 8 + quote);
-            assert_int_equal(l4_sum(&out, 14, icmp, out.len, IPPROTO_ICMPV6), 0);
-        } else {
-            assert_memory_equal(out.data + 14 + 12, f.data + 14 + 16, 4);
-            assert_memory_equal(out.data + 14 + 16, f.data + 14 + 12, 4);
-            assert_int_equal(fold16(sum16(out.data + 14, 20, 0)), 0);
-            assert_int_equal(fold16(sum16(out.data + icmp, out.len - icmp, 0)), 0);
-        }
-        say.vlans = 1;
-        tcp_build(&f, &say);
-        assert_int_equal(run(&f, &out), XDP_DROP);
+    struct frame f, out;
+    uint32_t head = v6 ? 40 : 20, over = v6 ? OVER_V4 : OVER_V6, quote = v6 ? 128 : 64;
+    char client[64]; /* each a flow of its own */
+    snprintf(client, sizeof client, v6 ? "[2001:db8:7::9]:420%d" : "198.51.100.7:420%d", vlans);
+    struct tcp_say say = {.from = client,
+                          .to = v6 ? "[2001:db8::20]:80" : "192.0.2.21:80",
+                          .flags = ACK,
+                          .data = filler,
+                          .data_len = 1500 - over - head - 20,
+                          .vlans = vlans};
+    tcp_build(&f, &say);
+    assert_int_equal(run(&f, &out), XDP_TX);
+    COUNTED(RELAY_FLOW_MISS, RELAY_SENT_HOPS);
+    say.data_len++;
+    tcp_build(&f, &say);
+    assert_int_equal(run(&f, &out), XDP_TX);
+    COUNTED(RELAY_FLOW_HIT, v6 ? RELAY_TOO_BIG_V6 : RELAY_TOO_BIG_V4);
+    uint32_t l3 = f.l3, icmp = l3 + head;
+    assert_int_equal(out.len, icmp + 8 + quote);
+    assert_memory_equal(out.data, f.data + 6, 6);
+    assert_memory_equal(out.data + 6, f.data, 6);
+    assert_memory_equal(out.data + 12, f.data + 12, l3 - 12);
+    assert_int_equal(out.data[icmp], v6 ? 2 : 3);
+    assert_int_equal(out.data[icmp + 1], v6 ? 0 : 4);
+    assert_int_equal(load32(&out, icmp + 4), 1500 - over);
+    assert_memory_equal(out.data + icmp + 8, f.data + l3, quote);
+    if (v6) {
+        assert_memory_equal(out.data + l3 + 8, f.data + l3 + 24, 16);
+        assert_memory_equal(out.data + l3 + 24, f.data + l3 + 8, 16);
+        assert_int_equal(load16(&out, l3 + 4), 8 + quote);
+        assert_int_equal(l4_sum(&out, l3, icmp, out.len, IPPROTO_ICMPV6), 0);
+    } else {
+        assert_memory_equal(out.data + l3 + 12, f.data + l3 + 16, 4);
+        assert_memory_equal(out.data + l3 + 16, f.data + l3 + 12, 4);
+        assert_int_equal(fold16(sum16(out.data + l3, 20, 0)), 0);
+        assert_int_equal(fold16(sum16(out.data + icmp, out.len - icmp, 0)), 0);
     }
+}
+
+static void test_too_big(void **state)
+{
+    for (int vlans = 0; vlans <= 2; vlans++) {
+        too_big(false, vlans);
+        too_big(true, vlans);
+    }
+}
+
+/* Nobody is told so more often than the settings say. */
+static void test_too_big_too_often(void **state)
+{
+    static const uint8_t filler[1460];
+    struct frame f, out;
+    struct relay_settings none = settings;
+    none.icmp_rate = 0;
+    assert_int_equal(relay_set_settings(relay, &none), 0);
+    usleep(110000); /* longer than what is counted together */
+    tcp_build(&f, &(struct tcp_say){.from = "198.51.100.7:4200",
+                                    .to = "192.0.2.21:80",
+                                    .flags = ACK,
+                                    .data = filler,
+                                    .data_len = sizeof filler});
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    COUNTED(RELAY_FLOW_HIT, RELAY_ICMP_LIMIT);
+    assert_int_equal(relay_set_settings(relay, &settings), 0);
 }
 
 /* A frame that ends before its packet does cannot be tagged. */
@@ -367,7 +394,7 @@ static int set_up(void **state)
     assert_int_equal(relay_set_ring(relay, 0, ring, SIZE), 0);
     assert_int_equal(relay_set_ring(relay, 2, self, 251), 0);
     struct relay_node v4 = far_node("203.0.113.4", "203.0.113.254"), v6 = far_node("2001:db8:f::4", "2001:db8:f::fe");
-    struct relay_settings settings = {.tag_key = SEND_KEY, .self = SELF};
+    settings = (struct relay_settings){.tag_key = SEND_KEY, .self = SELF, .icmp_rate = 1000000};
     for (uint32_t i = 0; i < HANDOFF_KEYS; i++)
         settings.tag[i] = test_key(i);
     assert_int_equal(relay_set_settings(relay, &settings), 0);
@@ -409,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup(test_left_to_the_kernel, need_relay),
         cmocka_unit_test_setup(test_hops, need_relay),
         cmocka_unit_test_setup(test_too_big, need_relay),
+        cmocka_unit_test_setup(test_too_big_too_often, need_relay),
         cmocka_unit_test_setup(test_truncated, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };

@@ -1,54 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Delayed binding behind the first request: later requests that stay or move, what nodes answer, connections nobody
- * here knows, and how connections end. The beginning is in test_relay_delayed.c.
+ * Delayed binding behind the first request: later requests that stay or move, what nodes answer, and connections
+ * nobody here knows. The beginning is in test_relay_delayed.c, the end in test_relay_ends.c.
  */
 #include <sched.h>
 #include <unistd.h>
 #include "delayed.h"
-#include "relay/maglev.h"
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
-
-static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
-static const char node_addr[2][16] = {"203.0.113.4", "2001:db8:f::6"},
-                  our_addr[2][16] = {"203.0.113.254", "2001:db8:f::fe"};
-
-/* The text goes on to that node as a packet of a connection it has. */
-static void passes(const struct client *c, uint8_t flags, const char *text, uint32_t node)
-{
-    struct frame f, out;
-    struct handoff h;
-    assert_int_equal(say(c, &f, &out, flags, text, (uint32_t)strlen(text)), XDP_TX);
-    tunnel_read(&f, &out, &nodes[node], &h);
-    assert_int_equal(h.kind, HANDOFF_PACKET);
-    assert_int_equal(h.start, 0);
-    assert_int_equal(h.target, 0);
-}
-
-/* The node is asked to let go; f is the client's packet, *h what it was asked with. */
-static void asked(const struct client *c, const char *text, uint32_t node, uint32_t target, struct frame *f,
-                  struct handoff *h)
-{
-    struct frame out;
-    assert_int_equal(say_text(c, f, &out, text), XDP_TX);
-    tunnel_read(f, &out, &nodes[node], h);
-    assert_int_equal(h->kind, HANDOFF_MOVE);
-    assert_int_equal(h->target, target);
-    assert_int_equal(ntohl(h->start), c->seq);
-}
-
-/* A node's answer about the client's packet; node 0 or 1. */
-static uint32_t answer(unsigned node, const struct frame *inner, struct handoff h, uint8_t kind, struct frame *out)
-{
-    struct frame f;
-    h.kind = kind;
-    tunnel_build(&f, inner, node_addr[node], our_addr[node], &h);
-    memset(&told, 0, sizeof told);
-    uint32_t verdict = run(&f, out);
-    relay_events_read(relay);
-    return verdict;
-}
 
 /* ---- staying ---- */
 
@@ -63,24 +22,24 @@ static void test_stays(void **state)
     for (int v6 = 0; v6 <= 1; v6++) {
         struct client c = client_bound(vips[v6]);
         for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-            passes(&c, PSH | ACK, later[i].text, NODE_V4);
+            stays(&c, later[i].text, NODE_V4);
             COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
             assert_int_equal(flow_of(&c).next, c.seq + later[i].whole);
             assert_int_equal(flow_of(&c).set, later[i].set);
             assert_int_equal(flow_of(&c).flags, 0);
-            passes(&c, PSH | ACK, later[i].text, NODE_V4); /* sent again: the node's kernel knows what to do */
+            if (later[i].whole == strlen(later[i].text))
+                stays(&c, later[i].text, NODE_V4); /* sent again: the node may have been busy */
+            else
+                passes(&c, PSH | ACK, later[i].text, NODE_V4);
             COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
             c.seq += (uint32_t)strlen(later[i].text);
+            c.ack += 100;
         }
         passes(&c, ACK, "GET /six HTTP/1.1\r\nHost: ", NODE_V4); /* the body, whatever it looks like */
         COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
         c.seq += 25;
-        struct frame f, out;
+        struct frame f;
         struct handoff h;
-        assert_int_equal(say_text(&c, &f, &out, GET("/six")),
-                         XDP_DROP); /* pipelined: the answer before it comes first */
-        COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
-        c.ack++;
         asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h); /* right behind it */
         COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_MOVE, RELAY_SENT_HOPS);
     }
@@ -94,8 +53,11 @@ static void test_stays_on_the_lan(void **state)
     assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
     c.seq += sizeof GET("/") - 1;
     c.ack++;
-    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
-    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_L2);
+    stays(&c, GET("/"), NODE_LAN); /* this needs the header */
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
+    c.seq += sizeof GET("/") - 1;
+    assert_int_equal(say(&c, &f, &out, ACK, NULL, 0), XDP_TX);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_L2);
     assert_int_equal(out.len, f.len);
     assert_memory_equal(out.data, nodes[NODE_LAN].mac, 6);
     assert_memory_equal(out.data + 6, nodes[NODE_LAN].own_mac, 6);
@@ -107,7 +69,7 @@ static void test_what_is_not_next(void **state)
     static const char body_and_more[] = "0123456789" GET("/six");
     struct frame f, out;
     struct client c = client_bound("192.0.2.1:80"), late;
-    passes(&c, PSH | ACK, "POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 10\r\n\r\n", NODE_V4);
+    stays(&c, "POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 10\r\n\r\n", NODE_V4);
     late = c;
     late.seq -= 5; /* an old segment, sent again */
     passes(&late, PSH | ACK, "\r\n\r\n", NODE_V4);
@@ -130,7 +92,8 @@ static void test_what_is_not_next(void **state)
     COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
     passes(&c, PSH | ACK, "0123456789", NODE_V4);
     c.seq += 10;
-    passes(&c, PSH | ACK, GET("/"), NODE_V4);
+    c.ack++;
+    stays(&c, GET("/"), NODE_V4);
     COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
 }
 
@@ -156,10 +119,18 @@ static void test_streams(void **state)
             COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
         }
     }
-    /* Another node's: the front end can do it. */
+    /* Another node's: with it the connection stays. */
+    static const char upgrade[] = "GET /six HTTP/1.1\r\nHost: www.example.com\r\nUpgrade: websocket\r\n\r\n";
     struct client c = client_bound("192.0.2.1:80");
-    asked(&c, "GET /six HTTP/1.1\r\nHost: www.example.com\r\nUpgrade: websocket\r\n\r\n", NODE_V4, SELF, &f, &h);
-    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_FRONT, RELAY_SENT_HOPS);
+    struct frame out;
+    asked(&c, upgrade, NODE_V4, NODE_V6, &f, &h);
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_MOVE, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&c).flags, 0);
+    assert_int_equal(answer(0, &f, h, HANDOFF_MOVED, &out), XDP_TX);
+    assert_int_equal(flow_of(&c).flags, RELAY_FLOW_PINNED);
+    c.seq += sizeof upgrade - 1;
+    c.ack++;
+    passes(&c, PSH | ACK, GET("/"), NODE_V6);
 }
 
 /* ---- moving ---- */
@@ -240,25 +211,24 @@ static void test_moves_to_the_front(void **state)
     }
 }
 
-/* Pipelined behind a request whose node has not been heard yet: it cannot give up what it may not have. */
-static void test_not_moved_while_opening(void **state)
+/* Behind a request whose node has not been heard yet: it cannot give up what it may not have. */
+static void test_pipelined(void **state)
 {
     struct frame f, out;
     struct handoff h;
     struct client c = client_open("192.0.2.1:80");
     assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
     c.seq += sizeof GET("/") - 1;
-    assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP);
+    for (int again = 0; again <= 1; again++) {
+        assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP);
+        COUNTED(RELAY_FLOW_HIT, again ? RELAY_AHEAD : RELAY_PIPELINED);
+    }
+    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_DROP); /* nor may the same node have two at once */
     COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
-    assert_int_equal(say_text(&c, &f, &out, GET("/")),
-                     XDP_TX); /* the same node's is no trouble: early, but opening, too */
-    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
-    tunnel_read(&f, &out, &nodes[NODE_V4], &h);
-    assert_int_equal(h.kind, HANDOFF_OPEN);
-    assert_int_equal(ntohl(h.start), c.seq - (sizeof GET("/") - 1));
-    c.seq += sizeof GET("/") - 1;
-    c.ack++; /* now it has been heard */
-    asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h);
+    c.ack++; /* now it has been heard: such a client is the front end's, which keeps the order */
+    asked(&c, GET("/"), NODE_V4, SELF, &f, &h);
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_FRONT, RELAY_SENT_HOPS);
+    assert_int_equal(h.tcp.options, HANDOFF_PIPELINES);
     assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND);
 }
 
@@ -284,6 +254,13 @@ static void test_gone(void **state)
     for (int v6 = 0; v6 <= 1; v6++) {
         struct client c = client_bound(vips[v6]);
         asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h);
+        struct client before_it = c;
+        struct frame old;
+        before_it.seq--; /* an answer of long ago ends nothing */
+        segment(&before_it, &old, PSH | ACK, GET("/six"), sizeof GET("/six") - 1);
+        assert_int_equal(answer(0, &old, h, HANDOFF_GONE, &out), XDP_DROP);
+        COUNTED_NOTHING();
+        assert_true(flow_is(&c));
         assert_int_equal(answer(0, &f, h, HANDOFF_GONE, &out), XDP_TX);
         COUNTED(RELAY_RESET_SENT);
         assert_int_equal(out.len, f.l4 + 20);
@@ -327,23 +304,24 @@ static uint32_t nobody_knows(const struct client *c, uint8_t flags, const char *
 
 static void test_nobody_knows(void **state)
 {
-    for (int v6 = 0; v6 <= 1; v6++) {
-        struct client c = stranger(vips[v6]);
-        assert_int_equal(nobody_knows(&c, ACK, "hello"), XDP_DROP); /* it may have overtaken its request */
-        COUNTED(RELAY_FIND_NOBODY);
-        usleep(60000);
-        assert_int_equal(nobody_knows(&c, ACK, "hello"), XDP_TX);
-        COUNTED(RELAY_FIND_NOBODY, RELAY_RESET_SENT);
-        assert_int_equal(nobody_knows(&c, ACK, "hello"), XDP_DROP); /* from the beginning */
-        COUNTED(RELAY_FIND_NOBODY);
-        usleep(60000);
-        assert_int_equal(nobody_knows(&c, RST | ACK, ""), XDP_DROP); /* a reset is not answered */
-        COUNTED(RELAY_FIND_NOBODY);
-    }
+    struct client c[2] = {stranger(vips[0]), stranger(vips[1])};
     struct frame f, out; /* nobody can be asked */
-    struct client c = stranger("192.0.2.3:80");
-    assert_int_equal(say_text(&c, &f, &out, "hello"), XDP_DROP);
+    struct client alone = stranger("192.0.2.3:80");
+    for (int v6 = 0; v6 <= 1; v6++) {
+        for (int again = 0; again <= 1; again++) {
+            assert_int_equal(nobody_knows(&c[v6], ACK, "hello"), XDP_DROP); /* it may have overtaken its request */
+            COUNTED(RELAY_FIND_NOBODY);
+        }
+    }
+    assert_int_equal(say_text(&alone, &f, &out, "hello"), XDP_DROP);
     COUNTED(RELAY_FIND_NOBODY);
+    usleep(3100000); /* longer than anything is under way */
+    for (int v6 = 0; v6 <= 1; v6++) {
+        assert_int_equal(nobody_knows(&c[v6], RST | ACK, ""), XDP_DROP); /* a reset is not answered */
+        COUNTED(RELAY_FIND_NOBODY);
+        assert_int_equal(nobody_knows(&c[v6], ACK, "hello"), XDP_TX);
+        COUNTED(RELAY_FIND_NOBODY, RELAY_RESET_SENT);
+    }
 }
 
 static const struct handoff_tcp node_says = {.options = HANDOFF_SACK | HANDOFF_TIMESTAMPS, .wscale = 0x38};
@@ -371,7 +349,7 @@ static void test_found(void **state)
         c.seq += 100000; /* where requests begin is not known: any that looks like one is one */
         passes(&c, ACK, "more of the body", NODE_V6);
         COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
-        passes(&c, ACK, GET("/six"), NODE_V6);
+        passes(&c, ACK, GET("/six"), NODE_V6); /* it may be a body's: the node is not asked whether it has answered */
         COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
         c.ack++;
         asked(&c, GET("/"), NODE_V6, NODE_V4, &f, &h);
@@ -437,84 +415,6 @@ static void test_find_is_limited(void **state)
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
-/* ---- ends, and beginnings in the same place ---- */
-
-static void test_ends(void **state)
-{
-    struct frame f, out;
-    struct handoff h;
-    struct client c = client_bound("192.0.2.1:80");
-    passes(&c, FIN | ACK, "", NODE_V4);
-    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
-    assert_int_equal(flow_of(&c).flags, RELAY_FLOW_REPLACEABLE);
-    passes(&c, RST | ACK, "", NODE_V4);
-    COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_HOPS);
-    assert_false(flow_is(&c));
-    c = client_open("192.0.2.1:80");
-    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
-    assert_int_equal(say(&c, &f, &out, RST | ACK, NULL, 0),
-                     XDP_TX); /* before the node is heard: it must not overtake */
-    COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_HOPS);
-    tunnel_read(&f, &out, &nodes[NODE_V4], &h);
-    assert_int_equal(h.kind, HANDOFF_OPEN);
-    assert_false(flow_is(&c));
-}
-
-static void test_same_addresses_again(void **state)
-{
-    for (int by_syn = 0; by_syn <= 1; by_syn++) {
-        struct frame f, out;
-        struct handoff h;
-        struct client c = client_bound("192.0.2.1:80"), again = c;
-        if (!by_syn)
-            passes(&c, FIN | ACK, "", NODE_V4);
-        uint32_t before_it = flow_of(&c).start;
-        again.seq += 0x1000000;
-        client_syn(&again, SYN_OPTIONS, SYN_OPTIONS_LEN);
-        assert_int_equal(flow_of(&c).flags, RELAY_FLOW_REPLACEABLE);
-        assert_int_equal(flow_of(&c).start, before_it); /* a SYN alone, forged maybe, changes nothing */
-        passes(&c, ACK, "", NODE_V4);
-        struct client forged = again;
-        forged.ack += 256;
-        assert_int_equal(say_text(&forged, &f, &out, GET("/six")), XDP_DROP);
-        COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
-        assert_int_equal(say_text(&again, &f, &out, GET("/six")), XDP_TX);
-        COUNTED(RELAY_REQUEST_OPEN, RELAY_SENT_HOPS);
-        tunnel_read(&f, &out, &nodes[NODE_V6], &h);
-        assert_int_equal(h.kind, HANDOFF_OPEN);
-        struct relay_flow flow = flow_of(&again);
-        assert_int_equal(flow.start, again.seq);
-        assert_int_equal(flow.flags, 0);
-        assert_int_equal(flow.state, RELAY_FLOW_OPENING);
-    }
-}
-
-static void test_node_down(void **state)
-{
-    struct frame f, out;
-    struct relay_node down = nodes[NODE_V4];
-    struct client c = client_bound("192.0.2.1:80");
-    down.mode = RELAY_NODE_DOWN;
-    assert_int_equal(relay_set_node(relay, NODE_V4, &down), 0);
-    assert_int_equal(say(&c, &f, &out, ACK, NULL, 0), XDP_TX);
-    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
-    assert_int_equal(load32(&out, f.l4 + 4), c.ack);
-    assert_false(flow_is(&c));
-    assert_int_equal(relay_set_node(relay, NODE_V4, &nodes[NODE_V4]), 0);
-}
-
-/* A ring of nobody is not a node. */
-static void test_ring_of_nobody(void **state)
-{
-    struct frame f;
-    struct handoff h;
-    struct client c = client_bound("192.0.2.1:80");
-    set_of(SET_EMPTY, 2, (const uint32_t[]){MAGLEV_NOBODY, MAGLEV_NOBODY});
-    asked(&c, GET("/empty"), NODE_V4, SELF, &f, &h);
-    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_NO_NODE, RELAY_SENT_HOPS);
-    set_of(SET_EMPTY, 0, NULL);
-}
-
 static void test_every_counter(void **state)
 {
     all_seen(SHARE_LATER);
@@ -529,16 +429,12 @@ int main(void)
         cmocka_unit_test_setup(test_streams, need_relay),
         cmocka_unit_test_setup(test_moves, need_relay),
         cmocka_unit_test_setup(test_moves_to_the_front, need_relay),
-        cmocka_unit_test_setup(test_not_moved_while_opening, need_relay),
+        cmocka_unit_test_setup(test_pipelined, need_relay),
         cmocka_unit_test_setup(test_bound_by_length, need_relay),
         cmocka_unit_test_setup(test_gone, need_relay),
         cmocka_unit_test_setup(test_nobody_knows, need_relay),
         cmocka_unit_test_setup(test_found, need_relay),
         cmocka_unit_test_setup(test_find_is_limited, need_relay),
-        cmocka_unit_test_setup(test_ends, need_relay),
-        cmocka_unit_test_setup(test_same_addresses_again, need_relay),
-        cmocka_unit_test_setup(test_node_down, need_relay),
-        cmocka_unit_test_setup(test_ring_of_nobody, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };
     return cmocka_run_group_tests_name("relay_later", tests, farm_begin, farm_end);

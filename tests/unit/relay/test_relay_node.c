@@ -9,9 +9,6 @@
 #include "veth.h"
 #include "relay/node.h"
 
-#define GET "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
-enum { WAIT_MS = 5000, OUR_SCALE = 8, CLIENT_SCALE = 7, MSS = 1340 };
-
 static struct node *node;
 static bool hit[NODE_COUNTER_COUNT];
 static struct relay_count was[NODE_COUNTER_COUNT];
@@ -71,46 +68,6 @@ static void moved_nothing(const char *file, int line)
 }
 
 /* ---- a client by way of the balancer ---- */
-
-struct client {
-    char from[64];
-    const char *to;
-    uint32_t start, seq, ack;
-    unsigned over; /* the tunnel's family, 1: IPv6 */
-    uint8_t options[12];
-};
-
-static struct client client_of(unsigned v6, unsigned over)
-{
-    static unsigned port = 20000;
-    struct client c = {.to = vips[v6], .over = over, .options = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0}};
-    c.start = c.seq = port * 7919;
-    c.ack = port * 104729;
-    snprintf(c.from, sizeof c.from, v6 ? "[2001:db8:7::9]:%u" : "198.51.100.7:%u", port++);
-    return c;
-}
-
-static void inner_of(const struct client *c, struct frame *f, uint8_t flags, const char *text)
-{
-    tcp_build(f, &(struct tcp_say){.from = c->from,
-                                   .to = c->to,
-                                   .flags = flags,
-                                   .seq = c->seq,
-                                   .ack = c->ack,
-                                   .options = c->options,
-                                   .options_len = 12,
-                                   .data = text,
-                                   .data_len = (uint32_t)strlen(text)});
-}
-
-static void wrap(const struct client *c, struct frame *f, const struct frame *inner, uint8_t kind, uint32_t target)
-{
-    struct handoff h = {
-        .kind = kind, .key = SEND_KEY, .target = target, .start = htonl(kind == HANDOFF_OPEN ? c->start : c->seq)};
-    if (kind == HANDOFF_OPEN)
-        h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
-    tunnel_build(f, inner, balancers[c->over], us[c->over], &h);
-}
 
 static void say(const struct client *c, uint8_t kind, uint8_t flags, const char *text)
 {
@@ -367,6 +324,7 @@ static void test_not_adopted(void **state)
     c.to = "192.0.2.1:81";
     say(&c, HANDOFF_OPEN, PSH | ACK, GET);
     MOVED(ONE(RECEIVED), ONE(NO_LISTENER));
+    assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_REFUSED);
     c = client_of(0, 0);
     inner_of(&c, &inner, PSH | ACK, GET);
     struct handoff h = {.kind = HANDOFF_OPEN, .key = SEND_KEY, .start = htonl(c.start)}; /* a segment size of 0 */
@@ -383,6 +341,14 @@ static void test_not_adopted(void **state)
 
 /* ---- letting go ---- */
 
+/* The client hears nothing of what has been done. */
+static void not_reset(const struct client *c)
+{
+    struct frame f;
+    while (heard(&f, IPPROTO_TCP, 50))
+        assert_true(load16(&f, f.l4 + 2) != at(c->from).port || !(f.data[f.l4 + 13] & (RST | FIN)));
+}
+
 static void test_lets_go(void **state)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -393,14 +359,22 @@ static void test_lets_go(void **state)
         MOVED(ONE(RECEIVED), ONE(LET_GO));
         struct handoff h = comes_back(&c, PSH | ACK, GET);
         assert_int_equal(h.kind, HANDOFF_MOVED);
-        assert_int_equal(ntohl(h.start), c.seq);
+        assert_int_equal(ntohl(h.start), c.asked);
         reset(fd);
-        struct frame f;
-        while (heard(&f, IPPROTO_TCP, 50)) /* the client hears nothing of it */
-            assert_true(load16(&f, f.l4 + 2) != at(c.from).port || !(f.data[f.l4 + 13] & (RST | FIN)));
-        say(&c, HANDOFF_MOVE, PSH | ACK, GET); /* our answer was lost */
-        MOVED(ONE(RECEIVED), ONE(LET_GO));
-        assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_MOVED);
+        not_reset(&c);
+        for (uint8_t kind = HANDOFF_MOVE; kind <= HANDOFF_NEXT; kind += HANDOFF_NEXT - HANDOFF_MOVE) {
+            say(&c, kind, PSH | ACK, GET); /* our answer was lost */
+            MOVED(ONE(RECEIVED), ONE(LET_GO));
+            assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_MOVED);
+        }
+        say(&c, HANDOFF_PACKET, ACK, ""); /* was under way: no socket here, but the connection lives elsewhere */
+        MOVED(ONE(RECEIVED), ONE(DELIVERED), ONE(LATE));
+        not_reset(&c);
+        struct client late = c; /* a copy of its first request begins nothing anew */
+        late.seq = c.start;
+        say(&late, HANDOFF_OPEN, PSH | ACK, GET);
+        usleep(20000);
+        MOVED(ONE(RECEIVED));
         c.seq++; /* but that is another place */
         say(&c, HANDOFF_MOVE, PSH | ACK, GET);
         MOVED(ONE(RECEIVED), ONE(GONE));
@@ -438,10 +412,57 @@ static void test_does_not_let_go(void **state)
     c.ack--;
     busy(&c); /* an older acknowledgement */
     c.ack++;
+    c.pipelines = true;
+    busy(&c); /* it asks without waiting: this may be the middle of an answer */
+    c.pipelines = false;
     close(fd); /* the server ends it: its kernel answers, not we */
     say(&c, HANDOFF_MOVE, PSH | ACK, GET);
     MOVED(ONE(RECEIVED), ONE(DELIVERED));
     forget();
+}
+
+/* Where the server has spoken and nobody can tell whether that was all, it is when nothing has happened for a while. */
+static void test_lets_go_in_time(void **state)
+{
+    for (int early = 0; early <= 1; early++) {
+        struct client c = client_of(0, 0);
+        int fd = quiet_connection(&c);
+        if (early) { /* it has answered before the request's body was there */
+            usleep(20000);
+            say(&c, HANDOFF_PACKET, PSH | ACK, "body");
+            MOVED(ONE(RECEIVED), ONE(DELIVERED));
+            reads(fd, "body");
+            c.seq += 4;
+        }
+        c.pipelines = !early;
+        forget();
+        busy(&c);
+        usleep(NODE_ANSWERED_NS / 1000);
+        say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(LET_GO));
+        assert_int_equal(comes_back(&c, PSH | ACK, GET).kind, HANDOFF_MOVED);
+        reset(fd);
+    }
+}
+
+/* The next request of a connection that stays: only when the last one has its answer. */
+static void test_next(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        int fd = open_connection(&c);
+        server_says(fd, &c, "the answer");
+        say(&c, HANDOFF_NEXT, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(BUSY));
+        c.ack += 10;
+        say(&c, HANDOFF_NEXT, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        reads(fd, GET);
+        say(&c, HANDOFF_NEXT, PSH | ACK, GET); /* sent again */
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        close(fd);
+        forget();
+    }
 }
 
 static void test_find(void **state)
@@ -464,7 +485,16 @@ static void test_find(void **state)
         assert_int_equal(ntohs(h.tcp.mss), MSS);
         assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_TIMESTAMPS);
         assert_int_equal(h.tcp.wscale, CLIENT_SCALE << 4 | OUR_SCALE);
+        struct client before_it = c; /* one that was on the same addresses and ports */
+        before_it.seq += 0x40000000;
+        say(&before_it, HANDOFF_FIND, ACK, "body");
+        MOVED(ONE(RECEIVED), ONE(UNKNOWN));
+        assert_int_equal(comes_back(&before_it, ACK, "body").kind, HANDOFF_UNKNOWN);
         close(fd);
+        say(&c, HANDOFF_FIND, ACK, "body");
+        MOVED(ONE(RECEIVED), ONE(MINE));
+        h = comes_back(&c, ACK, "body");
+        assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_TIMESTAMPS | HANDOFF_CLOSING);
         forget();
     }
 }
@@ -551,10 +581,16 @@ static int need(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_refused, need),       cmocka_unit_test_setup(test_not_for_a_node, need),
-        cmocka_unit_test_setup(test_adopts, need),        cmocka_unit_test_setup(test_not_adopted, need),
-        cmocka_unit_test_setup(test_lets_go, need),       cmocka_unit_test_setup(test_does_not_let_go, need),
-        cmocka_unit_test_setup(test_find, need),          cmocka_unit_test_setup(test_clears, need),
+        cmocka_unit_test_setup(test_refused, need),
+        cmocka_unit_test_setup(test_not_for_a_node, need),
+        cmocka_unit_test_setup(test_adopts, need),
+        cmocka_unit_test_setup(test_not_adopted, need),
+        cmocka_unit_test_setup(test_lets_go, need),
+        cmocka_unit_test_setup(test_does_not_let_go, need),
+        cmocka_unit_test_setup(test_lets_go_in_time, need),
+        cmocka_unit_test_setup(test_next, need),
+        cmocka_unit_test_setup(test_find, need),
+        cmocka_unit_test_setup(test_clears, need),
         cmocka_unit_test_setup(test_every_counter, need),
     };
     return cmocka_run_group_tests_name("relay_node", tests, set_up, tear_down);

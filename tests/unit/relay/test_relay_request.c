@@ -346,7 +346,6 @@ static void kernel_agrees(const char *to, const void *bytes, uint32_t len)
 
 static void test_kernel(void **state)
 {
-    static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
     static const char *const targets[] = {"/six",   "/lan/x", "/lan/deep/x.php", "/a.php",
                                           "/moved", "/both",  "/a.b/c",          "/SIX"};
     static const char *const names[] = {"www.example.com", "LAN.example.com:80", "other.example", "www.example.com "};

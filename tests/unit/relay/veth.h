@@ -14,6 +14,9 @@
 #include <unistd.h>
 #include "tunnel.h"
 
+#define GET "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+enum { WAIT_MS = 5000, OUR_SCALE = 8, CLIENT_SCALE = 7, MSS = 1340 };
+
 static int wire = -1, listener = -1;
 
 static const char *const vips[2] = {"192.0.2.1:80", "[2001:db8::1]:80"};
@@ -83,6 +86,53 @@ static inline bool sockets(void)
     return wire >= 0 && listener >= 0 && bind(wire, (struct sockaddr *)&ll, sizeof ll) == 0 &&
            setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
            bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 64) == 0;
+}
+
+/* ---- a client by way of the balancer ---- */
+
+struct client {
+    char from[64];
+    const char *to;
+    uint32_t start, seq, ack;
+    uint32_t asked; /* the ack of its last request */
+    bool pipelines;
+    unsigned over; /* the tunnel's family, 1: IPv6 */
+    uint8_t options[12];
+};
+
+static inline struct client client_of(unsigned v6, unsigned over)
+{
+    static unsigned port = 20000;
+    struct client c = {.to = vips[v6], .over = over, .options = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0}};
+    c.start = c.seq = port * 7919;
+    c.ack = c.asked = port * 104729;
+    snprintf(c.from, sizeof c.from, v6 ? "[2001:db8:7::9]:%u" : "198.51.100.7:%u", port++);
+    return c;
+}
+
+static inline void inner_of(const struct client *c, struct frame *f, uint8_t flags, const char *text)
+{
+    tcp_build(f, &(struct tcp_say){.from = c->from,
+                                   .to = c->to,
+                                   .flags = flags,
+                                   .seq = c->seq,
+                                   .ack = c->ack,
+                                   .options = c->options,
+                                   .options_len = 12,
+                                   .data = text,
+                                   .data_len = (uint32_t)strlen(text)});
+}
+
+static inline void wrap(const struct client *c, struct frame *f, const struct frame *inner, uint8_t kind,
+                        uint32_t target)
+{
+    uint32_t start = kind == HANDOFF_OPEN ? c->start : kind == HANDOFF_MOVE ? c->asked : c->seq;
+    struct handoff h = {.kind = kind, .key = SEND_KEY, .target = target, .start = htonl(start)};
+    if (kind == HANDOFF_MOVE)
+        h.tcp.options = c->pipelines ? HANDOFF_PIPELINES : 0;
+    if (kind == HANDOFF_OPEN)
+        h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
+    tunnel_build(f, inner, balancers[c->over], us[c->over], &h);
 }
 
 #endif

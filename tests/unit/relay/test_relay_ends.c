@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Delayed binding: how connections end, begin again on the same addresses and ports, and what nodes do not take. */
+#include "delayed.h"
+#include "relay/maglev.h"
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+
+/* A connection that was reset is remembered, lest a late copy of its request open it again. */
+static void is_over(const struct client *c, uint32_t first)
+{
+    struct frame f, out;
+    struct client late = *c;
+    assert_int_equal(flow_of(c).state, RELAY_FLOW_ENDED);
+    late.seq = first;
+    late.ack = flow_of(c).ack;
+    assert_int_equal(say_text(&late, &f, &out, GET("/")), XDP_DROP);
+    COUNTED_NOTHING();
+    assert_int_equal(say(c, &f, &out, ACK, NULL, 0), XDP_DROP);
+    COUNTED_NOTHING();
+}
+
+static void test_ends(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = client_bound("192.0.2.1:80");
+    uint32_t first = flow_of(&c).first;
+    passes(&c, FIN | ACK, "", NODE_V4);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&c).flags, RELAY_FLOW_REPLACEABLE);
+    passes(&c, RST | ACK, "", NODE_V4);
+    COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_HOPS);
+    is_over(&c, first);
+    c = client_open("192.0.2.1:80");
+    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
+    first = c.seq;
+    assert_int_equal(say(&c, &f, &out, RST | ACK, NULL, 0), XDP_TX); /* before the node is heard: must not overtake */
+    COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_HOPS);
+    tunnel_read(&f, &out, &nodes[NODE_V4], &h);
+    assert_int_equal(h.kind, HANDOFF_OPEN);
+    is_over(&c, first);
+}
+
+static void test_same_addresses_again(void **state)
+{
+    for (int by_syn = 0; by_syn <= 1; by_syn++) {
+        struct frame f, out;
+        struct handoff h;
+        struct client c = client_bound("192.0.2.1:80"), again = c;
+        if (!by_syn)
+            passes(&c, FIN | ACK, "", NODE_V4);
+        uint32_t before_it = flow_of(&c).start;
+        again.seq += 0x1000000;
+        client_syn(&again, SYN_OPTIONS, SYN_OPTIONS_LEN);
+        assert_int_equal(flow_of(&c).flags, RELAY_FLOW_REPLACEABLE);
+        assert_int_equal(flow_of(&c).start, before_it); /* a SYN alone, forged maybe, changes nothing */
+        passes(&c, ACK, "", NODE_V4);
+        struct client forged = again;
+        forged.ack += 256;
+        assert_int_equal(say_text(&forged, &f, &out, GET("/six")), XDP_DROP);
+        COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
+        assert_int_equal(say_text(&again, &f, &out, GET("/six")), XDP_TX);
+        COUNTED(RELAY_REQUEST_OPEN, RELAY_SENT_HOPS);
+        tunnel_read(&f, &out, &nodes[NODE_V6], &h);
+        assert_int_equal(h.kind, HANDOFF_OPEN);
+        struct relay_flow flow = flow_of(&again);
+        assert_int_equal(flow.start, again.seq);
+        assert_int_equal(flow.flags, 0);
+        assert_int_equal(flow.state, RELAY_FLOW_OPENING);
+    }
+}
+
+/*
+ * The node is down. A request that follows an answer can go to another at once; what it may have begun to answer
+ * cannot, and the client is told.
+ */
+static void test_node_down(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct relay_node down = nodes[NODE_V4];
+    struct client idle = client_bound("192.0.2.1:80"), asking = client_bound("[2001:db8::1]:80"), waiting = asking;
+    struct client opening = client_open("192.0.2.1:80"), moving = client_bound("192.0.2.1:80"), quitting = idle;
+    assert_int_equal(say_text(&opening, &f, &out, GET("/")), XDP_TX);
+    waiting.ack -= 500;
+    down.mode = RELAY_NODE_DOWN;
+    assert_int_equal(relay_set_node(relay, NODE_V4, &down), 0);
+    assert_int_equal(say_text(&opening, &f, &out, GET("/")), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
+    assert_int_equal(load32(&out, f.l4 + 4), opening.ack);
+    assert_int_equal(say_text(&waiting, &f, &out, GET("/six")), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
+    assert_int_equal(say(&quitting, &f, &out, RST | ACK, NULL, 0), XDP_DROP);
+    COUNTED(RELAY_NODE_GONE);
+    assert_int_equal(say(&idle, &f, &out, ACK, NULL, 0), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
+    assert_int_equal(say_text(&asking, &f, &out, GET("/six")), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_REQUEST_MOVE, RELAY_SENT_HOPS);
+    tunnel_read(&f, &out, &nodes[NODE_V6], &h);
+    assert_int_equal(h.kind, HANDOFF_OPEN);
+    assert_int_equal(flow_of(&asking).node, NODE_V6);
+    assert_int_equal(say_text(&moving, &f, &out, GET("/moved")), XDP_PASS);
+    COUNTED(RELAY_NODE_GONE, RELAY_REQUEST_FRONT, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&moving).flags, RELAY_FLOW_PINNED);
+    assert_int_equal(relay_set_node(relay, NODE_V4, &nodes[NODE_V4]), 0);
+}
+
+/* A node without a server for it does not take the connection: another of the set, else the front end. */
+static void test_refused(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = client_open("192.0.2.1:80");
+    set_of(SET_DOWN, 3, (const uint32_t[]){NODE_V4, NODE_V6, NODE_V6});
+    assert_int_equal(say_text(&c, &f, &out, GET("/down")), XDP_TX);
+    uint32_t first = flow_of(&c).node, other = first == NODE_V4 ? NODE_V6 : NODE_V4;
+    tunnel_read(&f, &out, &nodes[first], &h);
+    assert_int_equal(answer(first, &f, h, HANDOFF_REFUSED, &out), XDP_TX);
+    if (flow_of(&c).node == SELF) /* by chance the ring may name the same one each time */
+        return;
+    COUNTED(RELAY_REFUSED, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&c).node, other);
+    assert_int_equal(answer(first, &f, h, HANDOFF_REFUSED, &out), XDP_DROP); /* the same again, late */
+    COUNTED_NOTHING();
+    set_of(SET_DOWN, 1, (const uint32_t[]){NODE_GONE_DOWN});
+    c = client_open("192.0.2.1:80");
+    assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_TX);
+    tunnel_read(&f, &out, &nodes[NODE_V6], &h);
+    assert_int_equal(answer(1, &f, h, HANDOFF_REFUSED, &out), XDP_PASS); /* there is no other */
+    COUNTED(RELAY_REFUSED, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&c).node, SELF);
+    assert_int_equal(flow_of(&c).flags, RELAY_FLOW_PINNED);
+    c = client_bound("192.0.2.1:80"); /* one that is there already is not refused any more */
+    segment(&c, &f, PSH | ACK, GET("/"), sizeof GET("/") - 1);
+    h.target = NODE_V4;
+    assert_int_equal(answer(0, &f, h, HANDOFF_REFUSED, &out), XDP_DROP);
+    COUNTED_NOTHING();
+}
+
+/* A ring of nobody is not a node. */
+static void test_ring_of_nobody(void **state)
+{
+    struct frame f;
+    struct handoff h;
+    struct client c = client_bound("192.0.2.1:80");
+    set_of(SET_EMPTY, 2, (const uint32_t[]){MAGLEV_NOBODY, MAGLEV_NOBODY});
+    asked(&c, GET("/empty"), NODE_V4, SELF, &f, &h);
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_NO_NODE, RELAY_SENT_HOPS);
+    set_of(SET_EMPTY, 0, NULL);
+}
+
+static void test_every_counter(void **state)
+{
+    all_seen(SHARE_ENDS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_ends, need_relay),
+        cmocka_unit_test_setup(test_same_addresses_again, need_relay),
+        cmocka_unit_test_setup(test_node_down, need_relay),
+        cmocka_unit_test_setup(test_refused, need_relay),
+        cmocka_unit_test_setup(test_ring_of_nobody, need_relay),
+        cmocka_unit_test_setup(test_every_counter, need_relay),
+    };
+    return cmocka_run_group_tests_name("relay_ends", tests, farm_begin, farm_end);
+}
