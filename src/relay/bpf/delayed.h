@@ -233,10 +233,7 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
  */
 static __always_inline __u32 request_hash(const struct packet *p)
 {
-    __u32 h = (p->seq ^ p->ack) * 0x9e3779b1u;
-    h ^= h >> 16;
-    h *= 0x85ebca6bu;
-    return h ^ h >> 13;
+    return relay_request_hash(p->seq, p->ack);
 }
 
 static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,

@@ -234,6 +234,15 @@ struct relay_settings {
     __u32 pad;
 };
 
+/* A request's place in a ring, by where it begins: the packet program and the daemon must agree. */
+static inline __attribute__((always_inline)) __u32 relay_request_hash(__u32 seq, __u32 ack)
+{
+    __u32 h = (seq ^ ack) * 0x9e3779b1u;
+    h ^= h >> 16;
+    h *= 0x85ebca6bu;
+    return h ^ h >> 13;
+}
+
 /* What the daemon hears of packets. */
 enum relay_event_kind {
     RELAY_EVENT_SEGMENT, /* a segment it has to decide about; data follows */
