@@ -176,7 +176,7 @@ static const struct api_field servers_fields[] = {
 };
 static const struct api_field relay_fields[] = {
     {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
-    {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
+    {"interfaces[].interface", "string", "Where packets come in; `in`: driver, generic (slower), or nowhere: not attached, and `why`."},
     {"nodes[].node", "string", "A server; `address`: its own."},
     {"nodes[].via", "string",
      "lan, hops (in UDP), self, down (its connections are reset), or not reached; `configured`: auto, lan, hops."},

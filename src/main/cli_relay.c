@@ -34,9 +34,13 @@ static void interfaces(struct text *t, const json_t *d)
     text_add(t, TEXT_GOOD, "on");
     json_array_foreach(list, k, i) {
         bool driver = strcmp(json_text(i, "in"), "driver") == 0;
+        bool nowhere = strcmp(json_text(i, "in"), "nowhere") == 0;
         text_add(t, TEXT_PLAIN, "%s ", k ? "," : " ");
         text_add(t, TEXT_NAME, "%s", json_text(i, "interface"));
-        text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
+        if (nowhere)
+            text_add(t, TEXT_BAD, ": %s", json_text(i, "why"));
+        else
+            text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
     }
     text_line(t);
 }

@@ -32,31 +32,6 @@ bool farm_wanted(const struct config *c)
     return false;
 }
 
-static int attach(struct farm *f, const struct config *c)
-{
-    const char *const *names = c->relay.interfaces.items;
-    int err = PM_OK;
-    for (uint32_t i = 0; !err && i < c->relay.interfaces.count && i < FARM_INTERFACES_MAX; i++) {
-        unsigned index = if_nametoindex(names[i]);
-        bool native = false;
-        if (!index) {
-            buf_printf(&f->why, "there is no interface %s", names[i]);
-            return PM_ENOTFOUND;
-        }
-        err = node_attach(f->node, index, &f->why);
-        if (!err)
-            err = relay_attach(f->relay, index, &native, &f->why);
-        if (err)
-            break;
-        snprintf(f->interface[f->interface_count].name, sizeof f->interface[0].name, "%s", names[i]);
-        f->interface[f->interface_count].index = index;
-        f->interface[f->interface_count++].native = native;
-        log_notice("relay attached", "interface", names[i], "in", native ? "the driver" : "the generic path, slower");
-    }
-    /* The daemon's own segments to its own front end come in there. */
-    return err ? err : node_attach(f->node, if_nametoindex("lo"), &f->why);
-}
-
 static int open_programs(struct farm *f, const struct config *c)
 {
     bool pin = load_can_pin(c->relay.pin);
@@ -67,7 +42,13 @@ static int open_programs(struct farm *f, const struct config *c)
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
         err = node_open(NULL, &f->node, &f->why);
-    return err ? err : attach(f, c);
+    if (!err && buf_str(&f->why)[0])
+        log_warn("connections that were relayed before are looked for at the nodes", "why", buf_str(&f->why));
+    if (!err) /* the daemon's own segments to its own front end come in there */
+        err = node_attach(f->node, if_nametoindex("lo"), &f->why);
+    if (!err)
+        farm_interfaces(f, c);
+    return err;
 }
 
 static void close_programs(struct farm *f)
@@ -520,6 +501,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     for (uint32_t i = 0; i < f->node_count; i++)
         f->nodes[i].wanted = false;
     f->plan = (struct farm_plan){0};
+    farm_interfaces(f, c);
     plan_make(f, c, &f->plan);
     settings(f);
     set_self(f);
@@ -570,5 +552,6 @@ void farm_second(struct farm *f)
     if (!f->relay || !f->config)
         return;
     settings(f);
+    farm_interfaces_look(f);
     farm_update(f);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (what is relayed), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it:
+ * Shared by farm.c (what is relayed), farm_attach.c (where), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it:
  * farm_view.c, farm_sessions.c, farm_explain.c.
  */
 #ifndef PM_MAIN_FARM_INTERNAL_H
@@ -81,6 +81,13 @@ struct farm_plan {
     uint32_t service_count;
 };
 
+struct farm_interface {
+    char name[16];
+    unsigned index; /* 0: the programs are not there, and why */
+    bool native, taken; /* taken: ours was replaced by another's */
+    char why[160];
+};
+
 struct farm {
     const struct clock *clock;
     struct relay *relay; /* NULL: the kernel cannot; why says it */
@@ -98,15 +105,16 @@ struct farm {
     uint32_t node_count; /* places used so far */
     uint8_t set_used[RELAY_SETS_MAX / 8];
     uint32_t next_host;
-    struct {
-        char name[16];
-        unsigned index;
-        bool native;
-    } interface[FARM_INTERFACES_MAX];
+    struct farm_interface interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
 };
+
+/* farm_attach.c: at these interfaces, as far as it can be now; every second, as far as it has changed */
+void farm_interfaces(struct farm *f, const struct config *c);
+void farm_interfaces_look(struct farm *f);
+bool farm_interfaces_any(const struct farm *f);
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */

@@ -225,12 +225,16 @@ static json_t *counters_view(const struct farm *f)
 json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
-    if (!f->relay)
-        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why", buf_str(&f->why), "interfaces",
-                         interfaces, "nodes", "services", "served", "counters");
-    for (unsigned i = 0; i < f->interface_count; i++)
-        json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
-                                                    f->interface[i].native ? "driver" : "generic"));
+    for (unsigned i = 0; i < f->interface_count; i++) {
+        const struct farm_interface *n = &f->interface[i];
+        const char *in = !n->index ? "nowhere" : n->native ? "driver" : "generic";
+        json_array_append_new(interfaces, json_pack("{s:s, s:s, s:s?}", "interface", n->name, "in", in, "why",
+                                                    n->index ? NULL : n->why));
+    }
+    if (!f->relay || !farm_interfaces_any(f))
+        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why",
+                         f->relay && f->interface_count ? f->interface[0].why : buf_str(&f->why), "interfaces", interfaces,
+                         "nodes", "services", "served", "counters");
     return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
                      counters_view(f));
@@ -254,5 +258,6 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
-       "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
+       "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
+       f && f->relay && farm_interfaces_any(f) ? 1 : 0);
 }

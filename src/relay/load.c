@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 #include "base/arena.h"
 
 int load_fail(struct buf *why, int err, const char *what)
@@ -47,6 +48,21 @@ bool load_can_pin(const char *folder)
     return statfs(parent, &s) == 0 && s.f_type == BPF_FS_MAGIC;
 }
 
+/* libbpf takes a pinned table only if it is the same; who else has it open keeps it. */
+static bool differs(const struct bpf_map *map, const char *path)
+{
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof info;
+    int fd = bpf_obj_get(path);
+    if (fd < 0)
+        return false;
+    int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+    close(fd);
+    return err || info.type != (uint32_t)bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
+           info.value_size != bpf_map__value_size(map) || info.max_entries != bpf_map__max_entries(map) ||
+           info.map_flags != bpf_map__map_flags(map);
+}
+
 int load_pin(struct bpf_object *o, const char *folder, struct buf *why)
 {
     struct bpf_map *map;
@@ -59,6 +75,8 @@ int load_pin(struct bpf_object *o, const char *folder, struct buf *why)
         if (bpf_map__is_internal(map))
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, bpf_map__name(map));
+        if (differs(map, path) && unlink(path) == 0)
+            buf_printf(why, "%s%s was of another size or form", why->len ? ", " : "", path);
         int err = bpf_map__set_pin_path(map, path);
         if (err)
             return load_fail(why, err, path);

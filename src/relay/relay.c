@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "base/arena.h"
 #include "relay/load.h"
 #include "relay/relay_internal.h"
+
+#define OUR_PROGRAM "relay_balancer" /* as the kernel calls it */
 
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
@@ -41,11 +44,13 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
     load_quiet();
     struct relay *r = mem_alloc(sizeof *r);
     r->skel = relay_balancer_bpf__open();
-    int err = r->skel ? load_pin(r->skel->obj, o->pin, why) : load_fail(why, errno, "the packet program cannot be read");
+    int err = r->skel ? PM_OK : load_fail(why, errno, "the packet program cannot be read");
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.flows, o->flows_max);
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.cids, o->flows_max / 4 + 1);
+    if (!err)
+        err = load_pin(r->skel->obj, o->pin, why);
     if (!err) {
         err = relay_balancer_bpf__load(r->skel);
         if (err)
@@ -75,11 +80,48 @@ void relay_close(struct relay *r)
 
 /* ---- interfaces ---- */
 
+static uint32_t own_id(const struct relay *r)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t size = sizeof info;
+    (void)bpf_obj_get_info_by_fd(bpf_program__fd(r->skel->progs.relay_balancer), &info, &size);
+    return info.id;
+}
+
+enum relay_at relay_at(const struct relay *r, unsigned ifindex)
+{
+    uint32_t id = 0;
+    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
+        return RELAY_AT_NONE;
+    return id == own_id(r) ? RELAY_AT_OWN : RELAY_AT_OTHER;
+}
+
+/* Somebody else's program; without CAP_SYS_ADMIN its name is not to be had, and it counts as an earlier process's. */
+static bool others(unsigned ifindex, struct buf *why)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t id = 0, size = sizeof info;
+    char name[IF_NAMESIZE] = "";
+    int fd = bpf_xdp_query_id((int)ifindex, 0, &id) == 0 && id ? bpf_prog_get_fd_by_id(id) : -1;
+    if (fd < 0)
+        return false;
+    int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+    close(fd);
+    if (err || strcmp(info.name, OUR_PROGRAM) == 0)
+        return false;
+    if_indextoname(ifindex, name);
+    buf_printf(why, "another packet program is at %s (%s, id %u); `ip link set dev %s xdp off` takes it away", name, info.name,
+               id, name);
+    return true;
+}
+
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why)
 {
     int fd = bpf_program__fd(r->skel->progs.relay_balancer);
     if (r->attached_count == RELAY_INTERFACES_MAX)
         return PM_ETOOBIG;
+    if (others(ifindex, why))
+        return PM_EINUSE;
     *native = true;
     int err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_DRV_MODE, NULL);
     if (err == -EOPNOTSUPP || err == -EINVAL) {
@@ -98,7 +140,8 @@ int relay_detach(struct relay *r, unsigned ifindex)
     for (unsigned i = 0; i < r->attached_count; i++) {
         if (r->attached[i].ifindex != ifindex)
             continue;
-        int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, NULL);
+        LIBBPF_OPTS(bpf_xdp_attach_opts, own, .old_prog_fd = bpf_program__fd(r->skel->progs.relay_balancer));
+        int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, &own);
         r->attached[i] = r->attached[--r->attached_count];
         return err ? err_from_errno(-err) : PM_OK;
     }

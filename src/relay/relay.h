@@ -28,12 +28,16 @@ struct relay_options {
 };
 
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why) PM_MUST_CHECK;
-/* Detaches what this process attached. Pinned tables stay. */
+/* Detaches what this process attached and is still its own. Pinned tables stay. */
 void relay_close(struct relay *r);
 
-/* In the driver where it can, else in the generic path; *native says which. */
+/* In the driver where it can, else in the generic path; *native says which. Replaces an earlier process's program, not
+ * others': PM_EINUSE. */
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why) PM_MUST_CHECK;
 int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
+/* What is there now: an interface may have gone, and whoever may, may have put another program there. */
+enum relay_at { RELAY_AT_NONE, RELAY_AT_OWN, RELAY_AT_OTHER };
+enum relay_at relay_at(const struct relay *r, unsigned ifindex);
 
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) PM_MUST_CHECK;
 /* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
