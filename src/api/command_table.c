@@ -179,7 +179,8 @@ static const struct api_field relay_fields[] = {
     {"interfaces[].interface", "string", "Where packets come in; `in`: driver, generic (slower), or nowhere: not attached, and `why`."},
     {"nodes[].node", "string", "A server; `address`: its own."},
     {"nodes[].via", "string",
-     "lan, hops (in UDP), self, down (its connections are reset), or not reached; `configured`: auto, lan, hops."},
+     "lan, hops (in UDP), self, down (its connections are reset), not reached, or silent (its program does not "
+     "answer, nothing is handed over to it); `configured`: auto, lan, hops."},
     {"nodes[].mtu", "integer", "Largest packet on the way to it."},
     {"nodes[].state", "string",
      "The operator's word (enabled, drained, disabled), else its checks': up, down, unknown, unchecked."},

@@ -53,7 +53,7 @@ static enum text_style style_of_state(const char *state)
 
 static enum text_style style_of_way(const char *via)
 {
-    return strcmp(via, "not reached") == 0 || strcmp(via, "down") == 0 ? TEXT_BAD : TEXT_PLAIN;
+    return strcmp(via, "not reached") == 0 || strcmp(via, "silent") == 0 || strcmp(via, "down") == 0 ? TEXT_BAD : TEXT_PLAIN;
 }
 
 static void nodes(struct text *t, const json_t *d)

@@ -314,6 +314,7 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
             break;
         }
         f->nodes[node].wanted = true;
+        f->nodes[node].handed |= front->relay == CFG_RELAY_TRANSFER;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
     plan_resources(f, p, s);
@@ -499,7 +500,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (!f->relay)
         return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = false;
+        f->nodes[i].wanted = f->nodes[i].handed = false;
     f->plan = (struct farm_plan){0};
     farm_interfaces(f, c);
     plan_make(f, c, &f->plan);
@@ -553,5 +554,6 @@ void farm_second(struct farm *f)
         return;
     settings(f);
     farm_interfaces_look(f);
+    farm_nodes_ask(f);
     farm_update(f);
 }

@@ -30,6 +30,10 @@ struct farm_node {
     struct addr addr; /* family 0: the place is free */
     int via;          /* enum cfg_via */
     bool wanted, reached, down;
+    bool handed; /* connections are handed over to it: it needs our program */
+    bool silent; /* ... which does not answer */
+    unsigned unanswered;
+    uint32_t answers; /* as the packet program had counted them */
     float load; /* as its agent says; NaN = it does not */
     struct relay_node now;
 };
@@ -107,6 +111,7 @@ struct farm {
     uint32_t next_host;
     struct farm_interface interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
+    uint32_t probes; /* number of the last question to nodes */
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
 };
@@ -119,6 +124,8 @@ bool farm_interfaces_any(const struct farm *f);
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
 void farm_nodes_reach(struct farm *f);
+void farm_nodes_ask(struct farm *f); /* once a second: whether their programs live */
+unsigned farm_nodes_silent(const struct farm *f);
 
 /* farm_rtt.c */
 void farm_rtt_event(struct farm *f, const struct relay_event *e);

@@ -20,7 +20,7 @@ static void candidate(const struct farm *f, const struct farm_service *s, uint32
     front_server_state(f->front, s->name, v->config->name, &health, &word);
     *out = (struct snap_cand){.order = (uint16_t)(i + 1),
                               .site = (uint16_t)s->at->site->index,
-                              .health = n->reached ? health : HEALTH_DOWN,
+                              .health = n->reached && !n->silent ? health : HEALTH_DOWN,
                               .override = word,
                               .weight = (float)v->config->weight,
                               .admit = 1,
@@ -50,7 +50,7 @@ static uint32_t everybody(const struct farm *f, const struct farm_service *s, st
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->server_count; i++)
-        if (f->nodes[s->servers[i].node].reached)
+        if (f->nodes[s->servers[i].node].reached && !f->nodes[s->servers[i].node].silent) /* it would not answer */
             nodes[n++] = (struct maglev_node){s->servers[i].config->name, 1, s->servers[i].node};
     return n;
 }

@@ -29,6 +29,8 @@ const char *farm_node_name(const struct farm *f, const struct farm_service *s, u
 const char *farm_mode_name(const struct farm_node *n)
 {
     static const char *const modes[] = {"not reached", "lan", "hops", "self", "down"};
+    if (n->silent)
+        return "silent";
     return n->now.mode < PM_ARRAY_LEN(modes) ? modes[n->now.mode] : "?";
 }
 
@@ -257,6 +259,8 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_relay_%s_total", relay_counter_name((enum relay_counter)i));
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
+    fn(fn_ctx, "pointsman_relay_silent_nodes", "", "gauge", "Nodes whose program does not answer: nothing is handed over to them.",
+       f && f->relay ? farm_nodes_silent(f) : 0);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
        f && f->relay && farm_interfaces_any(f) ? 1 : 0);

@@ -167,6 +167,12 @@ int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n)
     return index < RELAY_NODES_MAX ? set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
 }
 
+int relay_heard(const struct relay *r, uint32_t node, struct relay_heard *out)
+{
+    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.heard), &node, out);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
 static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
 {
     struct relay_vip_key key = {.port = htons(at->port), .proto = proto};

@@ -39,6 +39,9 @@ int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
 enum relay_at { RELAY_AT_NONE, RELAY_AT_OWN, RELAY_AT_OTHER };
 enum relay_at relay_at(const struct relay *r, unsigned ifindex);
 
+/* The last answer of the node's program; see assist_probe. */
+int relay_heard(const struct relay *r, uint32_t node, struct relay_heard *out) PM_MUST_CHECK;
+
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) PM_MUST_CHECK;
 /* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
 int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
