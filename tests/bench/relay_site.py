@@ -73,7 +73,6 @@ class Site(relay_farm.Farm):
             f.write(f"""global
  nbthread 1
  maxconn 4000
- tune.pipesize 524288
 defaults
  mode http
  timeout connect 3s
@@ -83,7 +82,6 @@ defaults
  option http-keep-alive
  http-reuse always
  option forwardfor
- option splice-auto
 frontend f
  bind 0.0.0.0:{HAPROXY_PORT} backlog 4096 defer-accept
 {rules} default_backend n1
