@@ -125,28 +125,26 @@ static void on_event(void *arg, const struct relay_event *e)
         farm_rtt_event(f, e);
 }
 
-static void listen_again(struct farm *f);
+static void listen_again(struct farm *f, int events);
 
 static void on_tick(uv_timer_t *t)
 {
     struct farm *f = t->data;
-    (void)relay_events_read(f->relay);
-    (void)assist_tick(f->assist, clock_mono_ms(f->clock));
-    listen_again(f);
+    listen_again(f, relay_events_read(f->relay));
 }
 
 static void on_readable(uv_poll_t *p, int status, int events)
 {
     struct farm *f = p->data;
-    (void)relay_events_read(f->relay);
-    listen_again(f);
+    listen_again(f, relay_events_read(f->relay));
 }
 
 /* Events that wake nobody are read now and then; what waits for the rest of a request is looked at more often. */
-static void listen_again(struct farm *f)
+static void listen_again(struct farm *f, int events)
 {
     size_t waiting = assist_tick(f->assist, clock_mono_ms(f->clock));
-    uv_timer_start(&f->timer, on_tick, waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
+    bool more = events >= RELAY_EVENTS_AT_ONCE; /* others get their turn first */
+    uv_timer_start(&f->timer, on_tick, more ? 1 : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
 }
 
 int farm_start(struct farm *f, uv_loop_t *loop)
@@ -163,7 +161,7 @@ int farm_start(struct farm *f, uv_loop_t *loop)
     f->poll.data = f->timer.data = f;
     f->polling = true;
     uv_poll_start(&f->poll, UV_READABLE, on_readable);
-    listen_again(f);
+    listen_again(f, 0);
     return PM_OK;
 }
 
