@@ -264,6 +264,8 @@ struct cfg_server {
     int via;         /* enum cfg_via */
     struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
+    struct conf_list alpn;  /* const char *: protocols of TLS it is asked for; none = any */
+    bool h2c;               /* HTTP/2 in clear text */
     struct conf_mark mark;
 };
 
