@@ -9,7 +9,7 @@
 #include "relay/bpf/request.h"
 #pragma GCC diagnostic pop
 
-enum { RECORD_HEAD = 5, RECORD_HANDSHAKE = 22, RECORD_MAX = 16384 };
+enum { RECORD_HEAD = 5, RECORD_HANDSHAKE = 22 };
 
 /*
  * A ClientHello may be cut into records (RFC 8446 5.1): their contents one after the other, behind one head. What is no
@@ -20,7 +20,7 @@ static size_t records_join(const uint8_t *in, size_t len, uint8_t *out)
     size_t at = 0, have = RECORD_HEAD, parts = 0;
     while (at + RECORD_HEAD <= len && in[at] == RECORD_HANDSHAKE && in[at + 1] == 3) {
         size_t length = (size_t)in[at + 3] << 8 | in[at + 4], there = len - at - RECORD_HEAD;
-        if (!length || length > RECORD_MAX)
+        if (!length || length > HELLO_RECORD_MAX)
             break;
         there = there < length ? there : length;
         memcpy(out + have, in + at + RECORD_HEAD, there);
@@ -31,7 +31,8 @@ static size_t records_join(const uint8_t *in, size_t len, uint8_t *out)
     if (parts < 2)
         return 0;
     memcpy(out, in, RECORD_HEAD);
-    out[3] = out[4] = 0xff; /* longer than any message that is read */
+    out[3] = HELLO_RECORD_MAX >> 8; /* room for any message that is read */
+    out[4] = 0;
     return have;
 }
 

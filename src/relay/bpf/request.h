@@ -378,7 +378,14 @@ static __always_inline enum reading request_read_http(struct scratch *s, __u32 l
 
 /* ---- TLS ---- */
 
-enum { HELLO_NAME_MAX = 255, HELLO_EXTENSIONS_MAX = 64, HELLO_ALPN_BYTES = 255, EXTENSION_NAME = 0, EXTENSION_ALPN = 16 };
+enum {
+    HELLO_RECORD_MAX = 16384,
+    HELLO_NAME_MAX = 255,
+    HELLO_EXTENSIONS_MAX = 64,
+    HELLO_ALPN_BYTES = 255,
+    EXTENSION_NAME = 0,
+    EXTENSION_ALPN = 16
+};
 
 static __always_inline __u32 be16_at(const struct scratch *s, __u32 at)
 {
@@ -495,6 +502,8 @@ static __always_inline enum reading request_read_hello(struct scratch *s, __u32 
     if (byte_at(s, 1) != 3 || byte_at(s, 5) != 1 || byte_at(s, 6) != 0)
         return READING_ODD;
     __u32 record = be16_at(s, 3), message = be16_at(s, 7);
+    if (record > HELLO_RECORD_MAX)
+        return READING_ODD;
     /* In several records: the daemon puts them together before it reads. */
     if (record < 4 || message + 4 > record || 9 + message > len)
         return READING_PART;
