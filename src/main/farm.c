@@ -84,7 +84,6 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
 {
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
-    f->next_host = 1;
     f->samples = rtt_samples_new(0);
     int err = relay_secret_load(c->relay.key, f->secret, why);
     if (err) {
@@ -103,6 +102,7 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
         free(f);
         return err;
     }
+    farm_names_begin(f);
     *out = f;
     return PM_OK;
 }
@@ -234,7 +234,7 @@ static void set_self(struct farm *f)
 
 /* ---- a configuration's plan ---- */
 
-static uint32_t set_take(struct farm *f)
+uint32_t farm_set_take(struct farm *f)
 {
     for (uint32_t i = 0; i < RELAY_SETS_MAX; i++) {
         if (f->set_used[i / 8] >> i % 8 & 1)
@@ -245,7 +245,7 @@ static uint32_t set_take(struct farm *f)
     return RELAY_SETS_MAX;
 }
 
-static void set_give(struct farm *f, uint32_t i)
+void farm_set_give(struct farm *f, uint32_t i)
 {
     if (i < RELAY_SETS_MAX)
         f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
@@ -261,7 +261,7 @@ static void add_resource(struct farm_service *s, const struct hold *h, uint32_t 
         }
     }
     s->resources[s->resource_count++] =
-        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, 1ull << server, false};
+        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, NULL, 1ull << server, false};
 }
 
 /*
@@ -285,12 +285,12 @@ static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
     }
 }
 
-static struct farm_set *set_for(struct farm *f, struct farm_service *s, uint64_t holders)
+struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders)
 {
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].holders == holders)
             return &s->sets[i];
-    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = set_take(f)};
+    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = farm_set_take(f)};
     return &s->sets[s->set_count++];
 }
 
@@ -322,7 +322,7 @@ static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_serv
     }
     plan_rewrites(p, s);
     for (uint32_t i = 0; i < s->resource_count; i++)
-        (void)set_for(f, s, s->resources[i].holders);
+        (void)farm_set_for(f, s, s->resources[i].holders);
 }
 
 static void plan_service(struct farm *f, struct farm_plan *p, const struct config *c, const struct cfg_service *svc,
@@ -334,10 +334,11 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
                                .at = front_own_site(c, svc),
                                .front = front,
                                .policy = front->policy,
-                               .host_id = f->next_host++,
-                               .packets_of_all = front->relay == CFG_RELAY_CLIENTS};
-    s->all = (struct farm_set){.index = set_take(f), .everything = true};
-    s->any = (struct farm_set){.index = set_take(f)};
+                               .packets_of_all = front->relay == CFG_RELAY_CLIENTS,
+                               .tls = front_reads_hello(front)};
+    s->all = (struct farm_set){.index = farm_set_take(f), .everything = true};
+    s->any = (struct farm_set){.index = farm_set_take(f)};
+    s->h2c = (struct farm_set){.index = farm_set_take(f), .only = true};
     s->servers = arena_alloc(p->arena, (s->at->servers.count + 1) * sizeof *s->servers);
     CONFIG_EACH(struct cfg_server, v, s->at->servers) {
         uint32_t node = farm_node_at(f, &v->at.addr, v->via);
@@ -348,9 +349,14 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
         f->nodes[node].wanted = true;
         if (v->agent)
             f->nodes[node].agent = v->agent;
+        s->h2c.holders |= v->h2c ? 1ull << s->server_count : 0;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
-    plan_resources(f, p, s);
+    farm_plan_names(f, p, s);
+    if (s->tls)
+        farm_plan_hello(f, p, s);
+    else
+        plan_resources(f, p, s);
 }
 
 static void plan_make(struct farm *f, const struct config *c, struct farm_plan *p)
@@ -368,6 +374,7 @@ static void plan_make(struct farm *f, const struct config *c, struct farm_plan *
             number++;
         }
     }
+    farm_plan_doors(f, p);
 }
 
 /* ---- the kernel's tables ---- */
@@ -412,12 +419,12 @@ static void set_quic(const struct cfg_front *front, const struct endpoint *at, s
 
 static int put_vip(struct farm *f, const struct farm_service *s, const struct endpoint *at, uint8_t proto)
 {
-    bool delayed = s->front->relay == CFG_RELAY_TRANSFER;
-    struct relay_vip vip = {.set = s->any.index,
-                            .all = s->all.index,
-                            .flags = (delayed ? RELAY_VIP_DELAYED | RELAY_VIP_AGENTS : 0) |
-                                     (s->packets_of_all ? RELAY_VIP_BY_CLIENT : 0),
-                            .farm = at->port};
+    const struct farm_door *door = s->front->relay == CFG_RELAY_TRANSFER ? farm_door_at(&f->plan, at) : NULL;
+    struct relay_vip vip = {.set = s->any.index, .all = s->all.index, .flags = s->packets_of_all ? RELAY_VIP_BY_CLIENT : 0};
+    if (door) {
+        vip = (struct relay_vip){.set = door->first->any.index, .all = door->all.index, .farm = door->farm};
+        vip.flags = RELAY_VIP_DELAYED | RELAY_VIP_AGENTS | (s->tls ? RELAY_VIP_PINNED : 0);
+    }
     if (proto == IPPROTO_UDP)
         set_quic(s->front, at, &vip);
     return relay_set_vip(f->relay, at, proto, &vip);
@@ -428,28 +435,6 @@ static int take_vip(struct farm *f, const struct farm_service *s, const struct e
     (void)s;
     (void)!relay_remove_vip(f->relay, at, proto);
     return PM_OK;
-}
-
-static int put_hosts(struct farm *f, const struct farm_service *s)
-{
-    uint32_t n;
-    const uint32_t *ports = front_ports(s->front, &n);
-    const char *const *alias = s->config->aliases.items;
-    struct relay_host host = {s->host_id, s->all_front ? RELAY_SETS_MAX : s->any.index};
-    int err = PM_OK;
-    for (uint32_t i = 0; i < n && !err; i++) {
-        err = relay_set_host(f->relay, ports[i], s->config->name, &host);
-        for (uint32_t k = 0; k < s->config->aliases.count && !err; k++)
-            err = relay_set_host(f->relay, ports[i], alias[k], &host);
-        /* Who comes by the bare address, or by a name we do not know, gets the first service there. */
-        bool first = true;
-        for (const struct farm_service *o = f->plan.services; o < s; o++)
-            first &= o->front->relay != CFG_RELAY_TRANSFER || front_ports(o->front, &n)[0] != ports[i];
-        (void)front_ports(s->front, &n);
-        if (!err && first)
-            err = relay_set_host(f->relay, ports[i], NULL, &host);
-    }
-    return err;
 }
 
 /* What servers put into QUIC connection ids; remove: no longer. */
@@ -475,16 +460,31 @@ static int put_service(struct farm *f, struct farm_service *s)
     int err = quic_ids(f, s, false);
     farm_ring_set(f, s, &s->all);
     farm_ring_set(f, s, &s->any);
+    farm_ring_set(f, s, &s->h2c);
     for (uint32_t i = 0; i < s->set_count; i++)
         farm_ring_set(f, s, &s->sets[i]);
     for (uint32_t i = 0; i < s->resource_count && !err; i++) {
         const struct farm_resource *r = &s->resources[i];
-        err = relay_set_resource(f->relay, r->host, r->kind, r->text, set_for(f, s, r->holders)->index,
+        err = relay_set_resource(f->relay, r->host, r->kind, r->text, farm_set_for(f, s, r->holders)->index,
                                  r->front || s->all_front ? RELAY_RESOURCE_FRONT : 0);
     }
-    if (!err && s->front->relay == CFG_RELAY_TRANSFER)
-        err = put_hosts(f, s);
-    return err ? err : each_vip(f, s, put_vip);
+    return err;
+}
+
+/* Doors open when all is in place behind them. */
+static int put_plan(struct farm *f)
+{
+    struct farm_plan *p = &f->plan;
+    int err = PM_OK;
+    for (uint32_t i = 0; i < p->service_count && !err; i++)
+        err = put_service(f, &p->services[i]);
+    for (uint32_t i = 0; i < p->door_count; i++)
+        farm_ring_door(f, &p->doors[i]);
+    if (!err)
+        err = farm_put_names(f);
+    for (uint32_t i = 0; i < p->service_count && !err; i++)
+        err = each_vip(f, &p->services[i], put_vip);
+    return err;
 }
 
 static bool same_vip(const struct farm_plan *p, const struct endpoint *at, uint8_t proto)
@@ -507,7 +507,7 @@ static int take_if_gone(struct farm *f, const struct farm_service *s, const stru
     return same_vip(&f->plan, at, proto) ? PM_OK : take_vip(f, s, at, proto);
 }
 
-/* What the plan before had and the one in force has not. Names of hosts were put anew under the new numbers. */
+/* What the plan before had and the one in force has not: names have numbers of their own in each. */
 static void plan_remove(struct farm *f, struct farm_plan *old)
 {
     for (uint32_t i = 0; i < old->service_count; i++) {
@@ -516,11 +516,13 @@ static void plan_remove(struct farm *f, struct farm_plan *old)
         for (uint32_t k = 0; k < s->resource_count; k++)
             (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
         (void)quic_ids(f, s, true);
-        set_give(f, s->all.index);
-        set_give(f, s->any.index);
+        farm_set_give(f, s->all.index);
+        farm_set_give(f, s->any.index);
+        farm_set_give(f, s->h2c.index);
         for (uint32_t k = 0; k < s->set_count; k++)
-            set_give(f, s->sets[k].index);
+            farm_set_give(f, s->sets[k].index);
     }
+    farm_remove_names(f, old);
     if (old->arena)
         arena_free(old->arena);
 }
@@ -539,11 +541,11 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     settings(f);
     set_self(f);
     farm_nodes_reach(f);
-    int err = PM_OK;
-    for (uint32_t i = 0; i < f->plan.service_count && !err; i++)
-        err = put_service(f, &f->plan.services[i]);
+    int err = put_plan(f);
     if (err)
         buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
+    else
+        farm_names_settled(f);
     plan_remove(f, &old);
     return err ? err : farm_agents_publish(f->agents, c, why);
 }
@@ -575,9 +577,12 @@ void farm_update(struct farm *f)
         struct farm_service *s = &f->plan.services[i];
         farm_ring_set(f, s, &s->all);
         farm_ring_set(f, s, &s->any);
+        farm_ring_set(f, s, &s->h2c);
         for (uint32_t k = 0; k < s->set_count; k++)
             farm_ring_set(f, s, &s->sets[k]);
     }
+    for (uint32_t i = 0; i < f->plan.door_count; i++)
+        farm_ring_door(f, &f->plan.doors[i]);
 }
 
 void farm_second(struct farm *f)

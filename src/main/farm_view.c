@@ -7,7 +7,7 @@
 #include "main/front_internal.h"
 #include "relay/choose.h"
 
-const char *const farm_kinds[] = {"path", "prefix", "suffix"};
+const char *const farm_kinds[] = {"path", "prefix", "suffix", "protocol"};
 const char *const farm_relaying[] = {"off", "packets", "clients", "transfer"};
 
 /* ---- names ---- */
@@ -34,8 +34,14 @@ const char *farm_mode_name(const struct farm_node *n)
 
 const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT])
 {
-    snprintf(out, FARM_RESOURCE_TEXT, "%s%s", r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
+    const char *name = r->name ? r->name : "", *gap = r->name && *r->text ? " " : "";
+    snprintf(out, FARM_RESOURCE_TEXT, "%s%s%s%s", name, gap, r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
     return out;
+}
+
+const char *farm_resource_kind(const struct farm_resource *r)
+{
+    return r->name && r->kind == RELAY_RESOURCE_PATH ? "name" : farm_kinds[r->kind];
 }
 
 /* ---- what a service is ---- */
@@ -61,7 +67,7 @@ const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index)
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].index == index)
             return &s->sets[i];
-    return index == s->any.index ? &s->any : NULL;
+    return index == s->any.index ? &s->any : index == s->h2c.index ? &s->h2c : NULL;
 }
 
 uint32_t farm_set_of(const struct farm_service *s, uint64_t holders)
@@ -150,9 +156,10 @@ static json_t *resources_view(const struct farm *f, const struct farm_service *s
         const struct farm_resource *r = &s->resources[i];
         bool front = r->front || s->all_front;
         uint64_t hits = 0;
+        char text[FARM_RESOURCE_TEXT];
         (void)!relay_resource_hits(f->relay, r->host, r->kind, r->text, &hits);
-        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource",
-                                             r->text, "front", front, "holders",
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_resource_kind(r), "resource",
+                                             r->name ? farm_resource_text(r, text) : r->text, "front", front, "holders",
                                              farm_holders(s, front ? 0 : r->holders), "shares",
                                              front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)),
                                              "requests", (json_int_t)hits));

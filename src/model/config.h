@@ -265,6 +265,8 @@ struct cfg_server {
     const char *agent; /* name of the agent there; NULL = none */
     struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
+    struct conf_list alpn;  /* const char *: protocols of TLS it is asked for; none = any */
+    bool h2c;               /* HTTP/2 in clear text */
     struct conf_mark mark;
 };
 

@@ -107,21 +107,9 @@ int relay_detach(struct relay *r, unsigned ifindex)
 
 /* ---- tables ---- */
 
-static int set(const struct bpf_map *map, const void *key, const void *value)
-{
-    int err = bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY);
-    return err ? err_from_errno(-err) : PM_OK;
-}
-
-static int unset(const struct bpf_map *map, const void *key)
-{
-    int err = bpf_map_delete_elem(bpf_map__fd(map), key);
-    return err ? err_from_errno(-err) : PM_OK;
-}
-
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n)
 {
-    return index < RELAY_NODES_MAX ? set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
+    return index < RELAY_NODES_MAX ? relay_map_set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
 }
 
 static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
@@ -136,13 +124,13 @@ int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, con
     struct relay_vip_key key = vip_key(at, proto);
     if (vip->set >= RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
         return PM_ERANGE;
-    return set(r->skel->maps.vips, &key, vip);
+    return relay_map_set(r->skel->maps.vips, &key, vip);
 }
 
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    return unset(r->skel->maps.vips, &key);
+    return relay_map_unset(r->skel->maps.vips, &key);
 }
 
 static int ring_fill(int fd, const uint32_t *places, uint32_t size)
@@ -187,16 +175,16 @@ int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint
         s.ring_size = 0;
     if (!s.ring_size) {
         ring_keep(r, index, NULL, 0);
-        return set(r->skel->maps.sets, &index, &s);
+        return relay_map_set(r->skel->maps.sets, &index, &s);
     }
     int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(uint32_t), size, &opts);
     if (fd < 0)
         return err_from_errno(errno);
     int err = ring_fill(fd, places, size);
     if (!err)
-        err = set(r->skel->maps.rings, &index, &fd);
+        err = relay_map_set(r->skel->maps.rings, &index, &fd);
     if (!err)
-        err = set(r->skel->maps.sets, &index, &s);
+        err = relay_map_set(r->skel->maps.sets, &index, &s);
     close(fd); /* the outer table holds it */
     if (!err)
         ring_keep(r, index, places, size);
@@ -216,73 +204,21 @@ int relay_set_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_
 {
     struct relay_quic_key key;
     int err = quic_key(&key, set_index, id, length);
-    return err ? err : set(r->skel->maps.quic_servers, &key, &node);
+    return err ? err : relay_map_set(r->skel->maps.quic_servers, &key, &node);
 }
 
 int relay_remove_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_t length)
 {
     struct relay_quic_key key;
     int err = quic_key(&key, set_index, id, length);
-    return err ? err : unset(r->skel->maps.quic_servers, &key);
-}
-
-static struct relay_host_key host_key(uint32_t farm, const char *name)
-{
-    return (struct relay_host_key){.name = name ? relay_text_hash(name, true) : 0, .farm = farm};
-}
-
-int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host)
-{
-    struct relay_host_key key = host_key(farm, name);
-    return set(r->skel->maps.hosts, &key, host);
-}
-
-int relay_remove_host(struct relay *r, uint32_t farm, const char *name)
-{
-    struct relay_host_key key = host_key(farm, name);
-    return unset(r->skel->maps.hosts, &key);
-}
-
-static struct relay_resource_key resource_key(uint32_t host, enum relay_resource_kind kind, const char *text)
-{
-    return (struct relay_resource_key){.text = relay_text_hash(text, false), .host = host, .kind = kind};
-}
-
-int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t index,
-                       uint32_t flags)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    struct relay_resource value = {0};
-    if (index >= RELAY_SETS_MAX)
-        return PM_ERANGE;
-    (void)!bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value); /* its hits */
-    value.set = index;
-    value.flags = flags;
-    return set(r->skel->maps.resources, &key, &value);
-}
-
-int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    return unset(r->skel->maps.resources, &key);
-}
-
-int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text,
-                        uint64_t *hits)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    struct relay_resource value;
-    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value);
-    if (!err)
-        *hits = value.hits;
-    return err ? err_from_errno(-err) : PM_OK;
+    return err ? err : relay_map_unset(r->skel->maps.quic_servers, &key);
 }
 
 int relay_set_settings(struct relay *r, const struct relay_settings *s)
 {
     uint32_t zero = 0;
     r->settings = *s;
-    return set(r->skel->maps.settings, &zero, s);
+    return relay_map_set(r->skel->maps.settings, &zero, s);
 }
 
 /* ---- events ---- */
@@ -320,12 +256,12 @@ int relay_events_read(struct relay *r)
 
 int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f)
 {
-    return set(r->skel->maps.flows, k, f);
+    return relay_map_set(r->skel->maps.flows, k, f);
 }
 
 int relay_remove_flow(struct relay *r, const struct relay_flow_key *k)
 {
-    return unset(r->skel->maps.flows, k);
+    return relay_map_unset(r->skel->maps.flows, k);
 }
 
 /*

@@ -49,10 +49,16 @@ int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) 
 int relay_set_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length, uint32_t node) PM_MUST_CHECK;
 int relay_remove_quic(struct relay *r, uint32_t set, const uint8_t *id, size_t length) PM_MUST_CHECK;
 
-/* A farm's virtual host; name NULL: any other. */
+/* A farm's virtual host; name NULL: any other; "*.example.com": all below it. */
 int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
 int relay_remove_host(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
-/* text: a path, a path up to and with a slash, or a suffix with its dot. */
+/* The same for who speaks HTTP/2 in clear text there: host.set counts, and without an entry the front end answers. */
+int relay_set_h2c(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host) PM_MUST_CHECK;
+int relay_remove_h2c(struct relay *r, uint32_t farm, const char *name) PM_MUST_CHECK;
+/* The highest numbers of farms and hosts in use, by a process before; and away with those below these. */
+void relay_names_used(const struct relay *r, uint32_t *farm, uint32_t *host);
+void relay_names_forget(struct relay *r, uint32_t farm, uint32_t host);
+/* text: a path, a path up to and with a slash, a suffix with its dot, or a protocol of TLS (ALPN). */
 int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t set,
                        uint32_t flags) PM_MUST_CHECK;
 int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text) PM_MUST_CHECK;

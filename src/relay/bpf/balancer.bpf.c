@@ -56,7 +56,7 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     f.ack = p->ack - 1; /* it was answered something before: not known when */
     f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
-    f.flags = RELAY_FLOW_GUESS | (h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0);
+    f.flags = (vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : RELAY_FLOW_GUESS) | (h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0);
     f.set = vip->set;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
     count(RELAY_FIND_FOUND, p->length);

@@ -11,7 +11,7 @@
 #ifndef PM_RELAY_BPF_DELAYED_H
 #define PM_RELAY_BPF_DELAYED_H
 
-#include "relay/bpf/request.h"
+#include "relay/bpf/names.h"
 #include "relay/bpf/way.h"
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
@@ -31,10 +31,14 @@ static __always_inline const struct relay_resource *resource_get(__u64 text, __u
     return r;
 }
 
-/* The most particular that is known of the resource: path, longest prefix, suffix; NULL: nothing. */
+/* The most particular that is known of the resource: path, longest prefix, suffix, or protocol; NULL: nothing. */
 static __always_inline const struct relay_resource *resource_of(const struct request *q, __u32 host)
 {
-    const struct relay_resource *r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
+    const struct relay_resource *r = NULL;
+    for (__u32 i = 0; !r && i < RELAY_ALPN_MAX && i < q->alpns; i++)
+        r = resource_get(q->alpn[i], host, RELAY_RESOURCE_ALPN);
+    if (!r)
+        r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
     if (r)
         return r;
     for (__u32 i = 0; i < RELAY_PREFIXES_MAX; i++) {
@@ -55,14 +59,10 @@ __noinline __u32 set_of_request(struct scratch *s, __u32 farm, __u32 otherwise)
 {
     if (!s)
         return SET_FRONT;
-    struct relay_host_key name = {.name = s->r.host, .farm = farm};
-    struct relay_host *host = bpf_map_lookup_elem(&hosts, &name);
-    if (!host) {
-        name.name = 0;
-        host = bpf_map_lookup_elem(&hosts, &name);
-    }
-    if (!host)
-        return otherwise;
+    __u32 h2c = s->r.flags & REQUEST_H2C ? RELAY_HOST_H2C : 0;
+    struct relay_host *host = host_of(s, farm, h2c);
+    if (!host || h2c)
+        return host ? host->set : h2c ? SET_FRONT : otherwise;
     const struct relay_resource *r = resource_of(&s->r, host->id);
     if (!r)
         return host->set;
@@ -273,7 +273,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     } else {
         count(RELAY_REQUEST_FRONT, p->length);
     }
-    f.flags |= f.node == s->self ? RELAY_FLOW_PINNED : 0;
+    f.flags |= f.node == s->self || vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : 0;
     f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
     tell_flow(&p->flow, &f);

@@ -101,6 +101,7 @@ enum relay_vip_flags {
     RELAY_VIP_AGENTS = 4,    /* nodes run our program: connections not known here are looked for */
     RELAY_VIP_QUIC = 8,      /* UDP: flows are QUIC connections, told apart by their ids */
     RELAY_VIP_QUIC_IDS = 16, /* ... and servers put their own id into them: quic_length says where */
+    RELAY_VIP_PINNED = 32,   /* delayed: the first bytes decide for the whole connection, as for TLS */
 };
 
 struct relay_vip {
@@ -132,11 +133,16 @@ struct relay_cid_key {
 #define RELAY_HASH_START 0xcbf29ce484222325ull
 #define RELAY_HASH_PRIME 0x100000001b3ull
 
-/* A virtual host of a farm: name hashed in lower case, without port; 0: any other. */
+/*
+ * A virtual host of a farm: name hashed in lower case, without port; 0: any other. All names below one: what is behind the
+ * star, with its dot, hashed from its end. Who asks for HTTP/2 in clear text has entries of his own, for not every server
+ * speaks it.
+ */
+enum relay_host_kind { RELAY_HOST_BELOW = 1, RELAY_HOST_H2C = 2 };
 struct relay_host_key {
     __u64 name;
     __u32 farm;
-    __u32 pad;
+    __u32 kind;
 };
 
 struct relay_host {
@@ -148,6 +154,7 @@ enum relay_resource_kind {
     RELAY_RESOURCE_PATH,
     RELAY_RESOURCE_PREFIX, /* up to and with a slash */
     RELAY_RESOURCE_SUFFIX, /* from the last dot of the last segment */
+    RELAY_RESOURCE_ALPN,   /* of a TLS connection: a protocol its client offers (RFC 7301) */
 };
 
 struct relay_resource_key {
@@ -274,6 +281,8 @@ enum {
     RELAY_HOSTS_MAX = 65536,
     RELAY_RESOURCES_MAX = 1 << 20,
     RELAY_PREFIXES_MAX = 12,
+    RELAY_LABELS_MAX = 8, /* of a name, from its end: where a star may stand before */
+    RELAY_ALPN_MAX = 4,   /* protocols looked at of those a client offers */
     RELAY_UNKNOWNS_MAX = 16384,
     RELAY_EVENT_BYTES = 1 << 22,
     RELAY_VIPS_MAX = 16384,
