@@ -112,6 +112,8 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
 LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
 LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+User www-data
+Group www-data
 StartServers 8
 MinSpareThreads 64
 MaxSpareThreads 2048
@@ -193,7 +195,7 @@ relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{bal
 services:
   {HOST}:
     check: []
-    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: {self.interval}, timeout: {self.interval}, fall: {self.fall}}}{self.front_keys}}}
+    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: {self.interval}, timeout: 3s, fall: {self.fall}}}{self.front_keys}}}
     sites:
       here:
         vips: [{VIP4}, '{VIP6}']

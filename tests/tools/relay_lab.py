@@ -125,6 +125,7 @@ class Lab:
         """wan: the emulator is between client and router: self.wan(\"link client site delay=20ms loss=2%\")."""
         self.tools = tools or os.path.join(os.path.dirname(os.path.dirname(TOOLS)), "build", "tests", "tools")
         self.dir = tempfile.mkdtemp(prefix="pm-relay-")
+        os.chmod(self.dir, 0o755)  # web servers drop root
         self.hosts = {}
         self.bpf = os.path.join(self.dir, "bpf")
         os.mkdir(self.bpf)
