@@ -73,6 +73,7 @@ class Site(relay_farm.Farm):
             f.write(f"""global
  nbthread 1
  maxconn 4000
+ tune.pipesize 524288
 defaults
  mode http
  timeout connect 3s
@@ -82,6 +83,7 @@ defaults
  option http-keep-alive
  http-reuse always
  option forwardfor
+ option splice-response
 frontend f
  bind 0.0.0.0:{HAPROXY_PORT} backlog 4096 defer-accept
 {rules} default_backend n1
@@ -160,7 +162,7 @@ function request() at = at % #ready + 1; return ready[at] end
         time.sleep(seconds)
         for p in running:
             p.send_signal(signal.SIGINT)
-        total = {"requests": 0, "rps": 0.0, "p50_us": [], "p99_us": [], "cpu_us": 0.0, "bad": ""}
+        total = {"requests": 0, "bytes": 0.0, "seconds": 0.0, "p50_us": [], "p99_us": [], "cpu_us": 0.0, "bad": ""}
         for p in running:
             text = p.stdout.read()
             _, status, usage = os.wait4(p.pid, 0)
@@ -170,22 +172,27 @@ function request() at = at % #ready + 1; return ready[at] end
             self.client.processes.remove(p)
         for key in ("p50_us", "p99_us"):
             total[key] = sum(total[key]) / len(total[key])
+        total["seconds"] /= len(running)
         return total
 
 
+TIMES = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
+BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
 def read_wrk(text, total):
-    number = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
-    errors = re.search(r"Socket errors:.*|Non-2xx.*", text)
-    requests = re.search(r"(\d+) requests in", text)
-    if not requests:
+    done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m), ([\d.]+)(B|KB|MB|GB) read", text)
+    if not done:
         raise RuntimeError("wrk: " + text)
+    errors = re.search(r"Socket errors:.*|Non-2xx.*", text)
     if errors:
         total["bad"] = errors.group(0).strip()
-    total["requests"] += int(requests.group(1))
-    total["rps"] += float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+    total["requests"] += int(done.group(1))
+    total["seconds"] += float(done.group(2)) * TIMES[done.group(3)] / 1e6
+    total["bytes"] += float(done.group(4)) * BYTES[done.group(5)]
     for key, share in (("p50_us", 50), ("p99_us", 99)):
         value, unit = re.search(str(share) + r"%\s+([\d.]+)(us|ms|s|m)\b", text).groups()
-        total[key].append(float(value) * number[unit])
+        total[key].append(float(value) * TIMES[unit])
 
 
 # ---- counting ----

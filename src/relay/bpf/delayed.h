@@ -404,7 +404,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return ACT_DROP;
     __u32 index = f->node;
     f->packets++;
-    f->seen_ns = bpf_ktime_get_ns();
+    f->seen_ns = bpf_ktime_get_coarse_ns();
     if (f->state == RELAY_FLOW_ENDED)
         return ACT_DROP;
     /* Who does not see the connection can guess its ports, not where it is (RFC 5961): that changes nothing here. */

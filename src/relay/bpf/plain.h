@@ -67,6 +67,12 @@ static __always_inline __u32 cid_hash(const struct quic *q)
     return mixed(mix(h, q->length));
 }
 
+/* Its place in the ring: of no interest as long as the flow is in the table. */
+static __always_inline __u32 place_hash(const struct packet *p, const struct quic *q, bool all)
+{
+    return q->hashed ? cid_hash(q) : flow_hash(&p->flow, all);
+}
+
 static __always_inline void by_client(struct relay_flow_key *k)
 {
     __builtin_memset(k->vip, 0, 16);
@@ -197,16 +203,16 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     if (!p || !vip || !q)
         return RELAY_NODES_MAX;
     struct relay_flow_key key = p->flow;
-    struct relay_flow fresh = {.packets = 1, .seen_ns = bpf_ktime_get_ns()};
+    struct relay_flow fresh = {.packets = 1, .seen_ns = bpf_ktime_get_coarse_ns()};
     bool all = vip->flags & RELAY_VIP_BY_CLIENT;
     if (all)
         by_client(&key);
     struct relay_flow *f = bpf_map_lookup_elem(&flows, &key);
     __u32 named = q->kind ? quic_node(p, vip, q, f ? f->node : RELAY_NODES_MAX) : RELAY_NODES_MAX;
-    __u32 hash = q->hashed ? cid_hash(q) : flow_hash(&p->flow, all);
     enum keeping keeping = f ? keeps(p, all, f, fresh.seen_ns) : BEGIN;
     if (f && keeping == KEEP && (named >= RELAY_NODES_MAX || named == f->node)) {
-        second_chance(p, vip, f, hash, fresh.seen_ns);
+        if (f->state == RELAY_FLOW_SYN)
+            second_chance(p, vip, f, place_hash(p, q, all), fresh.seen_ns);
         if (q->kind && named >= RELAY_NODES_MAX)
             quic_learn(p, q, f);
         return hit(p, all, f, fresh.seen_ns);
@@ -222,7 +228,7 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     } else {
         count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
     }
-    fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, hash);
+    fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, place_hash(p, q, all));
     fresh.state = p->syn ? RELAY_FLOW_SYN : RELAY_FLOW_PLAIN;
     fresh.start = p->seq;
     if (fresh.node < RELAY_NODES_MAX && (!p->rst || all))

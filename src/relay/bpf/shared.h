@@ -215,7 +215,7 @@ enum relay_flow_flags {
 
 /* Sequence numbers in machine order. */
 struct relay_flow {
-    __u64 seen_ns;
+    __u64 seen_ns; /* by the coarse clock: up to a tick late, and a tenth of the precise one to read */
     __u32 packets; /* how much it is used: shown, not decided on */
     __u32 node;
     __u32 set;     /* what the last request needs */
