@@ -221,17 +221,18 @@ def greetings():
     """In pieces and in records: by the daemon; slowly: by the front end, which reads names, too."""
     path = "/only2/f8-300000.bin"
     want = {"certificate": "n2", "protocol": "http/1.1", "length": 300000, "sha256": sum_of(path)}
-    before, opened = daemon_decided(), front_served()
+    before = daemon_decided()
     for words in (("--pieces", "1,200", "--pause", "1"), ("--pieces", "50"), ("--pieces", "100,1000"), ("--pieces", "43,40"), ("--records", "1,1000"),
                   ("--records", "3"), ("--records", "100,50"), ("--records", "200", "--pieces", "150")):
         s.equal("greeting " + " ".join(words), farm.greet("img.example.com", "--alpn", "http/1.1", *words, path=path), want)
+    # One more or less: on a busy machine even these take longer than the daemon waits.
     s.check("the daemon has put them together", daemon_decided() - before >= 6, daemon_decided() - before)
-    s.equal("the front end was not needed", front_served(), opened)
-    for words in (("--pieces", "100", "--pause", "80"), ("--pieces", "1,400", "--pause", "60"), ("--records", "100", "--pieces", "150", "--pause", "80")):
+    opened = front_served()
+    for words in (("--pieces", "100", "--pause", "200"), ("--pieces", "1,400", "--pause", "200"), ("--records", "100", "--pieces", "150", "--pause", "200")):
         s.equal("slow greeting " + " ".join(words), farm.greet("img.example.com", "--alpn", "http/1.1", *words, path=path), want)
-    got = farm.greet("proto.example.com", "--alpn", "acme-tls/1", "--pieces", "100", "--pause", "80")
+    got = farm.greet("proto.example.com", "--alpn", "acme-tls/1", "--pieces", "100", "--pause", "200")
     s.equal("slow greeting, by its protocol", got, {"certificate": "n4", "protocol": "acme-tls/1"})
-    got = farm.greet("x.wild.example.com", "--pieces", "100", "--pause", "80")
+    got = farm.greet("x.wild.example.com", "--pieces", "100", "--pause", "200")
     s.equal("slow greeting, below a star", got.get("certificate"), "n5")
     s.check("the front end has passed those on", front_served() - opened >= 5, front_served() - opened)
     long = ",".join(f"protocol-{i:02}" for i in range(60)) + ",http/1.1"
