@@ -95,7 +95,7 @@ class Farm(Lab):
         self.nodes[i].kind = kind
         self.nodes[i].web = getattr(self, kind)(self.nodes[i], self.root(i))
 
-    def apache(self, host, root, port=80):
+    def apache(self, host, root, port=80, extra=""):
         folder = self.path("apache-" + host.name)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "httpd.conf"), "w") as f:
@@ -129,6 +129,16 @@ Header always set X-Node {host.name}
 <Directory {root}>
   Require all granted
 </Directory>
+<FilesMatch "\.svg$">
+  ForceType image/svg+xml
+</FilesMatch>
+<FilesMatch "\.css$">
+  ForceType text/css
+</FilesMatch>
+<FilesMatch "\.js$">
+  ForceType text/javascript
+</FilesMatch>
+{extra}
 """)
         p = host.start("/usr/sbin/apache2", "-d", folder, "-f", "httpd.conf", "-DFOREGROUND", stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, env={**os.environ, "APACHE_RUN_DIR": folder})
@@ -151,6 +161,7 @@ server.listen-backlog = 8192
 server.errorlog = "{folder}/error.log"
 server.upload-dirs = ( "{folder}" )
 server.modules = ( "mod_setenv" )
+mimetype.assign = ( ".svg" => "image/svg+xml", ".css" => "text/css", ".js" => "text/javascript", ".html" => "text/html" )
 setenv.set-response-header = ( "X-Node" => "{host.name}" )
 $SERVER["socket"] == "[::]:{port}" {{ }}
 """)

@@ -499,13 +499,15 @@ static __always_inline enum reading request_read_hello(struct scratch *s, __u32 
     if (len < 11)
         return READING_PART;
     /* record: type, version, length; handshake: type, length of three bytes, version, random, session, suites, methods */
-    if (byte_at(s, 1) != 3 || byte_at(s, 5) != 1 || byte_at(s, 6) != 0)
-        return READING_ODD;
     __u32 record = be16_at(s, 3), message = be16_at(s, 7);
-    if (record > HELLO_RECORD_MAX)
+    if (byte_at(s, 1) != 3 || !record || record > HELLO_RECORD_MAX || byte_at(s, 5) != 1)
         return READING_ODD;
     /* In several records: the daemon puts them together before it reads. */
-    if (record < 4 || message + 4 > record || 9 + message > len)
+    if (record < 4)
+        return READING_PART;
+    if (byte_at(s, 6) != 0)
+        return READING_ODD;
+    if (message + 4 > record || 9 + message > len)
         return READING_PART;
     s->end = 9 + message;
     s->state = READ_LINE;
