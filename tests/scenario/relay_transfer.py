@@ -136,7 +136,10 @@ def node_dies():
     only = [p for p in SMALL if p.startswith("/only3/")]
     s.check("noticed within one check", lib.wait_until(lambda: node.name not in farm.up(balancer), 2))
     rest = [p for p in SMALL if not p.startswith("/only3/")]
+    before = farm.counters(balancer)
     all_right("a web server has died: what others have as well comes from them", "-c", 10, "-n", 1000, "--keep", 10, paths=rest)
+    after = farm.counters(balancer)
+    print("#", {k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k)})
     status, got = farm.surf("-n", 3, "--status", 503, paths=only)
     s.check("what only it had: 503 from the front end", got.get("ok") == 3 or got.get("wrong_status") == {}, got)
     farm.serve(2)
