@@ -9,7 +9,7 @@
  * A ring is put in place whole; a flow that has begun keeps its node. With a pin folder the tables live in the BPF file
  * system and outlast the process, so a restart loses no flow.
  *
- * Needs CAP_BPF and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why; a set that
+ * Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why; a set that
  * fails leaves the table as it was.
  */
 #ifndef PM_RELAY_RELAY_H
