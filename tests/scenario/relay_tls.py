@@ -37,6 +37,8 @@ PAGE = "/only1/page.html"
 
 
 class TlsFarm(relay_farm.Farm):
+    relays = True
+
     def __init__(self, binary):
         super().__init__(binary, nodes=4)
         hosts = self.path("hosts")
@@ -98,12 +100,12 @@ Listen [::]:443 https
             paths[name] += ", h2c: yes"
         whole = {node: f", holds: [{name}/]" for name, node in NAMES.items()}
         return f"""
-node: {{name: {balancer.name}, site: here, state: {self.path('state-' + balancer.name)}}}
+node: {{name: {balancer.name}, site: here, state: {self.path(f'state-{balancer.name}-{self.relays}')}}}
 dns: {{listen: ['127.0.0.1:5353']}}
 api: {{socket: {self.socket(balancer)}}}
 zones: {{example.com: {{ns: [ns.example.com]}}}}
 sites: {{here: {{}}}}
-relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{balancer.name}}}
+relay: {{interfaces: [{'eth0' if self.relays else ''}], key: {self.path('relay.key')}, pin: {self.bpf}/{balancer.name}}}
 services:
   {HOST}:
     check: []
@@ -146,6 +148,14 @@ services:
         {vips}
         servers:
 {self.servers({"n3": ", alpn: [h2]", "n4": ", alpn: [acme-tls/1]"}, PLAIN)}"""
+
+    def up(self, balancer):
+        """Nodes that are up in all services; a server that is up from the first check on is not in the log."""
+        try:
+            rows = json.loads(self.cli(balancer, "servers", "--json"))["servers"]
+        except (RuntimeError, ValueError):
+            return set()
+        return {n.name for n in self.nodes if all(r["health"] == "up" for r in rows if r["server"] == n.name)}
 
     def greet(self, name, *words, address=VIP4, path=None):
         out = self.client.run(CLIENT, address, "443", name, *([path] if path else []), *map(str, words))
@@ -269,11 +279,14 @@ def clear_text():
     for v in ("--http2-prior-knowledge", "--http2"):
         for v6 in (False, True):
             base = f"http://[{VIP6}]" if v6 else f"http://{HOST}"
-            wrong = [p for p in paths if hashlib.sha256(curl(v, "-g", "-H", f"Host: {HOST}", base + p)).hexdigest() != sum_of(p)]
+            # curl 7.88 cannot upgrade if much of the answer comes at once, from whomever.
+            some = paths[:7] if v == "--http2" else paths
+            wrong = [p for p in some if hashlib.sha256(curl(v, "-g", "-H", f"Host: {HOST}", base + p)).hexdigest() != sum_of(p)]
             s.check(f"curl {v} {base}: every byte right", not wrong, wrong)
-        served = set(re.findall(r"HTTP/(\S+).*?x-node: (\w+)", curl(v, *["-I", "-Z", "--parallel-immediate"][:1], *(f"http://{HOST}{p}" for p in paths))
-                                .decode(errors="replace"), re.S | re.I))
-        s.check(f"curl {v}: by nodes that speak it", served and {n for _, n in served} <= {"n2", "n3"}, served)
+        heads = [curl(v, "-I", f"http://{HOST}{p}").decode(errors="replace") for p in paths]
+        s.check(f"curl {v}: HTTP/2", all("HTTP/2 200" in h for h in heads), heads[:1])
+        served = {n for h in heads for n in re.findall(r"x-node: (\w+)", h, re.I)}
+        s.check(f"curl {v}: by nodes that speak it", served and served <= {"n2", "n3"}, served)
     got = load("h2load", "h2load", "-n", "1000", "-c", "10", "-m", "5", *(f"http://{HOST}{p}" for p in paths[1:8]))
     s.check("h2load h2c", "1000 succeeded, 0 failed, 0 errored" in got and "1000 2xx" in got and "h2c" in got, got[-600:])
     s.equal("the front end was not needed", front_served(), before)
@@ -397,9 +410,30 @@ def browser():
     s.equal("the front end was not needed", front_served(), before)
 
 
-for part in (by_name, by_protocol, greetings, loads, clear_text, browser):
+def without_relay():
+    """The front end alone: slower, and nobody can tell otherwise."""
+    daemon = farm.daemons[balancer.name]
+    daemon.terminate()
+    daemon.wait()
+    os.unlink(farm.path(balancer.name + ".log"))
+    farm.relays = False
+    farm.daemon(balancer, vip=False)
+    for name, node in NAMES.items():
+        path = f"/only{node[1:]}/f8-300000.bin"
+        for address in (VIP4, VIP6):
+            got = farm.greet(name, "--alpn", "http/1.1", address=address, path=path)
+            s.equal(f"front end, {name} at {address}", got, {"certificate": node, "protocol": "http/1.1", "length": 300000, "sha256": sum_of(path)})
+    for alpn, node in (("", "n1"), ("http/1.1", "n1"), ("h2,http/1.1", "n3"), ("acme-tls/1", "n4")):
+        got = farm.greet("proto.example.com", *(["--alpn", alpn] if alpn else []))
+        s.equal(f"front end, offers '{alpn}'", got.get("certificate"), node)
+    for name in ("", "unknown.example.com"):
+        s.equal(f"front end, '{name}': the first service", farm.greet(name)["certificate"], "n1")
+    got = load("h2load", "h2load", "-n", "400", "-c", "8", "-m", "5", "https://img.example.com/all/f2-1000.bin")
+    s.check("front end, h2load", "400 succeeded, 0 failed, 0 errored" in got, got[-600:])
+
+
+for part in (by_name, by_protocol, greetings, loads, clear_text, browser, without_relay):
     start = time.monotonic()
     part()
     print(f"# {part.__name__}: {time.monotonic() - start:.1f} s", flush=True)
-print("#", json.dumps(farm.counters(balancer)))
 s.finish()
