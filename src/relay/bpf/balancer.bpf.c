@@ -88,8 +88,15 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     case HANDOFF_REFUSED:
         return f && f->node == h.target ? refused(p, f, w) : ACT_DROP;
     case HANDOFF_UNKNOWN:
-        return f ? ACT_DROP : find(p, vip->all, h.target + 1, w);
+        if (f && h.target == FIND_SHARED && f->flags & RELAY_FLOW_SHARED) {
+            count(RELAY_SHARED_WRONG, p->length);
+            bpf_map_delete_elem(&flows, &p->flow);
+            f = NULL;
+        }
+        return f ? ACT_DROP : find(p, vip->all, h.target == FIND_SHARED ? 0 : h.target + 1, w);
     case HANDOFF_MINE:
+        if (f && h.target == FIND_SHARED && f->flags & RELAY_FLOW_SHARED)
+            confirm(p, f, bpf_ntohl(h.start));
         break;
     default:
         count(RELAY_HANDOFF_BAD, p->length);

@@ -12,6 +12,7 @@
 #define PM_RELAY_BPF_DELAYED_H
 
 #include "relay/bpf/request.h"
+#include "relay/bpf/tell.h"
 #include "relay/bpf/way.h"
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
@@ -89,33 +90,6 @@ __noinline int read_segment(struct xdp_md *ctx, __u32 at, __u32 data_len)
     return request_read(s, len);
 }
 
-/* ---- what the daemon hears ---- */
-
-static __always_inline void tell_flow(const struct relay_flow_key *k, const struct relay_flow *f)
-{
-    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-    if (!e)
-        return;
-    e->kind = RELAY_EVENT_FLOW;
-    e->length = e->rtt_us = e->pad = 0;
-    e->flow = *k;
-    e->value = *f;
-    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-}
-
-static __always_inline void tell_rtt(const struct relay_flow_key *k, __u32 rtt_us)
-{
-    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-    if (!e)
-        return;
-    e->kind = RELAY_EVENT_RTT;
-    e->rtt_us = rtt_us;
-    e->length = e->pad = 0;
-    e->flow = *k;
-    __builtin_memset(&e->value, 0, sizeof e->value);
-    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-}
-
 /* ---- where it goes ---- */
 
 static __always_inline enum act open_at(struct way *w, const struct relay_flow *f)
@@ -163,6 +137,9 @@ static __always_inline enum act let_daemon(struct way *w, const struct relay_flo
 }
 
 /* ---- connections nobody here knows ---- */
+
+/* As the target of FIND: only the node that a peer has named is asked. */
+enum { FIND_SHARED = RELAY_MEMBERS_MAX };
 
 struct bucket {
     __u64 ns;
@@ -315,6 +292,9 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->ack = p->ack;
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
+        /* Peers tell a next request from its looks, but not from a body that looks like one. */
+        if (stream || next != p->seq + p->data_len)
+            tell_flow(&p->flow, f);
         return guess ? ACT_PACKET : next_at(w, f);
     }
     __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
@@ -328,7 +308,8 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         return hand_to(w, p, f, target, s->self, next);
     }
-    w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
+    w->h.tcp.options = (f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0) |
+                       (f->flags & RELAY_FLOW_GUESS ? HANDOFF_GUESS : 0);
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
@@ -389,6 +370,25 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
     return next_request(ctx, p, vip, s, f, w, true);
 }
 
+/* Its beginning, too: the rest is for the front end to read. Of one that is no request the node says so. */
+static __always_inline bool guess_is_request(int reading)
+{
+    return reading == READING_WHOLE || reading == READING_PART;
+}
+
+/*
+ * The node has said that a connection heard of from a peer is its own, and how much it has received. If that is no more than
+ * we know of, the next request is where the peer said; else there were requests since, and where the next begins is a guess.
+ */
+static __always_inline void confirm(const struct packet *p, struct relay_flow *f, __u32 received)
+{
+    f->flags &= ~RELAY_FLOW_SHARED;
+    if ((__s32)(received - f->next) > 0)
+        f->flags |= RELAY_FLOW_GUESS;
+    count(RELAY_SHARED_KEPT, p->length);
+    tell_flow(&p->flow, f);
+}
+
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                             struct relay_flow *f, struct way *w)
 {
@@ -409,16 +409,22 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
     count(RELAY_FLOW_HIT, p->length);
-    if (p->tcp_flags & TCP_FIN)
+    if (p->tcp_flags & TCP_FIN && !(f->flags & RELAY_FLOW_REPLACEABLE)) {
         f->flags |= RELAY_FLOW_REPLACEABLE;
+        tell_flow(&p->flow, f);
+    }
     if (f->state == RELAY_FLOW_OPENING) {
         if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
+    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) {
+        count(RELAY_SHARED_ASKED, p->length);
+        return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
+    }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
         __s32 ahead = p->seq - f->next;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = read_segment(ctx, p->data, p->data_len) == READING_WHOLE ? 0 : -1;
+            ahead = guess_is_request(read_segment(ctx, p->data, p->data_len)) ? 0 : -1;
         if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
@@ -443,6 +449,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         __u32 opening = f->state == RELAY_FLOW_OPENING;
         f->state = RELAY_FLOW_ENDED;
         f->flags |= RELAY_FLOW_REPLACEABLE;
+        tell_flow(&p->flow, f);
         w->node = index;
         return opening ? ACT_TUNNEL : ACT_PACKET;
     }
@@ -481,7 +488,10 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
     if (p->syn) {
         if (f)
             f->flags |= RELAY_FLOW_REPLACEABLE;
-        return ACT_SYN;
+        if (!silent(s))
+            return ACT_SYN;
+        count(RELAY_SILENT, p->length);
+        return ACT_DROP;
     }
     if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->first || !cookie_of(p, s)))
         return known(ctx, p, vip, f, w);

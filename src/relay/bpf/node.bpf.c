@@ -413,6 +413,8 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
+    if (w->h.tcp.options & HANDOFF_GUESS && !f.spoke_last)
+        return deliver(skb, w); /* it has waited for more all the time: this is more */
     struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1};
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);

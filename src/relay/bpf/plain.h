@@ -12,6 +12,7 @@
 #define PM_RELAY_BPF_PLAIN_H
 
 #include "relay/bpf/quic.h"
+#include "relay/bpf/tell.h"
 #include "relay/bpf/way.h"
 
 #define SECONDS(n) ((__u64)(n)*1000000000)
@@ -24,7 +25,10 @@ enum {
     CHANCE_EARLIEST_MS = 500, /* a SYN that comes again before is a copy the network made (RFC 6298: a second) */
     CHANCE_LATEST = 10,       /* ... and one after it is no sign of anything */
 };
-enum { NODE_RESET = RELAY_NODES_MAX + 1 /* instead of a node: the connection is gone, the client is to know */ };
+enum { /* instead of a node */
+    NODE_RESET = RELAY_NODES_MAX + 1, /* the connection is gone, the client is to know */
+    NODE_SILENT, /* it is new, and we take none */
+};
 
 static __always_inline __u32 mix(__u32 h, __u32 v)
 {
@@ -154,8 +158,10 @@ static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_
     __u32 node = f->node;
     f->packets++;
     f->seen_ns = now;
-    if (!p->syn && f->state == RELAY_FLOW_SYN)
+    if (!p->syn && f->state == RELAY_FLOW_SYN) {
         f->state = RELAY_FLOW_PLAIN;
+        tell_flow(key, f);
+    }
     count(RELAY_FLOW_HIT, p->length);
     if (all)
         return node;
@@ -224,6 +230,11 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     } else {
         count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
     }
+    /* Only what says that it is new: the rest has to go on somewhere. */
+    if ((p->syn || (!f && q->hashed)) && silent(settings_get())) {
+        count(RELAY_SILENT, p->length);
+        return NODE_SILENT;
+    }
     fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, hash);
     fresh.state = p->syn ? RELAY_FLOW_SYN : RELAY_FLOW_PLAIN;
     fresh.start = p->seq;
@@ -271,6 +282,8 @@ __noinline int plain(struct xdp_md *ctx, const struct packet *p, const struct re
     w->node = node_of_flow(p, vip, &q);
     if (w->node == NODE_RESET)
         return ACT_RESET;
+    if (w->node == NODE_SILENT)
+        return ACT_DROP;
     if (p->fragment == FRAGMENT_FIRST && w->node < RELAY_NODES_MAX) {
         struct relay_fragment_key key = {};
         fragment_key(p, &key);
