@@ -23,10 +23,13 @@ struct farm;
 
 /* Whether the configuration wants anything relayed at this node. */
 bool farm_wanted(const struct config *c);
-/* Loads and attaches, before root is given up. Failure only for what the configuration can cure (the key's file); a
+/* Loads, before root is given up; attached is with the first farm_publish, or soon after. Failure only for what the configuration can cure (the key's file); a
  * kernel that cannot is no failure. */
 int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why) PM_MUST_CHECK;
-/* stop: packets go to the kernel from now on; else the programs go on without this process. NULL is allowed. */
+/*
+ * The programs go on without this process, by what it has told them last. stop: nobody takes over from here; new connections
+ * are answered for relay.takeover yet, so that a restart is not noticed. NULL is allowed.
+ */
 void farm_free(struct farm *f, bool stop);
 /* Begins to listen to the programs; farm_free ends it. */
 int farm_start(struct farm *f, uv_loop_t *loop) PM_MUST_CHECK;

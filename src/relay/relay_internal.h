@@ -3,6 +3,7 @@
 #ifndef PM_RELAY_RELAY_INTERNAL_H
 #define PM_RELAY_RELAY_INTERNAL_H
 
+#include <limits.h>
 #include "relay/relay.h"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -14,6 +15,7 @@ enum { RELAY_INTERFACES_MAX = 64 };
 struct relay {
     struct relay_balancer_bpf *skel;
     struct ring_buffer *events;
+    char pin[PATH_MAX]; /* "": none */
     relay_event_fn *event_fn;
     void *event_arg;
     struct relay_settings settings; /* as set last */
