@@ -45,6 +45,8 @@ void farm_measured(struct farm *f, struct model *m);
 /* Of measurements, own and others'; both may be NULL. */
 void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn *fn, void *fn_ctx);
 
+/* Why new connections had better come to another balancer; NULL: they are welcome. */
+const char *farm_unready(const struct farm *f);
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
 /* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);

@@ -88,6 +88,12 @@ static int attach(struct farm *f)
     return err ? err : node_attach(f->node, if_nametoindex("lo"), &f->why);
 }
 
+const char *farm_unready(const struct farm *f)
+{
+    /* Where the kernel cannot relay, the front ends serve, here as at the other one. */
+    return f->attached || !f->relay ? NULL : "the relay's tables are being filled";
+}
+
 void farm_attach(struct farm *f)
 {
     uint64_t now = clock_mono_ms(f->clock);
