@@ -138,9 +138,6 @@ static __always_inline enum act let_daemon(struct way *w, const struct relay_flo
 
 /* ---- connections nobody here knows ---- */
 
-/* As the target of FIND: only the node that a peer has named is asked. */
-enum { FIND_SHARED = RELAY_MEMBERS_MAX };
-
 struct bucket {
     __u64 ns;
     __u32 left;
@@ -164,6 +161,9 @@ static __always_inline bool find_allowed(__u32 rate)
     b->left--;
     return true;
 }
+
+/* As the target of FIND: only the node that a peer has named is asked. */
+enum { FIND_SHARED = RELAY_MEMBERS_MAX };
 
 /*
  * Nobody has it. The segment that would make the connection known may have been lost on the way while others of the same
@@ -376,17 +376,10 @@ static __always_inline bool guess_is_request(int reading)
     return reading == READING_WHOLE || reading == READING_PART;
 }
 
-/*
- * The node has said that a connection heard of from a peer is its own, and how much it has received. If that is no more than
- * we know of, the next request is where the peer said; else there were requests since, and where the next begins is a guess.
- */
-static __always_inline void confirm(const struct packet *p, struct relay_flow *f, __u32 received)
+/* The last request, which its node may not have taken. */
+static __always_inline bool sent_again(const struct packet *p, const struct relay_flow *f)
 {
-    f->flags &= ~RELAY_FLOW_SHARED;
-    if ((__s32)(received - f->next) > 0)
-        f->flags |= RELAY_FLOW_GUESS;
-    count(RELAY_SHARED_KEPT, p->length);
-    tell_flow(&p->flow, f);
+    return p->seq == f->start && p->ack == f->ack;
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -417,14 +410,14 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
-    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) {
+    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) { /* found.h */
         count(RELAY_SHARED_ASKED, p->length);
         return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
     }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
         __s32 ahead = p->seq - f->next;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = guess_is_request(read_segment(ctx, p->data, p->data_len)) ? 0 : -1;
+            ahead = !sent_again(p, f) && guess_is_request(read_segment(ctx, p->data, p->data_len)) ? 0 : -1;
         if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {

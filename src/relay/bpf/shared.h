@@ -207,6 +207,7 @@ enum relay_flow_flags {
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
     RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
+    RELAY_FLOW_LET_GO = 64, /* with SHARED: a node has given it up for the request at `next`, and maybe no other has it */
     RELAY_FLOW_SHARED = 32, /* as a peer said: its node has not said so yet, and may have had more since */
     RELAY_FLOW_CIDS = 16, /* the server's connection ids are long enough to be known again */
 };
