@@ -87,7 +87,8 @@ PROBE = """
 import socket, sys, time
 to, seconds = sys.argv[1], float(sys.argv[2])
 family = socket.AF_INET6 if ":" in to else socket.AF_INET
-end, last, gap, good, bad = time.time() + seconds, time.time(), 0, 0, 0
+begin = time.time()
+end, last, gap, at, good, bad = begin + seconds, begin, 0, 0, 0, 0
 while time.time() < end:
     c = socket.socket(family)
     c.settimeout(0.3)
@@ -100,9 +101,11 @@ while time.time() < end:
     c.close()
     good, bad = good + ok, bad + (not ok)
     if ok:
-        gap, last = max(gap, time.time() - last), time.time()
+        if time.time() - last > gap:
+            gap, at = time.time() - last, last - begin
+        last = time.time()
     time.sleep(0.01)
-print(good, bad, int(1000 * max(gap, time.time() - last)))
+print(good, bad, int(1000 * max(gap, time.time() - last)), int(1000 * at))
 """ % HOST
 
 
@@ -140,8 +143,8 @@ class Clients:
             totals[name] = got.get("ok")
             s.check(f"{what}: {name}, every byte right, nothing lost", status == 0 and got["ok"] == got["requests"] > 0,
                     {k: got[k] for k in RESULT if got.get(k)})
-        good, bad, gap = map(int, self.probe.communicate()[0].split())
-        print(f"# {what}: {totals}, new connections {good} served, {bad} not within 0.3 s, longest time without {gap} ms", flush=True)
+        good, bad, gap, at = map(int, self.probe.communicate()[0].split())
+        print(f"# {what}: {totals}, new connections {good} served, {bad} not within 0.3 s, longest time without {gap} ms (from {at} ms on)", flush=True)
         return gap
 
 
@@ -249,7 +252,113 @@ def ready(balancer):
     return p.returncode == 0
 
 
-for part in (by_vrrp, changed):
+# ---- BIRD ----
+
+BFD = """protocol device {{ scan time 1; }}
+protocol bfd {{ interface "{0}" {{ min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }}; }}
+"""
+
+
+def bird(host, text):
+    config, control = farm.path(f"bird-{host.name}.conf"), farm.path(f"bird-{host.name}.ctl")
+    with open(config, "w") as f:
+        f.write(text)
+    with open(farm.path(f"bird-{host.name}.log"), "ab") as log:
+        host.start("/usr/sbin/bird", "-f", "-c", config, "-s", control, "-P", config + ".pid", stdout=log, stderr=log)
+
+
+def bird_balancer(b):
+    """Announces the site's addresses to the router."""
+    bird(b, f"router id {b.v4};\n" + BFD.format("eth0") + f"""
+protocol static vips4 {{ ipv4; route {VIP4}/32 blackhole; route {VIP_B}/32 blackhole; }}
+protocol static vips6 {{ ipv6; route {VIP6}/128 blackhole; }}
+protocol bgp router4 {{
+  local {b.v4} as 65001; neighbor 192.0.2.1 as 65000; bfd on; connect delay time 1; connect retry time 1;
+  ipv4 {{ import none; export where source = RTS_STATIC; next hop self; }};
+}}
+protocol bgp router6 {{
+  local {b.v6} as 65001; neighbor 2001:db8:1::1 as 65000; bfd on; connect delay time 1; connect retry time 1;
+  ipv6 {{ import none; export where source = RTS_STATIC; next hop self; }};
+}}
+""")
+
+
+def bird_router():
+    """All of a VIP's routes at once, the kernel divides by ports, too."""
+    for family in ("ipv4", "ipv6"):
+        farm.router.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)
+    text = "router id 192.0.2.1;\n" + BFD.format("lan")
+    for family in ("ipv4", "ipv6"):
+        text += f"protocol kernel {{ {family} {{ import none; export all; }}; merge paths yes limit 8; }}\n"
+    for b in (b1, b2):
+        text += (f"protocol bgp {b.name}_4 {{ local 192.0.2.1 as 65000; neighbor {b.v4} as 65001; bfd on; passive on; error wait time 1, 2; "
+                 "ipv4 { import all; export none; }; }\n"
+                 f"protocol bgp {b.name}_6 {{ local 2001:db8:1::1 as 65000; neighbor {b.v6} as 65001; bfd on; passive on; error wait time 1, 2; "
+                 "ipv6 { import all; export none; }; }\n")
+    bird(farm.router, text)
+
+
+def ways(family, address):
+    """How many balancers the router sends packets to the address to."""
+    text = farm.router.run("ip", family, "route", "show", address)
+    return len(set(re.findall(r"via (\S+)", text)))
+
+
+def comes_back(b):
+    b.run("ip", "link", "set", "eth0", "up")
+    b.address("eth0", f"{b.v6}/64")
+    farm.routes(b, "192.0.2.1", "2001:db8:1::1")
+    farm.daemon(b, vip=False)
+
+
+def by_ecmp():
+    for pid in sh("ip", "netns", "pids", b2.ns).split():
+        if "keepalived" in os.readlink(f"/proc/{pid}/exe"):
+            os.kill(int(pid), signal.SIGTERM)
+    s.check("VRRP has ended", lib.wait_until(lambda: not has(b2, VIP4) and not has(b2, VIP_B), 10))
+    farm.peers_v6 = True
+    farm.write(b2)
+    os.kill(farm.pid(b2), signal.SIGHUP)
+    comes_back(b1)
+    s.check("ready", lib.wait_until(lambda: ready(b1), 10), farm.log(b1)[-1500:])
+    s.check("the other one is back, and each has heard of the other over IPv6", lib.wait_until(
+        lambda: all(farm.relay_view(b)["peers"][0]["heard-ms-ago"] is not None for b in (b1, b2)), 10), farm.relay_view(b2)["peers"])
+    bird_router()
+    for b in (b1, b2):
+        b.vip_on_lo()
+        b.address("lo", f"{VIP_B}/32")
+        bird_balancer(b)
+    s.check("BGP: the router divides among two", lib.wait_until(
+        lambda: ways("-4", VIP4) == ways("-6", VIP6) == 2, 15), farm.router.run("ip", "route") + farm.log(b1)[-300:])
+    clients = Clients(VIP4, 8)
+    time.sleep(3)
+    s.check("200 downloads are under way", clients.under_way())
+    counters = [farm.counters(b).get("syn_cookie", 0) for b in (b1, b2)]
+    s.check("both are active", min(counters) > 20, counters)
+    before = farm.counters(b2)
+    farm.die(b1)
+    gap = clients.finish("BGP and BFD, one of two killed")
+    s.check("BFD: new connections are served within two seconds", gap < 2000, gap)
+    counters = {k: v - before.get(k, 0) for k, v in farm.counters(b2).items()}
+    s.check("connections were known from sharing", counters.get("shared_kept", 0) > 50, counters)
+    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(("shared", "find", "reset", "dropped", "moved"))}), flush=True)
+
+
+def divided_anew():
+    """A balancer comes back: the router gives it connections that have begun at the other."""
+    clients = Clients(VIP6, 10)
+    time.sleep(1)
+    comes_back(b1)
+    bird_balancer(b1)
+    s.check("BGP: two again", lib.wait_until(lambda: ways("-4", VIP4) == ways("-6", VIP6) == 2, 15),
+            farm.router.run("birdc", "-s", farm.path("bird-r.ctl"), "show", "protocols"))
+    clients.finish("a balancer comes back, IPv6")
+    counters = farm.counters(b1)
+    s.check("it knew connections that had begun at the other", counters.get("shared_kept", 0) > 50, counters)
+    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(("shared", "find", "reset", "dropped", "moved"))}), flush=True)
+
+
+for part in (by_vrrp, changed, by_ecmp, divided_anew):
     start = time.monotonic()
     part()
     print(f"# {part.__name__}: {time.monotonic() - start:.1f} s", flush=True)

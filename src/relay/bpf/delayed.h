@@ -370,16 +370,18 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
     return next_request(ctx, p, vip, s, f, w, true);
 }
 
-/* Its beginning, too: the rest is for the front end to read. Of one that is no request the node says so. */
-static __always_inline bool guess_is_request(int reading)
+/*
+ * 0: it looks like a request, be it only its beginning, which is the front end's to read; a node that waits for more of a body
+ * says so. -1: part of a body, or the last request once more. One that begins where the last one was guessed to end: that
+ * is no accident, from now on we know.
+ */
+static __always_inline __s32 guessed(const struct packet *p, struct relay_flow *f, int reading)
 {
-    return reading == READING_WHOLE || reading == READING_PART;
-}
-
-/* The last request, which its node may not have taken. */
-static __always_inline bool sent_again(const struct packet *p, const struct relay_flow *f)
-{
-    return p->seq == f->start && p->ack == f->ack;
+    if (p->seq == f->start && p->ack == f->ack)
+        return -1;
+    if (reading == READING_WHOLE && p->seq == f->next)
+        f->flags &= ~RELAY_FLOW_GUESS;
+    return reading == READING_WHOLE || reading == READING_PART ? 0 : -1;
 }
 
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -417,7 +419,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
         __s32 ahead = p->seq - f->next;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = !sent_again(p, f) && guess_is_request(read_segment(ctx, p->data, p->data_len)) ? 0 : -1;
+            ahead = guessed(p, f, read_segment(ctx, p->data, p->data_len));
         if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
