@@ -412,7 +412,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
-    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) { /* found.h */
+    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) { /* answered in found.h */
         count(RELAY_SHARED_ASKED, p->length);
         return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
     }
