@@ -32,31 +32,6 @@ bool farm_wanted(const struct config *c)
     return false;
 }
 
-static int attach(struct farm *f, const struct config *c)
-{
-    const char *const *names = c->relay.interfaces.items;
-    int err = PM_OK;
-    for (uint32_t i = 0; !err && i < c->relay.interfaces.count && i < FARM_INTERFACES_MAX; i++) {
-        unsigned index = if_nametoindex(names[i]);
-        bool native = false;
-        if (!index) {
-            buf_printf(&f->why, "there is no interface %s", names[i]);
-            return PM_ENOTFOUND;
-        }
-        err = node_attach(f->node, index, &f->why);
-        if (!err)
-            err = relay_attach(f->relay, index, &native, &f->why);
-        if (err)
-            break;
-        snprintf(f->interface[f->interface_count].name, sizeof f->interface[0].name, "%s", names[i]);
-        f->interface[f->interface_count].index = index;
-        f->interface[f->interface_count++].native = native;
-        log_notice("relay attached", "interface", names[i], "in", native ? "the driver" : "the generic path, slower");
-    }
-    /* The daemon's own segments to its own front end come in there. */
-    return err ? err : node_attach(f->node, if_nametoindex("lo"), &f->why);
-}
-
 static int open_programs(struct farm *f, const struct config *c)
 {
     bool pin = load_can_pin(c->relay.pin);
@@ -67,7 +42,7 @@ static int open_programs(struct farm *f, const struct config *c)
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
         err = node_open(NULL, &f->node, &f->why);
-    return err ? err : attach(f, c);
+    return err ? err : farm_interfaces(f, c);
 }
 
 static void close_programs(struct farm *f)
@@ -77,6 +52,25 @@ static void close_programs(struct farm *f)
     f->relay = NULL;
     f->node = NULL;
     f->interface_count = 0;
+}
+
+static void listen_stop(struct farm *f)
+{
+    if (!f->polling)
+        return;
+    uv_poll_stop(&f->poll);
+    uv_timer_stop(&f->timer);
+}
+
+void farm_off(struct farm *f)
+{
+    log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
+    listen_stop(f);
+    farm_peers_free(f->peers);
+    f->peers = NULL;
+    assist_free(f->assist);
+    f->assist = NULL;
+    close_programs(f);
 }
 
 int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
@@ -92,10 +86,10 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
         return err;
     }
     relay_tag_secret(f->secret, f->tag_secret);
-    if (open_programs(f, c) != PM_OK) {
-        log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
-        close_programs(f);
-    }
+    if (open_programs(f, c) == PM_OK)
+        farm_nodes_adopt(f);
+    else
+        farm_off(f);
     err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
     if (err) {
         close_programs(f);
@@ -114,7 +108,9 @@ int farm_sockets(const struct farm *f, struct listen_set *set)
 
 /* ---- what the programs tell ---- */
 
-enum { ASSIST_TICK_MS = 10, EVENTS_TICK_MS = 100 };
+static void settings(struct farm *f, bool last);
+
+enum { ASSIST_TICK_MS = 10, EVENTS_TICK_MS = 100, PEERS_TICK_MS = 5 /* so much is not known elsewhere if we die */ };
 
 static void on_event(void *arg, const struct relay_event *e)
 {
@@ -123,6 +119,14 @@ static void on_event(void *arg, const struct relay_event *e)
         assist_segment(f->assist, e, clock_mono_ms(f->clock));
     else if (e->kind == RELAY_EVENT_RTT)
         farm_rtt_event(f, e);
+    else if (e->kind == RELAY_EVENT_FLOW)
+        farm_peers_event(f, &e->flow, &e->value);
+}
+
+/* The daemon's own decision. */
+static void on_flow(void *arg, const struct relay_flow_key *k, const struct relay_flow *v)
+{
+    farm_peers_event(arg, k, v);
 }
 
 static void listen_again(struct farm *f, int events);
@@ -144,7 +148,8 @@ static void listen_again(struct farm *f, int events)
 {
     size_t waiting = assist_tick(f->assist, clock_mono_ms(f->clock));
     bool more = events >= RELAY_EVENTS_AT_ONCE; /* others get their turn first */
-    uv_timer_start(&f->timer, on_tick, more ? 1 : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
+    farm_peers_tick(f);
+    uv_timer_start(&f->timer, on_tick, more ? 1 : f->peers ? PEERS_TICK_MS : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
 }
 
 int farm_start(struct farm *f, uv_loop_t *loop)
@@ -153,9 +158,11 @@ int farm_start(struct farm *f, uv_loop_t *loop)
         return PM_OK;
     int err = relay_events_open(f->relay, on_event, f);
     if (!err)
-        err = assist_new(f->relay, &f->assist);
+        err = assist_new(f->relay, on_flow, f, &f->assist);
     if (err)
         return err;
+    f->loop = loop;
+    farm_peers_publish(f);
     uv_poll_init(loop, &f->poll, relay_events_fd(f->relay));
     uv_timer_init(loop, &f->timer);
     f->poll.data = f->timer.data = f;
@@ -181,16 +188,20 @@ void farm_free(struct farm *f, bool stop)
 {
     if (!f)
         return;
+    listen_stop(f);
+    farm_peers_free(f->peers);
     assist_free(f->assist);
     farm_agents_free(f->agents);
     rtt_samples_free(f->samples);
-    if (f->polling) {
-        uv_poll_stop(&f->poll);
-        uv_timer_stop(&f->timer);
-        uv_close((uv_handle_t *)&f->poll, poll_gone);
-    }
+    if (f->relay && f->config)
+        settings(f, stop);
+    relay_leave(f->relay);
     if (stop)
-        close_programs(f);
+        node_close(f->node);
+    else
+        node_leave(f->node);
+    if (f->polling)
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
@@ -200,7 +211,8 @@ void farm_free(struct farm *f, bool stop)
 
 /* ---- settings ---- */
 
-static void settings(struct farm *f)
+/* last: nobody is to take over by ourselves. */
+static void settings(struct farm *f, bool last)
 {
     uint64_t now = clock_wall_ms(f->clock);
     struct relay_settings s = {.self = FARM_SELF,
@@ -209,6 +221,9 @@ static void settings(struct farm *f)
                                .mss_v6 = f->config->relay.mtu - HANDOFF_OVER_V6 - 60,
                                .find_rate = f->config->relay.find_rate,
                                .icmp_rate = f->config->relay.icmp_rate};
+    /* Who stands alone is better served by old tables than by nobody. */
+    if (f->config->relay.takeover_ms && (last || f->config->relay.peers.count))
+        s.until_ns = clock_mono_ns(f->clock) + f->config->relay.takeover_ms * 1000000;
     struct addr dummy = {.family = ADDR_V4, .bytes = {192, 0, 0, 8}}, home = {.family = ADDR_V4, .bytes = {127, 0, 0, 1}};
     relay_cookie_key(f->secret, &s.cookie);
     s.tag_key = relay_tag_keys(f->tag_secret, now, s.tag);
@@ -538,7 +553,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
         f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     plan_make(f, c, &f->plan);
-    settings(f);
+    settings(f, false);
     set_self(f);
     farm_nodes_reach(f);
     int err = put_plan(f);
@@ -547,7 +562,12 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     else
         farm_names_settled(f);
     plan_remove(f, &old);
-    return err ? err : farm_agents_publish(f->agents, c, why);
+    farm_peers_publish(f);
+    if (!err)
+        err = farm_agents_publish(f->agents, c, why);
+    if (!err)
+        farm_attach(f);
+    return err;
 }
 
 /* ---- what changes ---- */
@@ -583,13 +603,15 @@ void farm_update(struct farm *f)
     }
     for (uint32_t i = 0; i < f->plan.door_count; i++)
         farm_ring_door(f, &f->plan.doors[i]);
+    farm_attach(f);
 }
 
 void farm_second(struct farm *f)
 {
     if (!f->relay || !f->config)
         return;
-    settings(f);
+    settings(f, false);
     farm_agents_second(f->agents);
+    farm_peers_second(f);
     farm_update(f);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (what is relayed), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it:
- * farm_view.c, farm_sessions.c, farm_explain.c. Names, and what is filed under them: farm_names.c.
+ * Shared by farm.c (what is relayed), farm_attach.c (from when on), farm_peers.c (what other balancers of the site are told),
+ * farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it: farm_view.c, farm_sessions.c,
+ * farm_explain.c. Names, and what is filed under them: farm_names.c.
  */
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
 
+#include <math.h>
+#include <string.h>
 #include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
@@ -23,13 +26,14 @@ enum {
     FARM_INTERFACES_MAX = 32,
     FARM_RESOURCES_SHOWN = 1000, /* of one service */
     FARM_RESOURCE_TEXT = 256,
+    FARM_VIA_ANY = -1, /* of a node that a process before us knew: for whoever configures the address first */
 };
 #define FARM_FRONT_NAME "(front end)" /* as a node */
 
 /* A machine behind the relay; its number stays as long as it is configured. */
 struct farm_node {
     struct addr addr; /* family 0: the place is free */
-    int via;          /* enum cfg_via */
+    int via;          /* enum cfg_via, or FARM_VIA_ANY */
     bool wanted, reached, down;
     const char *agent; /* its name, the configuration's; NULL = none */
     float load; /* as its agent says, 1 = full; NaN = it does not */
@@ -125,6 +129,10 @@ struct farm {
         bool native;
     } interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
+    uv_loop_t *loop;          /* from farm_start on */
+    struct farm_peers *peers; /* NULL: none are configured */
+    bool attached;
+    uint64_t attach_by_ms;
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
 };
@@ -146,6 +154,23 @@ void farm_remove_names(struct farm *f, struct farm_plan *old);
 /* Numbers that no process before has used; and away with theirs. */
 void farm_names_begin(struct farm *f);
 void farm_names_settled(struct farm *f);
+/* farm.c: the kernel cannot after all; f->why says it. */
+void farm_off(struct farm *f);
+
+/* farm_attach.c */
+int farm_interfaces(struct farm *f, const struct config *c) PM_MUST_CHECK; /* there they are */
+void farm_nodes_adopt(struct farm *f); /* a process before us had these: connections in the table bear their numbers */
+void farm_attach(struct farm *f);      /* if it is time */
+
+/* farm_peers.c */
+struct farm_peers;
+void farm_peers_publish(struct farm *f); /* by the configuration in force */
+void farm_peers_free(struct farm_peers *p);
+void farm_peers_event(struct farm *f, const struct relay_flow_key *k, const struct relay_flow *v);
+void farm_peers_tick(struct farm *f); /* what has gathered goes out */
+void farm_peers_second(struct farm *f);
+json_t *farm_peers_view(const struct farm *f);
+void farm_peers_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */

@@ -233,14 +233,14 @@ json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
     if (!f->relay)
-        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why", buf_str(&f->why), "interfaces",
-                         interfaces, "nodes", "services", "served", "counters");
+        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why", buf_str(&f->why), "interfaces",
+                         interfaces, "nodes", "services", "served", "counters", "peers");
     for (unsigned i = 0; i < f->interface_count; i++)
         json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
                                                     f->interface[i].native ? "driver" : "generic"));
-    return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes",
+    return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why", "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
-                     counters_view(f));
+                     counters_view(f), "peers", farm_peers_view(f));
 }
 
 /* ---- metrics ---- */
@@ -265,6 +265,7 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_relay_%s_total", relay_counter_name((enum relay_counter)i));
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
+    farm_peers_metrics(f, fn, fn_ctx);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
     farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);

@@ -346,11 +346,15 @@ struct cfg_mesh {
 
 /* ---- relay ---- */
 
+enum { CFG_RELAY_PEER_PORT = 6083 /* UDP */ };
+
 struct cfg_relay {
     struct conf_list interfaces; /* const char *; none = no relay */
     const char *key, *pin;
     struct conf_list agents; /* struct endpoint: where agents call; none = no agents */
-    uint32_t flows, find_rate, icmp_rate, mtu;
+    struct conf_list peers;      /* struct endpoint */
+    uint64_t takeover_ms;        /* 0 = never */
+    uint32_t peer_port, flows, find_rate, icmp_rate, mtu;
 };
 
 struct cfg_api {

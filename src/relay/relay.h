@@ -28,14 +28,23 @@ struct relay_options {
 };
 
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why) PM_MUST_CHECK;
-/* Detaches what this process attached. Pinned tables stay. */
+/* Detaches what this process attached. Pinned tables stay. NULL is allowed, below too. */
 void relay_close(struct relay *r);
+/* The program goes on where it is attached, with the tables as they are, until another takes its place. */
+void relay_leave(struct relay *r);
 
-/* In the driver where it can, else in the generic path; *native says which. */
+/* In the driver where it can, else in the generic path; *native says which. What is attached already is replaced at once:
+ * there is no packet that neither sees. */
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why) PM_MUST_CHECK;
 int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
+/* Whether there is such a program already: of a process that has ended, or of the one we take over from. */
+bool relay_is_at(unsigned ifindex);
+/* Takes the programs that processes with that pin folder have left off all interfaces but these. */
+void relay_take_off(const char *pin, const unsigned *keep, unsigned count);
 
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) PM_MUST_CHECK;
+/* As it is in the table, be it from a process before us. */
+int relay_node(const struct relay *r, uint32_t index, struct relay_node *out) PM_MUST_CHECK;
 /* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
 int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
 /* port 0 and proto 0: all the address receives. */
@@ -83,6 +92,12 @@ int relay_remove_flow(struct relay *r, const struct relay_flow_key *k) PM_MUST_C
 /* All of them, in no order, read in batches; false from fn ends it. fn may remove flows. */
 typedef bool relay_flow_fn(void *arg, const struct relay_flow_key *k, const struct relay_flow *f);
 void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg);
+/* A few thousand at a time, from a cursor that starts as {0}; false: there are no more, or fn has ended it. */
+struct relay_cursor {
+    uint32_t at;
+    bool begun;
+};
+bool relay_flows_some(const struct relay *r, struct relay_cursor *c, relay_flow_fn *fn, void *arg);
 void relay_counters(const struct relay *r, struct relay_count sum[RELAY_COUNTER_COUNT]);
 const char *relay_counter_name(enum relay_counter c);
 

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <limits.h>
 #include "relay/relay.h"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -16,6 +17,7 @@ enum { RELAY_INTERFACES_MAX = 64 };
 struct relay {
     struct relay_balancer_bpf *skel;
     struct ring_buffer *events;
+    char pin[PATH_MAX]; /* "": none */
     relay_event_fn *event_fn;
     void *event_arg;
     unsigned events_read; /* this time */

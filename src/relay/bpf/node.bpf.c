@@ -415,7 +415,9 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
-    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1};
+    if (w->h.tcp.options & HANDOFF_GUESS && !f.spoke_last)
+        return deliver(skb, w); /* it has waited for more all the time: this is more */
+    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1, .tcp = f.tcp};
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
@@ -451,7 +453,16 @@ static __always_inline int find(struct __sk_buff *skb, struct work *w, const str
     count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
     w->h.start = bpf_htonl(f.rcv_nxt);
     w->h.tcp = f.tcp;
-    w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
+    if (mine) {
+        w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
+    } else {
+        /* Our answer that it may move has come to a balancer that is no more. */
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        if (before && before->gone && before->seq == w->seq && w->data_len) {
+            w->h.tcp = before->tcp;
+            w->h.tcp.options |= HANDOFF_LET_GO;
+        }
+    }
     return send_back(skb, w, mine ? HANDOFF_MINE : HANDOFF_UNKNOWN, key);
 }
 

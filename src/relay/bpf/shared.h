@@ -62,7 +62,11 @@
     X(QUIC_ID, "quic_id", "QUIC packets from a new address, whose connection id names their server")                             \
     X(QUIC_KEPT, "quic_kept", "QUIC packets from a new address, known by a connection id seen before")      \
     X(QUIC_UNKNOWN, "quic_unknown", "QUIC packets from a new address whose connection id says nothing")     \
-    X(ICMP_LIMIT, "dropped_icmp_limit", "Packets too big about which clients were told often enough")
+    X(ICMP_LIMIT, "dropped_icmp_limit", "Packets too big about which clients were told often enough")        \
+    X(SILENT, "dropped_silent", "New connections not answered: the daemon is silent, another balancer is to")  \
+    X(SHARED_ASKED, "shared_asked", "Packets of connections heard of from a peer: their node is asked first")  \
+    X(SHARED_KEPT, "shared_kept", "Connections heard of from a peer that are where it said")                   \
+    X(SHARED_WRONG, "shared_wrong", "Connections heard of from a peer that are not where it said")
 
 enum relay_counter {
 #define X(sym, name, text) RELAY_##sym,
@@ -210,6 +214,8 @@ enum relay_flow_flags {
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
     RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
+    RELAY_FLOW_LET_GO = 64, /* with SHARED: a node has given it up for the request at `next`, and maybe no other has it */
+    RELAY_FLOW_SHARED = 32, /* as a peer said: its node has not said so yet, and may have had more since */
     RELAY_FLOW_CIDS = 16, /* the server's connection ids are long enough to be known again */
 };
 
@@ -239,6 +245,7 @@ struct relay_settings {
     __u32 find_rate;      /* packets of unknown connections per second and CPU */
     __u32 icmp_rate;      /* "too big" per second and CPU */
     __u32 pad;
+    __u64 until_ns; /* of the monotonic clock: new connections are not answered after it; 0: for ever */
 };
 
 /* A request's place in a ring, by where it begins: the packet program and the daemon must agree. */
@@ -273,6 +280,9 @@ struct relay_fragment_key {
     __u8 proto;
     __u8 pad[3];
 };
+
+/* Of the tables that outlast the process; one more when what is in them changes its meaning. */
+enum { RELAY_STATE_VERSION = 1 };
 
 enum {
     RELAY_PORT = 6080, /* UDP, GUE */

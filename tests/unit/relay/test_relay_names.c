@@ -238,7 +238,7 @@ static void in_pieces(const struct hello *h, const size_t *border, size_t count,
 
 static void test_segments(void **state)
 {
-    assert_int_equal(assist_new(relay, &assist), 0);
+    assert_int_equal(assist_new(relay, NULL, NULL, &assist), 0);
     for (size_t i = 0; i < hello_count; i++) {
         const struct hello *h = &hellos[i];
         uint32_t set = !*h->name ? SET_BOTH : strstr(h->alpn, "h2") ? SET_V6 : strstr(h->alpn, "acme") ? SET_LAN : SET_V4;
@@ -265,7 +265,7 @@ static void test_unfinished(void **state)
     const struct hello *h = hello_of("chromium");
     struct client c = client_open(TLS_VIP);
     struct assist_counts n;
-    assert_int_equal(assist_new(relay, &assist), 0);
+    assert_int_equal(assist_new(relay, NULL, NULL, &assist), 0);
     piece(c, h->bytes, 0, 1000);
     assert_int_equal(assist_tick(assist, 1000 + ASSIST_WAIT_MS - 1), 1);
     assert_int_equal(flow_of(&c).state, RELAY_FLOW_ASSIST);
