@@ -84,7 +84,10 @@ struct api_host {
     json_t *(*front)(void *ctx, uint32_t service, const json_t *order, const char *url);
     /* The packet relay; its connections, last seen first. NULL = there is none. */
     json_t *(*relay)(void *ctx);
+    /* Why new connections had better come to another balancer of the site; NULL = they are welcome here. */
+    const char *(*unready)(void *ctx);
     json_t *(*sessions)(void *ctx, const struct api_sessions *q);
+    json_t *(*agents)(void *ctx); /* {agents: []} */
     /* What the relay would do with a request; service -1: none. NULL = no relay for it. */
     json_t *(*relay_explain)(void *ctx, int64_t service, const struct api_request *q);
     /* How many servers a target means. */

@@ -66,9 +66,8 @@ static void peer_set(struct client *c, const struct sockaddr_storage *sa)
 }
 
 /* A TCP service has its connection as its request. */
-static void tunnel_accept(struct thread *t, struct client *c)
+void front_client_tunnel(struct thread *t, struct client *c, const struct front_service *s)
 {
-    const struct front_service *s = c->sock->listener ? c->sock->listener->fallback : NULL;
     if (!s) {
         front_client_close(t, c);
         return;
@@ -110,8 +109,12 @@ static void accepted(struct thread *t, struct listen_sock *s, int fd, const stru
     struct client *c = front_client_new(t, s, fd);
     peer_set(c, sa);
     front_count(t, FRONT_ACCEPTED);
+    c->held = UINT64_MAX;
     if (s->mode != FRONT_SERVE) {
-        tunnel_accept(t, c);
+        if (s->listener && s->listener->hello)
+            front_hello_begin(t, c);
+        else
+            front_client_tunnel(t, c, s->listener ? s->listener->fallback : NULL);
         settle(t, c);
     } else {
         front_timer_set(t, &c->c.timer, s->listener && s->listener->fallback ? s->listener->fallback->times.head : 10000);
@@ -348,6 +351,9 @@ static void connect_run(struct thread *t, struct client *c)
 static void run(struct thread *t, struct client *c)
 {
     switch (c->state) {
+    case CLIENT_HELLO:
+        front_hello_run(t, c);
+        break;
     case CLIENT_HEAD:
         head_run(t, c);
         break;

@@ -88,6 +88,7 @@ enum client_state {
     CLIENT_EXCHANGE,
     CLIENT_TUNNEL,
     CLIENT_FTP,
+    CLIENT_HELLO,  /* waits for a TLS greeting, or the rest of it */
     CLIENT_REPLY,  /* an answer of our own is being sent */
     CLIENT_LINGER, /* closed towards the client, which may still be sending */
     CLIENT_CLOSED,
@@ -136,6 +137,7 @@ struct client {
     uint16_t refusal; /* status if no server is found */
     const struct front_server *tried[TRIED_MAX];
     uint64_t began_ms; /* request */
+    uint64_t held;     /* FRONT_TCP: who may have it */
     struct http_head head;
     struct flow req;
     struct chunk *out; /* rest of an answer of our own, or path_text */
@@ -264,8 +266,15 @@ void front_client_release(struct thread *t, struct client *c);
 void front_client_next(struct thread *t, struct client *c);
 void front_client_linger(struct thread *t, struct client *c);
 
+/* The connection is one of a TCP service from here on; c->held says whose of its servers. s NULL: of none, closed. */
+void front_client_tunnel(struct thread *t, struct client *c, const struct front_service *s);
+
 /* For a connection that was not accepted by a listener of the table; count it in frontend.clients. */
 struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd);
+
+/* ---- hello.c ---- */
+void front_hello_begin(struct thread *t, struct client *c);
+void front_hello_run(struct thread *t, struct client *c);
 
 /* ---- request.c ---- */
 void front_request_begin(struct thread *t, struct client *c);
@@ -336,6 +345,9 @@ enum balance_why front_balance_pick(const struct front_service *s, unsigned thre
 void front_holdings_build(struct arena *a, struct front_service *s);
 /* Who holds what the target of a request means. */
 uint64_t front_holders(const struct front_service *s, const char *target, size_t len);
+
+struct http_hello;
+uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello);
 
 /* ---- rewrite.c ---- */
 int front_rewrite_compile(struct front_rewrite *r, struct buf *why) PM_MUST_CHECK;

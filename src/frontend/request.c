@@ -83,7 +83,9 @@ void front_request_begin(struct thread *t, struct client *c)
 static uint64_t holders(const struct client *c)
 {
     const struct http_span *path = &c->head.path;
-    if (!c->service->holding_count || c->service->mode >= FRONT_TCP)
+    if (c->service->mode >= FRONT_TCP)
+        return c->held;
+    if (!c->service->holding_count)
         return UINT64_MAX;
     if (c->path_new)
         return front_holders(c->service, c->path_text->data, c->path_text->end);

@@ -28,6 +28,8 @@
     X(RETRIES, "retries", "requests", "Sent again, after the first server or connection failed")   \
     X(UPGRADED, "upgraded", "connections", "Turned into a tunnel (101)")                           \
     X(TUNNELS, "tunnels", "connections", "Connections of TCP and FTP services")                    \
+    X(HELLOS, "hellos", "connections", "TLS greetings read, of services that go by them")          \
+    X(HELLO_ODD, "hello_odd", "connections", "Of such services, but without a greeting that can be read: for the default")     \
     X(CLIENT_ABORTS, "client_aborts", "requests", "Ended by the client before the answer was complete")              \
     X(CLIENT_TIMEOUTS, "client_timeouts", "connections", "Closed: the client was too slow")        \
     X(BYTES_IN, "bytes_in", "bytes", "Received from clients and passed on")                        \

@@ -199,8 +199,9 @@ static int listen_add(struct front_table *t, struct front_service *s, const stru
         l = &t->listeners[t->listener_count++];
         l->at = *at;
         l->mode = kind_of(s);
+        l->hello = s->hello;
         map_init(&l->hosts);
-    } else if (l->mode != kind_of(s) || l->mode != FRONT_SERVE) {
+    } else if (l->mode != kind_of(s) || l->hello != s->hello || (l->mode != FRONT_SERVE && !l->hello)) {
         buf_printf(why, "%s cannot share %s with another service", s->name, endpoint_format(at, text));
         return PM_ECONFIG;
     }

@@ -70,7 +70,13 @@ struct front_rewrite {
 };
 
 /* What servers hold, where not all hold the same: bit i stands for the service's i-th server. */
-enum front_holds { FRONT_HOLDS_PATH, FRONT_HOLDS_PREFIX /* ends in a slash */, FRONT_HOLDS_SUFFIX /* from the last dot */ };
+enum front_holds {
+    FRONT_HOLDS_PATH,
+    FRONT_HOLDS_PREFIX, /* ends in a slash */
+    FRONT_HOLDS_SUFFIX, /* from the last dot */
+    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too */
+    FRONT_HOLDS_ALPN,   /* hello: a protocol */
+};
 struct front_holding {
     uint8_t kind;
     const char *text;
@@ -92,6 +98,7 @@ struct front_times {
 struct front_service {
     const char *name;
     uint8_t mode, balance, sticky, proxy, target, busy, guard;
+    bool hello;         /* FRONT_TCP: host and servers by the TLS greeting; the listener may be shared with such services */
     bool forwarded_for; /* add X-Forwarded-For */
     bool away;          /* redirect to the next site at overload or without healthy server (A10) */
     bool is_default;    /* of its listeners: serves hosts nobody else claims */
@@ -114,7 +121,7 @@ struct front_service {
     uint32_t rewrite_count;
     const struct front_holding *holdings; /* none: every server has everything */
     uint32_t holding_count;
-    uint64_t holders_else; /* of what none of them is about */
+    uint64_t holders_else; /* of what none of them is about; hello: of protocols */
     /* Filled in. */
     struct front_service_state *state;
     uint32_t index;
@@ -168,7 +175,7 @@ struct front_listener {
     const int *fds;
     uint32_t fd_count;
     struct map hosts;    /* -> struct front_service; "*.x" is kept as ".x" */
-    bool wildcards;
+    bool wildcards, hello;
     const struct front_service *fallback; /* may be NULL */
 };
 

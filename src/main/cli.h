@@ -61,6 +61,8 @@ void cli_render_servers(struct text *t, const json_t *data);
 void cli_render_peers(struct text *t, const json_t *data);
 void cli_render_matrix(struct text *t, const json_t *data);
 void cli_render_relay(struct text *t, const json_t *data);
+void cli_render_agents(struct text *t, const json_t *data);
+void cli_render_ready(struct text *t, const json_t *d);
 void cli_render_sessions(struct text *t, const json_t *data);
 void cli_render_handoff(struct text *t, const json_t *data);
 void cli_help(struct text *t, const char *command); /* NULL = all; an unknown one prints nothing */

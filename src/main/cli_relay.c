@@ -42,6 +42,8 @@ static void interfaces(struct text *t, const json_t *d)
         else
             text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
     }
+    if (json_is_false(json_object_get(d, "attached")))
+        text_add(t, TEXT_WARN, ", not yet: the program of the process before goes on until the servers were looked at");
     text_line(t);
 }
 
@@ -231,6 +233,43 @@ static void counters(struct text *t, const json_t *d)
     table_print(&tb, t);
 }
 
+static void peers(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"PEER", "HEARD", "SENT", "NOT SENT", "RECEIVED", "NEWS", "TOLD ALL", "REFUSED"};
+    const json_t *list = json_object_get(d, "peers"), *p;
+    struct table tb;
+    size_t i;
+    if (!json_array_size(list))
+        return;
+    title(t, "Balancers it shares connections with");
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    tb.indent = 2;
+    tb.right = 0xfe;
+    json_array_foreach(list, i, p)
+    {
+        static const char *const counts[] = {"records-sent", "records-not-sent", "records-received", "records-taken", "dumps",
+                                             "datagrams-refused"};
+        char age[AGE_TEXT];
+        double ms = json_num(p, "heard-ms-ago", -1);
+        table_cell(&tb, TEXT_NAME, "%s", json_text(p, "peer"));
+        table_cell(&tb, ms < 0 || ms > 5000 ? TEXT_BAD : TEXT_GOOD, "%s", ms < 0 ? "never" : age_text(ms, age));
+        for (size_t k = 0; k < PM_ARRAY_LEN(counts); k++) {
+            long long n = json_int(p, counts[k]);
+            bool lost = n && (k == 1 || k == 5);
+            table_cell(&tb, lost ? TEXT_WARN : TEXT_PLAIN, "%lld", n);
+        }
+    }
+    table_print(&tb, t);
+}
+
+void cli_render_ready(struct text *t, const json_t *d)
+{
+    (void)d; /* who is not, fails */
+    text_add(t, TEXT_GOOD, "ready");
+    text_add(t, TEXT_PLAIN, ": new connections are welcome here");
+    text_line(t);
+}
+
 void cli_render_relay(struct text *t, const json_t *d)
 {
     const json_t *s;
@@ -241,8 +280,71 @@ void cli_render_relay(struct text *t, const json_t *d)
     nodes(t, d);
     json_array_foreach(json_object_get(d, "services"), i, s)
         service(t, s);
+    peers(t, d);
     served(t, d);
     counters(t, d);
+}
+
+/* ---- agents ---- */
+
+static void load_cells(struct table *tb, const json_t *load)
+{
+    if (!json_is_object(load)) {
+        for (int i = 0; i < 4; i++)
+            table_cell(tb, TEXT_DIM, "-");
+        return;
+    }
+    double full = json_number_value(json_object_get(load, "full")), total = json_number_value(json_object_get(load, "ram-total"));
+    table_cell(tb, full > 0.9 ? TEXT_WARN : TEXT_PLAIN, "%.2f", full);
+    table_cell(tb, TEXT_PLAIN, "%lld", (long long)json_integer_value(json_object_get(load, "connections")));
+    table_cell(tb, TEXT_PLAIN, "%lld", (long long)json_integer_value(json_object_get(load, "pending")));
+    table_cell(tb, TEXT_PLAIN, "%.0f %%", total > 0 ? 100 * json_number_value(json_object_get(load, "ram-free")) / total : 0);
+}
+
+static void findings(struct text *t, const json_t *agent)
+{
+    const json_t *f;
+    size_t i;
+    json_array_foreach(json_object_get(agent, "findings"), i, f) {
+        bool breaks = strcmp(json_text(f, "severity"), "breaks") == 0;
+        text_line(t);
+        text_add(t, breaks ? TEXT_BAD : TEXT_WARN, "%s: ", json_text(agent, "agent"));
+        text_wrap(t, TEXT_PLAIN, 4, 4, json_text(f, "why"));
+        text_line(t);
+        text_add(t, TEXT_NAME, "    %s", json_text(f, "do"));
+    }
+    if (!json_flag(agent, "adopts") && *json_text(agent, "why")) {
+        text_line(t);
+        text_add(t, TEXT_BAD, "%s takes no connections over: ", json_text(agent, "agent"));
+        text_wrap(t, TEXT_PLAIN, 4, 4, json_text(agent, "why"));
+    }
+}
+
+void cli_render_agents(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"AGENT", "NODE", "STATE", "FULL", "OPEN", "PENDING", "RAM FREE", "FILES", "MAY COPY"};
+    const json_t *list = json_object_get(d, "agents"), *a;
+    struct table tb;
+    size_t i;
+    if (!json_array_size(list)) {
+        text_add(t, TEXT_DIM, "no server names an agent");
+        text_line(t);
+        return;
+    }
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    json_array_foreach(list, i, a) {
+        bool up = strcmp(json_text(a, "state"), "connected") == 0;
+        table_cell(&tb, TEXT_NAME, "%s", json_text(a, "agent"));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_text(a, "node"));
+        table_cell(&tb, up ? TEXT_GOOD : TEXT_BAD, "%s", json_text(a, "state"));
+        load_cells(&tb, json_object_get(a, "load"));
+        table_cell(&tb, json_flag(a, "scanned") ? TEXT_PLAIN : TEXT_DIM, "%lld",
+                   (long long)json_integer_value(json_object_get(a, "files")));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_flag(a, "writable") ? "yes" : "no");
+    }
+    table_print(&tb, t);
+    json_array_foreach(list, i, a)
+        findings(t, a);
 }
 
 /* ---- sessions ---- */

@@ -42,13 +42,10 @@ static int open_programs(struct farm *f, const struct config *c)
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
         err = node_open(NULL, &f->node, &f->why);
-    if (!err && buf_str(&f->why)[0])
-        log_warn("connections that were relayed before are looked for at the nodes", "why", buf_str(&f->why));
-    if (!err) /* the daemon's own segments to its own front end come in there */
-        err = node_attach(f->node, if_nametoindex("lo"), &f->why);
-    if (!err)
-        farm_interfaces(f, c);
-    return err;
+    if (err)
+        return err;
+    farm_interfaces(f, c);
+    return PM_OK;
 }
 
 static void close_programs(struct farm *f)
@@ -60,11 +57,30 @@ static void close_programs(struct farm *f)
     f->interface_count = 0;
 }
 
-int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why)
+static void listen_stop(struct farm *f)
+{
+    if (!f->polling)
+        return;
+    uv_poll_stop(&f->poll);
+    uv_timer_stop(&f->timer);
+}
+
+void farm_off(struct farm *f)
+{
+    log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
+    listen_stop(f);
+    farm_peers_free(f->peers);
+    f->peers = NULL;
+    assist_free(f->assist);
+    f->assist = NULL;
+    close_programs(f);
+}
+
+int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
+             struct buf *why)
 {
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
-    f->next_host = 1;
     f->samples = rtt_samples_new(0);
     int err = relay_secret_load(c->relay.key, f->secret, why);
     if (err) {
@@ -73,17 +89,31 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
         return err;
     }
     relay_tag_secret(f->secret, f->tag_secret);
-    if (open_programs(f, c) != PM_OK) {
-        log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
+    if (open_programs(f, c) == PM_OK)
+        farm_nodes_adopt(f);
+    else
+        farm_off(f);
+    err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
+    if (err) {
         close_programs(f);
+        free(f);
+        return err;
     }
+    farm_names_begin(f);
     *out = f;
     return PM_OK;
 }
 
+int farm_sockets(const struct farm *f, struct listen_set *set)
+{
+    return farm_agents_sockets(f->agents, set);
+}
+
 /* ---- what the programs tell ---- */
 
-enum { ASSIST_TICK_MS = 10, EVENTS_TICK_MS = 100 };
+static void settings(struct farm *f, bool last);
+
+enum { ASSIST_TICK_MS = 10, EVENTS_TICK_MS = 100, PEERS_TICK_MS = 5 /* so much is not known elsewhere if we die */ };
 
 static void on_event(void *arg, const struct relay_event *e)
 {
@@ -92,6 +122,14 @@ static void on_event(void *arg, const struct relay_event *e)
         assist_segment(f->assist, e, clock_mono_ms(f->clock));
     else if (e->kind == RELAY_EVENT_RTT)
         farm_rtt_event(f, e);
+    else if (e->kind == RELAY_EVENT_FLOW)
+        farm_peers_event(f, &e->flow, &e->value);
+}
+
+/* The daemon's own decision. */
+static void on_flow(void *arg, const struct relay_flow_key *k, const struct relay_flow *v)
+{
+    farm_peers_event(arg, k, v);
 }
 
 static void listen_again(struct farm *f, int events);
@@ -113,7 +151,8 @@ static void listen_again(struct farm *f, int events)
 {
     size_t waiting = assist_tick(f->assist, clock_mono_ms(f->clock));
     bool more = events >= RELAY_EVENTS_AT_ONCE; /* others get their turn first */
-    uv_timer_start(&f->timer, on_tick, more ? 1 : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
+    farm_peers_tick(f);
+    uv_timer_start(&f->timer, on_tick, more ? 1 : f->peers ? PEERS_TICK_MS : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
 }
 
 int farm_start(struct farm *f, uv_loop_t *loop)
@@ -122,9 +161,11 @@ int farm_start(struct farm *f, uv_loop_t *loop)
         return PM_OK;
     int err = relay_events_open(f->relay, on_event, f);
     if (!err)
-        err = assist_new(f->relay, &f->assist);
+        err = assist_new(f->relay, on_flow, f, &f->assist);
     if (err)
         return err;
+    f->loop = loop;
+    farm_peers_publish(f);
     uv_poll_init(loop, &f->poll, relay_events_fd(f->relay));
     uv_timer_init(loop, &f->timer);
     f->poll.data = f->timer.data = f;
@@ -150,15 +191,20 @@ void farm_free(struct farm *f, bool stop)
 {
     if (!f)
         return;
+    listen_stop(f);
+    farm_peers_free(f->peers);
     assist_free(f->assist);
+    farm_agents_free(f->agents);
     rtt_samples_free(f->samples);
-    if (f->polling) {
-        uv_poll_stop(&f->poll);
-        uv_timer_stop(&f->timer);
-        uv_close((uv_handle_t *)&f->poll, poll_gone);
-    }
+    if (f->relay && f->config)
+        settings(f, stop);
+    relay_leave(f->relay);
     if (stop)
-        close_programs(f);
+        node_close(f->node);
+    else
+        node_leave(f->node);
+    if (f->polling)
+        uv_close((uv_handle_t *)&f->poll, poll_gone);
     if (f->plan.arena)
         arena_free(f->plan.arena);
     buf_fini(&f->why);
@@ -168,7 +214,8 @@ void farm_free(struct farm *f, bool stop)
 
 /* ---- settings ---- */
 
-static void settings(struct farm *f)
+/* last: nobody is to take over by ourselves. */
+static void settings(struct farm *f, bool last)
 {
     uint64_t now = clock_wall_ms(f->clock);
     struct relay_settings s = {.self = FARM_SELF,
@@ -177,6 +224,9 @@ static void settings(struct farm *f)
                                .mss_v6 = f->config->relay.mtu - HANDOFF_OVER_V6 - 60,
                                .find_rate = f->config->relay.find_rate,
                                .icmp_rate = f->config->relay.icmp_rate};
+    /* Who stands alone is better served by old tables than by nobody. */
+    if (f->config->relay.takeover_ms && (last || f->config->relay.peers.count))
+        s.until_ns = clock_mono_ns(f->clock) + f->config->relay.takeover_ms * 1000000;
     struct addr dummy = {.family = ADDR_V4, .bytes = {192, 0, 0, 8}}, home = {.family = ADDR_V4, .bytes = {127, 0, 0, 1}};
     relay_cookie_key(f->secret, &s.cookie);
     s.tag_key = relay_tag_keys(f->tag_secret, now, s.tag);
@@ -202,7 +252,7 @@ static void set_self(struct farm *f)
 
 /* ---- a configuration's plan ---- */
 
-static uint32_t set_take(struct farm *f)
+uint32_t farm_set_take(struct farm *f)
 {
     for (uint32_t i = 0; i < RELAY_SETS_MAX; i++) {
         if (f->set_used[i / 8] >> i % 8 & 1)
@@ -213,7 +263,7 @@ static uint32_t set_take(struct farm *f)
     return RELAY_SETS_MAX;
 }
 
-static void set_give(struct farm *f, uint32_t i)
+void farm_set_give(struct farm *f, uint32_t i)
 {
     if (i < RELAY_SETS_MAX)
         f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
@@ -229,7 +279,7 @@ static void add_resource(struct farm_service *s, const struct hold *h, uint32_t 
         }
     }
     s->resources[s->resource_count++] =
-        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, 1ull << server, false};
+        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, NULL, 1ull << server, false};
 }
 
 /*
@@ -253,12 +303,12 @@ static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
     }
 }
 
-static struct farm_set *set_for(struct farm *f, struct farm_service *s, uint64_t holders)
+struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders)
 {
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].holders == holders)
             return &s->sets[i];
-    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = set_take(f)};
+    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = farm_set_take(f)};
     return &s->sets[s->set_count++];
 }
 
@@ -290,7 +340,7 @@ static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_serv
     }
     plan_rewrites(p, s);
     for (uint32_t i = 0; i < s->resource_count; i++)
-        (void)set_for(f, s, s->resources[i].holders);
+        (void)farm_set_for(f, s, s->resources[i].holders);
 }
 
 static void plan_service(struct farm *f, struct farm_plan *p, const struct config *c, const struct cfg_service *svc,
@@ -302,10 +352,11 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
                                .at = front_own_site(c, svc),
                                .front = front,
                                .policy = front->policy,
-                               .host_id = f->next_host++,
-                               .packets_of_all = front->relay == CFG_RELAY_CLIENTS};
-    s->all = (struct farm_set){.index = set_take(f), .everything = true};
-    s->any = (struct farm_set){.index = set_take(f)};
+                               .packets_of_all = front->relay == CFG_RELAY_CLIENTS,
+                               .tls = front_reads_hello(front)};
+    s->all = (struct farm_set){.index = farm_set_take(f), .everything = true};
+    s->any = (struct farm_set){.index = farm_set_take(f)};
+    s->h2c = (struct farm_set){.index = farm_set_take(f), .only = true};
     s->servers = arena_alloc(p->arena, (s->at->servers.count + 1) * sizeof *s->servers);
     CONFIG_EACH(struct cfg_server, v, s->at->servers) {
         uint32_t node = farm_node_at(f, &v->at.addr, v->via);
@@ -315,9 +366,16 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
         }
         f->nodes[node].wanted = true;
         f->nodes[node].handed |= front->relay == CFG_RELAY_TRANSFER;
+        if (v->agent)
+            f->nodes[node].agent = v->agent;
+        s->h2c.holders |= v->h2c ? 1ull << s->server_count : 0;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
-    plan_resources(f, p, s);
+    farm_plan_names(f, p, s);
+    if (s->tls)
+        farm_plan_hello(f, p, s);
+    else
+        plan_resources(f, p, s);
 }
 
 static void plan_make(struct farm *f, const struct config *c, struct farm_plan *p)
@@ -335,6 +393,7 @@ static void plan_make(struct farm *f, const struct config *c, struct farm_plan *
             number++;
         }
     }
+    farm_plan_doors(f, p);
 }
 
 /* ---- the kernel's tables ---- */
@@ -379,12 +438,12 @@ static void set_quic(const struct cfg_front *front, const struct endpoint *at, s
 
 static int put_vip(struct farm *f, const struct farm_service *s, const struct endpoint *at, uint8_t proto)
 {
-    bool delayed = s->front->relay == CFG_RELAY_TRANSFER;
-    struct relay_vip vip = {.set = s->any.index,
-                            .all = s->all.index,
-                            .flags = (delayed ? RELAY_VIP_DELAYED | RELAY_VIP_AGENTS : 0) |
-                                     (s->packets_of_all ? RELAY_VIP_BY_CLIENT : 0),
-                            .farm = at->port};
+    const struct farm_door *door = s->front->relay == CFG_RELAY_TRANSFER ? farm_door_at(&f->plan, at) : NULL;
+    struct relay_vip vip = {.set = s->any.index, .all = s->all.index, .flags = s->packets_of_all ? RELAY_VIP_BY_CLIENT : 0};
+    if (door) {
+        vip = (struct relay_vip){.set = door->first->any.index, .all = door->all.index, .farm = door->farm};
+        vip.flags = RELAY_VIP_DELAYED | RELAY_VIP_AGENTS | (s->tls ? RELAY_VIP_PINNED : 0);
+    }
     if (proto == IPPROTO_UDP)
         set_quic(s->front, at, &vip);
     return relay_set_vip(f->relay, at, proto, &vip);
@@ -395,28 +454,6 @@ static int take_vip(struct farm *f, const struct farm_service *s, const struct e
     (void)s;
     (void)!relay_remove_vip(f->relay, at, proto);
     return PM_OK;
-}
-
-static int put_hosts(struct farm *f, const struct farm_service *s)
-{
-    uint32_t n;
-    const uint32_t *ports = front_ports(s->front, &n);
-    const char *const *alias = s->config->aliases.items;
-    struct relay_host host = {s->host_id, s->all_front ? RELAY_SETS_MAX : s->any.index};
-    int err = PM_OK;
-    for (uint32_t i = 0; i < n && !err; i++) {
-        err = relay_set_host(f->relay, ports[i], s->config->name, &host);
-        for (uint32_t k = 0; k < s->config->aliases.count && !err; k++)
-            err = relay_set_host(f->relay, ports[i], alias[k], &host);
-        /* Who comes by the bare address, or by a name we do not know, gets the first service there. */
-        bool first = true;
-        for (const struct farm_service *o = f->plan.services; o < s; o++)
-            first &= o->front->relay != CFG_RELAY_TRANSFER || front_ports(o->front, &n)[0] != ports[i];
-        (void)front_ports(s->front, &n);
-        if (!err && first)
-            err = relay_set_host(f->relay, ports[i], NULL, &host);
-    }
-    return err;
 }
 
 /* What servers put into QUIC connection ids; remove: no longer. */
@@ -442,16 +479,31 @@ static int put_service(struct farm *f, struct farm_service *s)
     int err = quic_ids(f, s, false);
     farm_ring_set(f, s, &s->all);
     farm_ring_set(f, s, &s->any);
+    farm_ring_set(f, s, &s->h2c);
     for (uint32_t i = 0; i < s->set_count; i++)
         farm_ring_set(f, s, &s->sets[i]);
     for (uint32_t i = 0; i < s->resource_count && !err; i++) {
         const struct farm_resource *r = &s->resources[i];
-        err = relay_set_resource(f->relay, r->host, r->kind, r->text, set_for(f, s, r->holders)->index,
+        err = relay_set_resource(f->relay, r->host, r->kind, r->text, farm_set_for(f, s, r->holders)->index,
                                  r->front || s->all_front ? RELAY_RESOURCE_FRONT : 0);
     }
-    if (!err && s->front->relay == CFG_RELAY_TRANSFER)
-        err = put_hosts(f, s);
-    return err ? err : each_vip(f, s, put_vip);
+    return err;
+}
+
+/* Doors open when all is in place behind them. */
+static int put_plan(struct farm *f)
+{
+    struct farm_plan *p = &f->plan;
+    int err = PM_OK;
+    for (uint32_t i = 0; i < p->service_count && !err; i++)
+        err = put_service(f, &p->services[i]);
+    for (uint32_t i = 0; i < p->door_count; i++)
+        farm_ring_door(f, &p->doors[i]);
+    if (!err)
+        err = farm_put_names(f);
+    for (uint32_t i = 0; i < p->service_count && !err; i++)
+        err = each_vip(f, &p->services[i], put_vip);
+    return err;
 }
 
 static bool same_vip(const struct farm_plan *p, const struct endpoint *at, uint8_t proto)
@@ -474,7 +526,7 @@ static int take_if_gone(struct farm *f, const struct farm_service *s, const stru
     return same_vip(&f->plan, at, proto) ? PM_OK : take_vip(f, s, at, proto);
 }
 
-/* What the plan before had and the one in force has not. Names of hosts were put anew under the new numbers. */
+/* What the plan before had and the one in force has not: names have numbers of their own in each. */
 static void plan_remove(struct farm *f, struct farm_plan *old)
 {
     for (uint32_t i = 0; i < old->service_count; i++) {
@@ -483,11 +535,13 @@ static void plan_remove(struct farm *f, struct farm_plan *old)
         for (uint32_t k = 0; k < s->resource_count; k++)
             (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
         (void)quic_ids(f, s, true);
-        set_give(f, s->all.index);
-        set_give(f, s->any.index);
+        farm_set_give(f, s->all.index);
+        farm_set_give(f, s->any.index);
+        farm_set_give(f, s->h2c.index);
         for (uint32_t k = 0; k < s->set_count; k++)
-            set_give(f, s->sets[k].index);
+            farm_set_give(f, s->sets[k].index);
     }
+    farm_remove_names(f, old);
     if (old->arena)
         arena_free(old->arena);
 }
@@ -500,19 +554,24 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (!f->relay)
         return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = f->nodes[i].handed = false;
+        f->nodes[i].wanted = f->nodes[i].handed = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     farm_interfaces(f, c);
     plan_make(f, c, &f->plan);
-    settings(f);
+    settings(f, false);
     set_self(f);
     farm_nodes_reach(f);
-    int err = PM_OK;
-    for (uint32_t i = 0; i < f->plan.service_count && !err; i++)
-        err = put_service(f, &f->plan.services[i]);
+    int err = put_plan(f);
     if (err)
         buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
+    else
+        farm_names_settled(f);
     plan_remove(f, &old);
+    farm_peers_publish(f);
+    if (!err)
+        err = farm_agents_publish(f->agents, c, why);
+    if (!err)
+        farm_attach(f);
     return err;
 }
 
@@ -543,17 +602,22 @@ void farm_update(struct farm *f)
         struct farm_service *s = &f->plan.services[i];
         farm_ring_set(f, s, &s->all);
         farm_ring_set(f, s, &s->any);
+        farm_ring_set(f, s, &s->h2c);
         for (uint32_t k = 0; k < s->set_count; k++)
             farm_ring_set(f, s, &s->sets[k]);
     }
+    for (uint32_t i = 0; i < f->plan.door_count; i++)
+        farm_ring_door(f, &f->plan.doors[i]);
+    farm_attach(f);
 }
 
 void farm_second(struct farm *f)
 {
     if (!f->relay || !f->config)
         return;
-    settings(f);
-    farm_interfaces_look(f);
+    settings(f, false);
     farm_nodes_ask(f);
+    farm_agents_second(f->agents);
+    farm_peers_second(f);
     farm_update(f);
 }

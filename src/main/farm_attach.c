@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The relay's programs at their interfaces, as long as the daemon runs: interfaces that are not there yet, that go and come
- * back under another number, or that somebody has taken the program from or put another one at. What cannot be now is tried
- * again every second, and said once.
+ * When our packet program takes the place of one before, and that it stays there. A program serves by the tables of the
+ * process that loaded it, also after that process has ended; so ours is put in its place only when our own tables are filled
+ * and the servers have been looked at, and no packet is judged by half of them.
+ *
+ * From then on the interfaces are looked after: those that are not there yet, that go and come back under another number, or
+ * that somebody has taken the program from or put another one at. What cannot be now is tried again every second, and said
+ * once.
  */
 #include <net/if.h>
 #include <string.h>
 #include "base/log.h"
 #include "main/farm_internal.h"
+#include "main/front_internal.h"
+
+enum { SETTLE_MS = 3000 /* what has not been looked at by then waits no longer: less than relay.takeover */ };
+
+/* ---- nodes keep their numbers ---- */
+
+void farm_nodes_adopt(struct farm *f)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, none[16];
+    for (uint32_t i = 0; i < FARM_SELF; i++) {
+        struct relay_node n;
+        if (relay_node(f->relay, i, &n) != PM_OK || n.mode == RELAY_NODE_NONE || memcmp(n.addr, none, 16) == 0)
+            continue;
+        struct farm_node *to = &f->nodes[i];
+        bool v4 = memcmp(n.addr, mapped, sizeof mapped) == 0;
+        *to = (struct farm_node){.via = FARM_VIA_ANY, .load = NAN, .reached = true, .now = n};
+        addr_from_bytes(&to->addr, v4 ? ADDR_V4 : ADDR_V6, v4 ? n.addr + 12 : n.addr);
+        f->node_count = i + 1;
+    }
+}
+
+/* ---- the interfaces ---- */
 
 static void leave(struct farm *f, struct farm_interface *i)
 {
@@ -83,10 +109,9 @@ void farm_interfaces(struct farm *f, const struct config *c)
         *i = (struct farm_interface){.index = 0};
         snprintf(i->name, sizeof i->name, "%s", names[k]);
     }
-    farm_interfaces_look(f);
 }
 
-void farm_interfaces_look(struct farm *f)
+static void look(struct farm *f)
 {
     for (unsigned i = 0; i < f->interface_count; i++)
         look_after(f, &f->interface[i]);
@@ -98,4 +123,66 @@ bool farm_interfaces_any(const struct farm *f)
         if (f->interface[i].index)
             return true;
     return false;
+}
+
+/* ---- when ---- */
+
+static bool replaces(const struct farm *f)
+{
+    for (unsigned i = 0; i < f->interface_count; i++)
+        if (relay_is_at(if_nametoindex(f->interface[i].name)))
+            return true;
+    return false;
+}
+
+/* Every server was looked at, and is reached or known not to be. */
+static bool settled(const struct farm *f)
+{
+    for (uint32_t i = 0; i < f->plan.service_count; i++) {
+        const struct farm_service *s = &f->plan.services[i];
+        for (uint32_t k = 0; k < s->server_count; k++) {
+            uint8_t health, word;
+            front_server_state(f->front, s->name, s->servers[k].config->name, &health, &word);
+            if (health == HEALTH_UNKNOWN || (health != HEALTH_DOWN && !f->nodes[s->servers[k].node].reached))
+                return false;
+        }
+    }
+    return true;
+}
+
+const char *farm_unready(const struct farm *f)
+{
+    /* Where the kernel cannot relay, the front ends serve, here as at the other one. */
+    return f->attached || !f->relay ? NULL : "the relay's tables are being filled";
+}
+
+/* Programs of processes before us, which had other interfaces, go. */
+static void take_off_others(struct farm *f)
+{
+    unsigned keep[FARM_INTERFACES_MAX], n = 0;
+    for (unsigned i = 0; i < f->interface_count; i++)
+        if (f->interface[i].index)
+            keep[n++] = f->interface[i].index;
+    relay_take_off(f->config->relay.pin, keep, n);
+}
+
+void farm_attach(struct farm *f)
+{
+    uint64_t now = clock_mono_ms(f->clock);
+    if (!f->relay)
+        return;
+    if (f->attached) {
+        look(f);
+        return;
+    }
+    if (!f->attach_by_ms)
+        f->attach_by_ms = now + SETTLE_MS;
+    if (now < f->attach_by_ms && replaces(f) && !settled(f))
+        return;
+    f->attached = true;
+    look(f);
+    take_off_others(f);
+    /* The daemon's own segments to its own front end come in there. */
+    if (node_attach(f->node, if_nametoindex("lo"), &f->why) != PM_OK)
+        farm_off(f);
 }

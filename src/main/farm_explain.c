@@ -69,10 +69,14 @@ static void put16(struct buf *b, size_t v)
     buf_putc(b, (char)v);
 }
 
-/* The least that a client says: RFC 8446 section 4.1.2, with the name unless it is an address (RFC 6066 section 3). */
+/*
+ * The least that a browser says: RFC 8446 section 4.1.2, with the name unless it is an address (RFC 6066 section 3), and
+ * the protocols it speaks (RFC 7301).
+ */
 static void make_hello(const struct api_request *q, struct buf *out)
 {
-    size_t name = q->address.family ? 0 : strlen(q->host), extensions = name ? name + 9 : 0;
+    static const char alpn[] = "\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1";
+    size_t name = q->address.family ? 0 : strlen(q->host), extensions = (name ? name + 9 : 0) + sizeof alpn - 1;
     size_t body = 2 + 32 + 1 + 4 + 2 + 2 + extensions;
     buf_add(out, "\x16\x03\x01", 3);
     put16(out, body + 4);
@@ -83,6 +87,7 @@ static void make_hello(const struct api_request *q, struct buf *out)
         buf_putc(out, 'r');
     buf_add(out, "\0\0\x02\x13\x01\x01\0", 7);
     put16(out, extensions);
+    buf_add(out, alpn, sizeof alpn - 1);
     if (!name)
         return;
     put16(out, 0);
@@ -153,7 +158,7 @@ static void find_service(struct asked *a)
     const struct farm_plan *p = &a->f->plan;
     for (uint32_t i = 0; i < p->service_count && !a->service; i++) {
         const struct farm_service *s = &p->services[i];
-        if (a->choice.host ? s->host_id == a->choice.host : farm_set_at(s, a->choice.set) != NULL)
+        if (a->choice.host ? a->choice.host - s->host_id < s->host_count : farm_set_at(s, a->choice.set) != NULL)
             a->service = s;
     }
     if (a->service && a->choice.set < RELAY_SETS_MAX)
@@ -164,7 +169,7 @@ static const struct farm_resource *resource_found(const struct asked *a)
 {
     for (uint32_t i = 0; a->service && a->choice.resource && i < a->service->resource_count; i++) {
         const struct farm_resource *r = &a->service->resources[i];
-        if (r->kind == a->choice.kind && relay_text_hash(r->text, false) == a->choice.text)
+        if (r->host == a->choice.host && r->kind == a->choice.kind && relay_text_hash(r->text, false) == a->choice.text)
             return r;
     }
     return NULL;
@@ -174,6 +179,7 @@ static void tell_tables(struct asked *a)
 {
     const struct farm_resource *r = resource_found(a);
     uint64_t hits = 0;
+    char text[FARM_RESOURCE_TEXT];
     put(a, "host",
         json_pack("{s:s, s:o}", "matched",
                   a->choice.named  ? "name"
@@ -183,7 +189,8 @@ static void tell_tables(struct asked *a)
     if (r)
         (void)!relay_resource_hits(a->f->relay, r->host, r->kind, r->text, &hits);
     put(a, "resource",
-        r ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_kinds[r->kind], "text", r->text, "front", a->choice.front,
+        r ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_resource_kind(r), "text",
+                      r->name ? farm_resource_text(r, text) : r->text, "front", a->choice.front,
                       "requests", (json_int_t)hits)
           : json_null());
     put(a, "holders", a->service ? farm_holders(a->service, a->set ? a->set->holders : 0) : json_array());
@@ -336,14 +343,14 @@ static void at_nodes(struct asked *a)
     }
     uint32_t node = certain_node(a, share);
     put(a, "node", node < RELAY_NODES_MAX ? json_string(farm_node_name(a->f, a->service, node)) : json_null());
-    put(a, "pinned", json_boolean(delayed && a->request.stream));
+    put(a, "pinned", json_boolean(delayed && (a->request.stream || a->service->tls)));
     if (!delayed)
         verdict(a, "node", "every packet goes on as it is; the node answers the client itself");
     else if (a->request.stream)
-        verdict(a, "node", "the connection is transferred by the name in its TLS greeting");
+        verdict(a, "node", "the connection is transferred by the name and the protocols in its TLS greeting");
     else
         verdict(a, "node", "the connection is transferred with this request");
-    if (delayed && !a->request.stream)
+    if (delayed && !a->request.stream && !a->service->tls)
         tell_later(a, share);
 }
 

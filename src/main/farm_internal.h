@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (what is relayed), farm_attach.c (where), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it:
- * farm_view.c, farm_sessions.c, farm_explain.c.
+ * Shared by farm.c (what is relayed), farm_attach.c (where, and from when on), farm_peers.c (what other balancers of the site
+ * are told), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it: farm_view.c,
+ * farm_sessions.c, farm_explain.c. Names, and what is filed under them: farm_names.c.
  */
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
 
+#include <math.h>
+#include <string.h>
 #include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
+#include "main/farm_agents.h"
 #include "model/rtt_samples.h"
 #include "policy/policy.h"
 #include "relay/assist.h"
@@ -22,19 +26,21 @@ enum {
     FARM_INTERFACES_MAX = 32,
     FARM_RESOURCES_SHOWN = 1000, /* of one service */
     FARM_RESOURCE_TEXT = 256,
+    FARM_VIA_ANY = -1, /* of a node that a process before us knew: for whoever configures the address first */
 };
 #define FARM_FRONT_NAME "(front end)" /* as a node */
 
 /* A machine behind the relay; its number stays as long as it is configured. */
 struct farm_node {
     struct addr addr; /* family 0: the place is free */
-    int via;          /* enum cfg_via */
+    int via;          /* enum cfg_via, or FARM_VIA_ANY */
     bool wanted, reached, down;
     bool handed; /* connections are handed over to it: it needs our program */
     bool silent; /* ... which does not answer */
     unsigned unanswered;
-    uint32_t answers; /* as the packet program had counted them */
-    float load; /* as its agent says; NaN = it does not */
+    uint32_t answers;  /* as the packet program had counted them */
+    const char *agent; /* its name, the configuration's; NULL = none */
+    float load; /* as its agent says, 1 = full; NaN = it does not */
     struct relay_node now;
 };
 
@@ -48,6 +54,7 @@ struct farm_set {
     uint64_t holders;
     uint32_t index;   /* in the kernel's table */
     bool everything;  /* no resource is asked for */
+    bool only;        /* others cannot serve it, whatever the policy leaves: by name and protocol, not by content */
     uint64_t stamp;   /* of the ring in force */
     uint8_t fallen_back;
 };
@@ -56,6 +63,7 @@ struct farm_resource {
     uint32_t host;
     enum relay_resource_kind kind;
     const char *text;
+    const char *name; /* TLS: the host it is filed under, which is all of it if text is empty; else NULL */
     uint64_t holders;
     bool front; /* it has moved: the front end answers */
 };
@@ -68,14 +76,27 @@ struct farm_service {
     const struct cfg_policy *policy;
     struct farm_server *servers;
     uint32_t server_count;
-    uint32_t host_id;
+    const char **names;     /* the service's and its aliases */
+    uint32_t name_count;
+    uint32_t host_id;       /* first of those its resources are filed under */
+    uint32_t host_count;    /* TLS: one for each name */
     struct farm_set all, any; /* every server; for what nobody names */
+    struct farm_set h2c;      /* those that speak HTTP/2 in clear text */
     struct farm_set *sets;    /* for resources */
     uint32_t set_count;
     struct farm_resource *resources;
     uint32_t resource_count;
     bool all_front;      /* anything may have moved */
     bool packets_of_all; /* every packet of the address */
+    bool tls;            /* the first bytes are a greeting, and decide for the whole connection */
+};
+
+/* Where connections are transferred: services share it by their names. */
+struct farm_door {
+    struct endpoint at;
+    uint32_t farm;       /* what its names are filed under */
+    struct farm_set all; /* every server of its services: who is asked for unknown connections */
+    struct farm_service *first, *first_h2c; /* who gets what has no known name; NULL: nobody */
 };
 
 /* What was written into the kernel's tables for one configuration. */
@@ -83,6 +104,8 @@ struct farm_plan {
     struct arena *arena;
     struct farm_service *services;
     uint32_t service_count;
+    struct farm_door *doors;
+    uint32_t door_count;
 };
 
 struct farm_interface {
@@ -100,6 +123,7 @@ struct farm {
     uv_timer_t timer;
     bool polling;
     struct node *node;   /* for connections given to our own front end */
+    struct farm_agents *agents; /* NULL: there are none */
     struct buf why;
     uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];
     const struct config *config;
@@ -108,18 +132,54 @@ struct farm {
     struct farm_node nodes[FARM_SELF];
     uint32_t node_count; /* places used so far */
     uint8_t set_used[RELAY_SETS_MAX / 8];
-    uint32_t next_host;
+    uint32_t next_host, next_farm;
+    uint32_t own_host, own_farm; /* the first of this process; 0: those of processes before are forgotten */
     struct farm_interface interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
-    uint32_t probes; /* number of the last question to nodes */
+    uint32_t probes;          /* number of the last question to nodes */
+    uv_loop_t *loop;          /* from farm_start on */
+    struct farm_peers *peers; /* NULL: none are configured */
+    bool attached; /* it was time to */
+    uint64_t attach_by_ms;
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
 };
 
-/* farm_attach.c: at these interfaces, as far as it can be now; every second, as far as it has changed */
-void farm_interfaces(struct farm *f, const struct config *c);
-void farm_interfaces_look(struct farm *f);
-bool farm_interfaces_any(const struct farm *f);
+/* farm.c */
+uint32_t farm_set_take(struct farm *f);
+void farm_set_give(struct farm *f, uint32_t index);
+/* The service's set of these servers, made when it is new. */
+struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders);
+
+/* farm_names.c */
+void farm_plan_names(struct farm *f, struct farm_plan *p, struct farm_service *s);
+/* TLS: a service's resources are its names and protocols. */
+void farm_plan_hello(struct farm *f, struct farm_plan *p, struct farm_service *s);
+void farm_plan_doors(struct farm *f, struct farm_plan *p);
+const struct farm_door *farm_door_at(const struct farm_plan *p, const struct endpoint *at); /* NULL: no transfers there */
+int farm_put_names(struct farm *f) PM_MUST_CHECK;
+void farm_remove_names(struct farm *f, struct farm_plan *old);
+/* Numbers that no process before has used; and away with theirs. */
+void farm_names_begin(struct farm *f);
+void farm_names_settled(struct farm *f);
+/* farm.c: the kernel cannot after all; f->why says it. */
+void farm_off(struct farm *f);
+
+/* farm_attach.c */
+void farm_interfaces(struct farm *f, const struct config *c); /* these it is to be at */
+bool farm_interfaces_any(const struct farm *f);               /* it is at one of them */
+void farm_nodes_adopt(struct farm *f); /* a process before us had these: connections in the table bear their numbers */
+void farm_attach(struct farm *f);      /* if it is time; then looks after it, once a second */
+
+/* farm_peers.c */
+struct farm_peers;
+void farm_peers_publish(struct farm *f); /* by the configuration in force */
+void farm_peers_free(struct farm_peers *p);
+void farm_peers_event(struct farm *f, const struct relay_flow_key *k, const struct relay_flow *v);
+void farm_peers_tick(struct farm *f); /* what has gathered goes out */
+void farm_peers_second(struct farm *f);
+json_t *farm_peers_view(const struct farm *f);
+void farm_peers_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
@@ -131,6 +191,7 @@ unsigned farm_nodes_silent(const struct farm *f);
 void farm_rtt_event(struct farm *f, const struct relay_event *e);
 
 /* farm_rings.c */
+void farm_ring_door(struct farm *f, struct farm_door *d);
 void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set);
 /* The policy's decision for the set; out has DECISION_BYTES. */
 void farm_decide(const struct farm *f, const struct farm_service *s, const struct farm_set *set, struct snap_decision *out,
@@ -141,7 +202,9 @@ extern const char *const farm_kinds[], *const farm_relaying[];
 /* As the service calls it (NULL: as the first one does). */
 const char *farm_node_name(const struct farm *f, const struct farm_service *s, uint32_t node);
 const char *farm_mode_name(const struct farm_node *n);
-const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT]); /* "*.php" */
+/* "*.php"; of TLS "www.example.com" or "www.example.com h2" */
+const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT]);
+const char *farm_resource_kind(const struct farm_resource *r);
 /* Whether packets to that endpoint are the service's. */
 bool farm_is_at(const struct farm_service *s, const struct endpoint *at);
 const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index); /* NULL: none of its */

@@ -122,6 +122,8 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
     const struct farm_set *set = farm_set_at(s, v->set);
     if (set == &s->any)
         return json_string("*");
+    if (set == &s->h2c)
+        return json_string("h2c");
     for (uint32_t i = 0; set && i < s->resource_count; i++) {
         if (s->resources[i].holders != set->holders || s->resources[i].front)
             continue;

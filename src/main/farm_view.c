@@ -7,7 +7,7 @@
 #include "main/front_internal.h"
 #include "relay/choose.h"
 
-const char *const farm_kinds[] = {"path", "prefix", "suffix"};
+const char *const farm_kinds[] = {"path", "prefix", "suffix", "protocol"};
 const char *const farm_relaying[] = {"off", "packets", "clients", "transfer"};
 
 /* ---- names ---- */
@@ -36,8 +36,14 @@ const char *farm_mode_name(const struct farm_node *n)
 
 const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT])
 {
-    snprintf(out, FARM_RESOURCE_TEXT, "%s%s", r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
+    const char *name = r->name ? r->name : "", *gap = r->name && *r->text ? " " : "";
+    snprintf(out, FARM_RESOURCE_TEXT, "%s%s%s%s", name, gap, r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
     return out;
+}
+
+const char *farm_resource_kind(const struct farm_resource *r)
+{
+    return r->name && r->kind == RELAY_RESOURCE_PATH ? "name" : farm_kinds[r->kind];
 }
 
 /* ---- what a service is ---- */
@@ -63,7 +69,7 @@ const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index)
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].index == index)
             return &s->sets[i];
-    return index == s->any.index ? &s->any : NULL;
+    return index == s->any.index ? &s->any : index == s->h2c.index ? &s->h2c : NULL;
 }
 
 uint32_t farm_set_of(const struct farm_service *s, uint64_t holders)
@@ -152,9 +158,10 @@ static json_t *resources_view(const struct farm *f, const struct farm_service *s
         const struct farm_resource *r = &s->resources[i];
         bool front = r->front || s->all_front;
         uint64_t hits = 0;
+        char text[FARM_RESOURCE_TEXT];
         (void)!relay_resource_hits(f->relay, r->host, r->kind, r->text, &hits);
-        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource",
-                                             r->text, "front", front, "holders",
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_resource_kind(r), "resource",
+                                             r->name ? farm_resource_text(r, text) : r->text, "front", front, "holders",
                                              farm_holders(s, front ? 0 : r->holders), "shares",
                                              front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)),
                                              "requests", (json_int_t)hits));
@@ -233,16 +240,21 @@ json_t *farm_view(const struct farm *f)
         json_array_append_new(interfaces, json_pack("{s:s, s:s, s:s?}", "interface", n->name, "in", in, "why",
                                                     n->index ? NULL : n->why));
     }
-    if (!f->relay || !farm_interfaces_any(f))
-        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why",
+    if (!f->relay || (f->attached && !farm_interfaces_any(f)))
+        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why",
                          f->relay && f->interface_count ? f->interface[0].why : buf_str(&f->why), "interfaces", interfaces,
-                         "nodes", "services", "served", "counters");
-    return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes",
+                         "nodes", "services", "served", "counters", "peers");
+    return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why", "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
-                     counters_view(f));
+                     counters_view(f), "peers", farm_peers_view(f));
 }
 
 /* ---- metrics ---- */
+
+json_t *farm_agents(const struct farm *f)
+{
+    return farm_agents_view(f->agents);
+}
 
 void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
 {
@@ -259,9 +271,11 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_relay_%s_total", relay_counter_name((enum relay_counter)i));
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
+    farm_peers_metrics(f, fn, fn_ctx);
     fn(fn_ctx, "pointsman_relay_silent_nodes", "", "gauge", "Nodes whose program does not answer: nothing is handed over to them.",
        f && f->relay ? farm_nodes_silent(f) : 0);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
-       f && f->relay && farm_interfaces_any(f) ? 1 : 0);
+       f && f->relay && (!f->attached || farm_interfaces_any(f)) ? 1 : 0);
+    farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);
 }

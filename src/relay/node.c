@@ -36,7 +36,8 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     load_quiet();
     struct node *n = mem_alloc(sizeof *n);
     n->skel = relay_node_bpf__open();
-    int err = n->skel ? load_pin(n->skel->obj, pin, why) : load_fail(why, errno, "the packet program cannot be read");
+    static const char *const kept[] = {"trusted", "asked", "node_counters", NULL};
+    int err = n->skel ? load_pin(n->skel->obj, pin, kept, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err) {
         err = relay_node_bpf__load(n->skel);
         if (err)
@@ -81,14 +82,19 @@ void node_detach(struct node *n, unsigned ifindex)
     }
 }
 
-void node_close(struct node *n)
+void node_leave(struct node *n)
 {
     if (!n)
         return;
-    while (n->attached_count)
-        node_detach(n, n->attached[0]);
     relay_node_bpf__destroy(n->skel);
     free(n);
+}
+
+void node_close(struct node *n)
+{
+    while (n && n->attached_count)
+        node_detach(n, n->attached[0]);
+    node_leave(n);
 }
 
 static bool is_at(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program)

@@ -61,6 +61,16 @@ uint64_t relay_text_hash(const char *text, bool lower)
     return h;
 }
 
+uint64_t relay_text_hash_back(const char *text)
+{
+    uint64_t h = RELAY_HASH_START;
+    for (size_t n = strlen(text); n > 0; n--) {
+        uint8_t c = (uint8_t)text[n - 1];
+        h = (h ^ (c >= 'A' && c <= 'Z' ? c | 0x20u : c)) * RELAY_HASH_PRIME;
+    }
+    return h;
+}
+
 void relay_addr(uint8_t out[16], const struct addr *a)
 {
     memset(out, 0, 16);
@@ -70,6 +80,14 @@ void relay_addr(uint8_t out[16], const struct addr *a)
         out[10] = out[11] = 0xff;
         memcpy(out + 12, a->bytes, 4);
     }
+}
+
+struct addr relay_addr_of(const uint8_t in[16])
+{
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+    struct addr a = {.family = memcmp(in, v4, sizeof v4) == 0 ? ADDR_V4 : ADDR_V6};
+    memcpy(a.bytes, a.family == ADDR_V4 ? in + 12 : in, a.family == ADDR_V4 ? 4 : 16);
+    return a;
 }
 
 void relay_flow_key_make(struct relay_flow_key *k, const struct endpoint *client, const struct endpoint *vip, uint8_t proto)
