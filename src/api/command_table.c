@@ -206,6 +206,7 @@ static const struct api_field relay_fields[] = {
     {"nodes[].load", "number", "As its agent says, 1 = full; null = it does not say."},
     {"services[].service", "string",
      "A front end with `relay`; `relay`: packets, clients or transfer; `vips`: at which addresses."},
+    {"services[].left-out", "string", "Why it did not fit into the tables, front ends then serve it; null: it did."},
     {"services[].otherwise", "object", "Shares of what no resource is about, by node; empty: the front end serves it."},
     {"services[].resource-count", "integer", "How many resources there are; the first thousand are in `resources`."},
     {"services[].resources[].resource", "string",

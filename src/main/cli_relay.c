@@ -131,6 +131,10 @@ static void service_head(struct text *t, const json_t *s)
     text_wrap(t, TEXT_BOLD, text_columns(name) + text_columns(relay) + 6, 4, buf_str(&vips));
     text_line(t);
     buf_fini(&vips);
+    if (json_is_string(json_object_get(s, "left-out"))) {
+        text_add(t, TEXT_BAD, "  does not fit into the tables (%s), the front end serves it", json_text(s, "left-out"));
+        text_line(t);
+    }
 }
 
 static void service(struct text *t, const json_t *s)

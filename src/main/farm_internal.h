@@ -57,6 +57,7 @@ struct farm_set {
     bool only;        /* others cannot serve it, whatever the policy leaves: by name and protocol, not by content */
     uint64_t stamp;   /* of the ring in force */
     uint8_t fallen_back;
+    bool refused; /* by the table, and the log says so */
 };
 
 struct farm_resource {
@@ -88,6 +89,7 @@ struct farm_service {
     uint32_t resource_count;
     bool all_front;      /* anything may have moved */
     bool packets_of_all; /* every packet of the address */
+    int left_out;        /* why it is not in the tables, or not all of it; PM_OK: it is */
     bool tls;            /* the first bytes are a greeting, and decide for the whole connection */
 };
 
@@ -95,6 +97,7 @@ struct farm_service {
 struct farm_door {
     struct endpoint at;
     uint32_t farm;       /* what its names are filed under */
+    bool front;          /* it leads to the front end only */
     struct farm_set all; /* every server of its services: who is asked for unknown connections */
     struct farm_service *first, *first_h2c; /* who gets what has no known name; NULL: nobody */
 };
@@ -157,7 +160,8 @@ void farm_plan_names(struct farm *f, struct farm_plan *p, struct farm_service *s
 void farm_plan_hello(struct farm *f, struct farm_plan *p, struct farm_service *s);
 void farm_plan_doors(struct farm *f, struct farm_plan *p);
 const struct farm_door *farm_door_at(const struct farm_plan *p, const struct endpoint *at); /* NULL: no transfers there */
-int farm_put_names(struct farm *f) PM_MUST_CHECK;
+int farm_put_names(struct farm *f, const struct farm_service *s) PM_MUST_CHECK;
+void farm_doors_to_front(struct farm *f, const struct farm_service *s); /* what the service is behind */
 void farm_remove_names(struct farm *f, struct farm_plan *old);
 /* Numbers that no process before has used; and away with theirs. */
 void farm_names_begin(struct farm *f);
@@ -170,6 +174,10 @@ void farm_interfaces(struct farm *f, const struct config *c); /* these it is to 
 bool farm_interfaces_any(const struct farm *f);               /* it is at one of them */
 void farm_nodes_adopt(struct farm *f); /* a process before us had these: connections in the table bear their numbers */
 void farm_attach(struct farm *f);      /* if it is time; then looks after it, once a second */
+
+/* farm_put.c: f->plan into the tables, the old one out of them, and freed */
+void farm_put_plan(struct farm *f, struct farm_plan *old);
+unsigned farm_left_out(const struct farm *f); /* services that did not fit */
 
 /* farm_peers.c */
 struct farm_peers;

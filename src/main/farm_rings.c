@@ -123,9 +123,10 @@ static void ring_put(struct farm *f, const char *service, struct farm_set *set, 
         maglev_build(nodes, n, places, size);
     int err = relay_set_ring(f->relay, set->index, places, size);
     free(places);
-    if (err)
+    if (err && !set->refused)
         log_error("the relay does not take a ring", "service", service, "why", err_text(err));
-    else
+    set->refused = err;
+    if (!err)
         set->stamp = stamp;
 }
 

@@ -192,8 +192,9 @@ static json_t *services_view(const struct farm *f)
     for (uint32_t i = 0; i < f->plan.service_count; i++) {
         const struct farm_service *s = &f->plan.services[i];
         json_array_append_new(all,
-                              json_pack("{s:s, s:s, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
-                                        farm_relaying[s->front->relay], "vips", vips_view(s), "otherwise",
+                              json_pack("{s:s, s:s, s:s?, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
+                                        farm_relaying[s->front->relay], "left-out",
+                                        s->left_out ? err_text(s->left_out) : NULL, "vips", vips_view(s), "otherwise",
                                         s->all_front ? json_object() : farm_shares_view(f, s, s->any.index),
                                         "resource-count", (int)s->resource_count, "resources", resources_view(f, s)));
     }
@@ -274,6 +275,8 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
     farm_peers_metrics(f, fn, fn_ctx);
     fn(fn_ctx, "pointsman_relay_silent_nodes", "", "gauge", "Nodes whose program does not answer: nothing is handed over to them.",
        f && f->relay ? farm_nodes_silent(f) : 0);
+    fn(fn_ctx, "pointsman_relay_left_out_services", "", "gauge",
+       "Services that did not fit into the relay's tables: front ends serve them.", f && f->relay ? farm_left_out(f) : 0);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
        f && f->relay && (!f->attached || farm_interfaces_any(f)) ? 1 : 0);

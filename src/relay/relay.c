@@ -230,7 +230,7 @@ static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    if (vip->set >= RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
+    if (vip->set > RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
         return PM_ERANGE;
     return relay_map_set(r->skel->maps.vips, &key, vip);
 }

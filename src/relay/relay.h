@@ -53,7 +53,7 @@ int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) 
 int relay_node(const struct relay *r, uint32_t index, struct relay_node *out) PM_MUST_CHECK;
 /* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
 int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
-/* port 0 and proto 0: all the address receives. */
+/* port 0 and proto 0: all the address receives. Set RELAY_SETS_MAX: the front end's. */
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
 

@@ -187,10 +187,61 @@ def others_at_the_start():
     s.check("taken away: relayed", lib.wait_until(lambda: relaying(), 6))
 
 
+# ---- tables ----
+
+def few_flows():
+    """A table of connections that is much too small: those that are pushed out are found again at their nodes, or here."""
+    restart(relay_keys=", flows: 1024, find-rate: 200000", wait=False)
+    s.check("relayed with a small table", lib.wait_until(relaying, 8))
+    farm.client.sysctl("net.ipv4.ip_local_port_range", "'10000 60999'")
+    # Apache closes kept connections when it has many, whether somebody is asking or not.
+    calm = [p for p in SMALL if p.startswith(("/only1/", "/only3/", "/pair3/"))]
+    right("5,000 connections at a time in a table for 1,024", "-c", 5000, "-n", 15000, "--keep", 3, "--random", 1, "--timeout", 30,
+          paths=calm)
+    right("the same with pauses between requests", "-c", 3000, "-n", 9000, "--keep", 3, "--idle", 300, "--random", 2, "--timeout", 30,
+          paths=calm)
+    counters = farm.counters(balancer)
+    s.check("connections were found again", counters.get("find_found", 0) > 100, counters)
+    restart(relay_keys="", wait=False)
+
+
+def many_names():
+    """More names than the table takes: the service behind that door is the front end's, the other is relayed as before."""
+    names = ", ".join(f"n{i}.example.com" for i in range(66000))
+    holds = "".join(f"          {n.name}: {{address: {n.v4}}}\n" for n in farm.nodes)
+    more = f"""  many.example.com:
+    check: []
+    aliases: [{names}]
+    front: {{relay: transfer, ports: 81, server-port: 80}}
+    sites:
+      here:
+        vips: [{VIP4}]
+        servers:
+{holds}"""
+    restart(extra=more, wait=False)
+    s.check("a service with too many names: the log says so",
+            lib.wait_until(lambda: said("a service does not fit into the relay's tables"), 20), farm.log(balancer)[-1000:])
+    views = {v["service"]: v["left-out"] for v in farm.relay_view(balancer)["services"]}
+    s.check("`pointsman relay` as well", views[HOST] is None and views["many.example.com"], views)
+    s.equal("and the metrics", metric("pointsman_relay_left_out_services"), 1)
+    s.check("the other service is relayed", lib.wait_until(relaying, 10))
+    code = farm.client.run("curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: n65999.example.com",
+                           f"http://{VIP4}:81/all/f2-1000.bin", check=False)
+    s.equal("this one is served by the front end, whichever name", code, "200")
+    s.check("and was", farm.counters(balancer).get("front_adopted", 0) > 0)
+    lines = farm.log(balancer).count("\n")
+    time.sleep(3)
+    s.check("the log does not grow by it", farm.log(balancer).count("\n") - lines < 3, farm.log(balancer)[-1000:])
+    restart(extra="", wait=False)
+
+
 # ---- the kernel ----
 
 def kernel_refuses():
     """Without the right to load programs at all, and with that, but not to what the verifier needs to follow sockets."""
+    farm.daemons[balancer.name].terminate()
+    farm.daemons[balancer.name].wait()
+    balancer.run("ip", "link", "set", "dev", "eth0", "xdp", "off")  # as after a start of the machine
     for what, lost in (("no right to load programs", "-bpf,-sys_admin,-net_admin,-perfmon"), ("the verifier's refusal", "-perfmon,-sys_admin")):
         farm.under = ["setpriv", "--bounding-set", lost, "--inh-caps", lost]
         restart(wait=False)
@@ -205,7 +256,7 @@ def kernel_refuses():
     s.check("allowed again: relayed", lib.wait_until(lambda: relaying(), 8))
 
 
-for part in (node_program_gone, wrong_key, interface, missing_at_the_start, others_at_the_start, kernel_refuses):
+for part in (node_program_gone, wrong_key, interface, missing_at_the_start, others_at_the_start, few_flows, many_names, kernel_refuses):
     if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
         continue
     if balancer.name not in farm.daemons:
