@@ -400,6 +400,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
             f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
+    if (f->flags & RELAY_FLOW_LET_GO && index >= RELAY_NODES_MAX)
+        return find(p, vip->all, 0, w);
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
