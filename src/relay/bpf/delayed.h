@@ -309,7 +309,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         return hand_to(w, p, f, target, s->self, next);
     }
     w->h.tcp.options = (f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0) |
-                       (f->flags & RELAY_FLOW_GUESS ? HANDOFF_GUESS : 0);
+                       (f->flags & RELAY_FLOW_GUESS && reading != READING_WHOLE ? HANDOFF_GUESS : 0);
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
