@@ -320,7 +320,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         return hand_to(w, p, f, target, s->self, next);
     }
     w->h.tcp.options = (f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0) |
-                       (f->flags & RELAY_FLOW_GUESS ? HANDOFF_GUESS : 0);
+                       (f->flags & RELAY_FLOW_GUESS && reading != READING_WHOLE ? HANDOFF_GUESS : 0);
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
@@ -413,6 +413,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
             f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
+    if (f->flags & RELAY_FLOW_LET_GO && index >= RELAY_NODES_MAX)
+        return find(p, vip->all, 0, w);
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
