@@ -74,7 +74,7 @@ enum front_holds {
     FRONT_HOLDS_PATH,
     FRONT_HOLDS_PREFIX, /* ends in a slash */
     FRONT_HOLDS_SUFFIX, /* from the last dot */
-    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too */
+    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too; "": any other */
     FRONT_HOLDS_ALPN,   /* hello: a protocol */
 };
 struct front_holding {
