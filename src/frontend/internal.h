@@ -172,7 +172,7 @@ struct thread {
     struct front_table *table;
     struct listen_sock *socks;
     struct client *ready_first, *ready_last;
-    struct client *clients; /* all open ones */
+    struct client *clients, *clients_last; /* all open ones, the newest first */
     unsigned client_count;
     bool quiesced;
     /* wheel */

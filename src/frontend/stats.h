@@ -15,6 +15,7 @@
     X(ACCEPTED, "accepted", "connections", "Connections accepted from clients")                    \
     X(ACCEPT_ERRORS, "accept_errors", "errors", "Accept calls that failed")                        \
     X(ACCEPT_FULL, "accept_full", "connections", "Closed at once: the limit of clients was reached")                 \
+    X(MADE_ROOM, "made_room", "connections", "Closed at the limit of clients for newer ones: had asked for nothing for longest") \
     X(REQUESTS, "requests", "requests", "Requests whose head was read")                            \
     X(BAD_REQUESTS, "bad_requests", "requests", "Requests refused as malformed or too large")      \
     X(REDIRECTED, "redirected", "requests", "Answered by a redirect to a site or server")          \

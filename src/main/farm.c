@@ -79,7 +79,8 @@ static void close_programs(struct farm *f)
     f->interface_count = 0;
 }
 
-int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why)
+int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
+             struct buf *why)
 {
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
@@ -95,9 +96,20 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
         log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
         close_programs(f);
     }
+    err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
+    if (err) {
+        close_programs(f);
+        free(f);
+        return err;
+    }
     farm_names_begin(f);
     *out = f;
     return PM_OK;
+}
+
+int farm_sockets(const struct farm *f, struct listen_set *set)
+{
+    return farm_agents_sockets(f->agents, set);
 }
 
 /* ---- what the programs tell ---- */
@@ -113,28 +125,26 @@ static void on_event(void *arg, const struct relay_event *e)
         farm_rtt_event(f, e);
 }
 
-static void listen_again(struct farm *f);
+static void listen_again(struct farm *f, int events);
 
 static void on_tick(uv_timer_t *t)
 {
     struct farm *f = t->data;
-    (void)relay_events_read(f->relay);
-    (void)assist_tick(f->assist, clock_mono_ms(f->clock));
-    listen_again(f);
+    listen_again(f, relay_events_read(f->relay));
 }
 
 static void on_readable(uv_poll_t *p, int status, int events)
 {
     struct farm *f = p->data;
-    (void)relay_events_read(f->relay);
-    listen_again(f);
+    listen_again(f, relay_events_read(f->relay));
 }
 
 /* Events that wake nobody are read now and then; what waits for the rest of a request is looked at more often. */
-static void listen_again(struct farm *f)
+static void listen_again(struct farm *f, int events)
 {
     size_t waiting = assist_tick(f->assist, clock_mono_ms(f->clock));
-    uv_timer_start(&f->timer, on_tick, waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
+    bool more = events >= RELAY_EVENTS_AT_ONCE; /* others get their turn first */
+    uv_timer_start(&f->timer, on_tick, more ? 1 : waiting ? ASSIST_TICK_MS : EVENTS_TICK_MS, 0);
 }
 
 int farm_start(struct farm *f, uv_loop_t *loop)
@@ -151,7 +161,7 @@ int farm_start(struct farm *f, uv_loop_t *loop)
     f->poll.data = f->timer.data = f;
     f->polling = true;
     uv_poll_start(&f->poll, UV_READABLE, on_readable);
-    listen_again(f);
+    listen_again(f, 0);
     return PM_OK;
 }
 
@@ -172,6 +182,7 @@ void farm_free(struct farm *f, bool stop)
     if (!f)
         return;
     assist_free(f->assist);
+    farm_agents_free(f->agents);
     rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
@@ -336,6 +347,8 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
             break;
         }
         f->nodes[node].wanted = true;
+        if (v->agent)
+            f->nodes[node].agent = v->agent;
         s->h2c.holders |= v->h2c ? 1ull << s->server_count : 0;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
@@ -522,7 +535,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (!f->relay)
         return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = false;
+        f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     plan_make(f, c, &f->plan);
     settings(f);
@@ -534,7 +547,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     else
         farm_names_settled(f);
     plan_remove(f, &old);
-    return err;
+    return err ? err : farm_agents_publish(f->agents, c, why);
 }
 
 /* ---- what changes ---- */
@@ -577,5 +590,6 @@ void farm_second(struct farm *f)
     if (!f->relay || !f->config)
         return;
     settings(f);
+    farm_agents_second(f->agents);
     farm_update(f);
 }

@@ -11,6 +11,28 @@
 
 enum { WEIGHT_SHIFT = 15 /* a tier's weights sum up to 2^29; the ring needs less */ };
 
+/* Its kernel would not take connections over, its agent says; the front end can still serve from it. */
+static bool refuses(const struct farm *f, const struct farm_service *s, uint32_t node)
+{
+    struct farm_agent_status a;
+    return s->front->relay == CFG_RELAY_TRANSFER && farm_agent_status(f->agents, node, &a) && a.connected && !a.adopts;
+}
+
+/* Of a node that says nothing the load is taken to be as that of the others: its agent may be away, not its server. */
+static float load_of(const struct farm *f, const struct farm_service *s, uint32_t node)
+{
+    float sum = 0;
+    unsigned n = 0;
+    if (!isnan(f->nodes[node].load))
+        return f->nodes[node].load;
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        float load = f->nodes[s->servers[i].node].load;
+        sum += isnan(load) ? 0 : load;
+        n += !isnan(load);
+    }
+    return n ? sum / (float)n : NAN;
+}
+
 /* A server as a candidate of the policy. */
 static void candidate(const struct farm *f, const struct farm_service *s, uint32_t i, struct snap_cand *out)
 {
@@ -20,14 +42,14 @@ static void candidate(const struct farm *f, const struct farm_service *s, uint32
     front_server_state(f->front, s->name, v->config->name, &health, &word);
     *out = (struct snap_cand){.order = (uint16_t)(i + 1),
                               .site = (uint16_t)s->at->site->index,
-                              .health = n->reached ? health : HEALTH_DOWN,
+                              .health = n->reached && !refuses(f, s, v->node) ? health : HEALTH_DOWN,
                               .override = word,
                               .weight = (float)v->config->weight,
                               .admit = 1,
                               .max_connections = v->config->max_connections};
     for (int m = 0; m < METRIC_COUNT; m++)
         out->metric[m] = NAN;
-    out->metric[METRIC_LOAD] = n->load;
+    out->metric[METRIC_LOAD] = load_of(f, s, v->node);
     relay_addr(out->address, &v->config->at.addr);
 }
 

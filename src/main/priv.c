@@ -61,8 +61,9 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     socket_dir_prepare(socket, pw);
     capng_clear(CAPNG_SELECT_BOTH);
     capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
-    if (relay) /* tables of packet programs are made and changed as long as we run */
-        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_BPF, CAP_NET_ADMIN, -1);
+    if (relay) /* tables of packet programs are changed as long as we run; the next process loads programs again */
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_BPF, CAP_PERFMON,
+                      CAP_NET_ADMIN, -1);
     int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0) {
         log_error("cannot give up root", "user", user, "step", LOG_U((unsigned)-rc));
@@ -71,8 +72,24 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_warn("no_new_privs is not available", "why", strerror(errno));
     log_info("gave up root", "user", user, "kept",
-             relay ? "net_bind_service net_raw bpf net_admin" : "net_bind_service net_raw");
+             relay ? "net_bind_service net_raw bpf perfmon net_admin" : "net_bind_service net_raw");
     return PM_OK;
+}
+
+void priv_agent(bool writes)
+{
+    if (geteuid() != 0)
+        return;
+    capng_clear(CAPNG_SELECT_BOTH);
+    capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_BPF, CAP_DAC_READ_SEARCH, -1);
+    if (writes)
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, -1);
+    if (capng_apply(CAPNG_SELECT_BOTH) != 0)
+        log_warn("root's capabilities cannot be given up");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        log_warn("no_new_privs is not available", "why", strerror(errno));
+    if (priv_filter(true) != PM_OK)
+        log_warn("system calls are not filtered: seccomp is not available here");
 }
 
 int priv_filter(bool relay)

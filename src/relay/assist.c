@@ -34,7 +34,6 @@ struct assist {
     int v4, v6; /* UDP sockets */
     struct map by_flow;
     struct assist_counts counts;
-    uint32_t random;
 };
 
 int assist_new(struct relay *r, struct assist **out)
@@ -211,7 +210,7 @@ static void judge(struct assist *a, struct gathering *g)
     bool whole = reading == RELAY_READ_WHOLE && (q.stream || q.head + q.body >= have);
     if (whole) {
         set = relay_set_for(a->relay, &g->key, &q);
-        node = relay_pick(a->relay, set, a->random = a->random * 1664525u + 1013904223u);
+        node = relay_pick(a->relay, set, relay_request_hash(g->flow.start, g->flow.ack));
     }
     if (node == RELAY_NODES_MAX) {
         to_front(a, g, g->flow.start + have);

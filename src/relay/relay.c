@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "relay/load.h"
 #include "relay/relay_internal.h"
+
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
     RELAY_COUNTERS(X)
@@ -228,7 +229,7 @@ static int on_event(void *arg, void *data, size_t size)
     const struct relay_event *e = data;
     if (size >= sizeof *e && e->length <= size - sizeof *e)
         r->event_fn(r->event_arg, e);
-    return 0;
+    return ++r->events_read < RELAY_EVENTS_AT_ONCE ? 0 : -EAGAIN; /* libbpf ends there; this one counts as read */
 }
 
 int relay_events_open(struct relay *r, relay_event_fn *fn, void *arg)
@@ -246,7 +247,9 @@ int relay_events_fd(const struct relay *r)
 
 int relay_events_read(struct relay *r)
 {
-    return ring_buffer__consume(r->events);
+    r->events_read = 0;
+    int err = ring_buffer__consume(r->events);
+    return err < 0 && err != -EAGAIN ? err_from_errno(-err) : (int)r->events_read;
 }
 
 /* ---- flows ---- */

@@ -9,7 +9,7 @@
  * A ring is put in place whole; a flow that has begun keeps its node. With a pin folder the tables live in the BPF file
  * system and outlast the process, so a restart loses no flow.
  *
- * Needs CAP_BPF and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why; a set that
+ * Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why; a set that
  * fails leaves the table as it was.
  */
 #ifndef PM_RELAY_RELAY_H
@@ -72,6 +72,8 @@ int relay_set_settings(struct relay *r, const struct relay_settings *s) PM_MUST_
 typedef void relay_event_fn(void *arg, const struct relay_event *e);
 int relay_events_open(struct relay *r, relay_event_fn *fn, void *arg) PM_MUST_CHECK;
 int relay_events_fd(const struct relay *r);
+/* Reads what is there, but only so many at once, for events may come faster than they are read. How many it were. */
+enum { RELAY_EVENTS_AT_ONCE = 1024 };
 int relay_events_read(struct relay *r);
 
 /* The flow's entry; PM_ENOTFOUND. */

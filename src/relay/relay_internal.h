@@ -18,6 +18,7 @@ struct relay {
     struct ring_buffer *events;
     relay_event_fn *event_fn;
     void *event_arg;
+    unsigned events_read; /* this time */
     struct relay_settings settings; /* as set last */
     struct {
         uint32_t *places, size;

@@ -15,7 +15,7 @@
 #include "relay/bpf/way.h"
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
-enum { FIRST_FLIGHT = 65536 };
+enum { FIRST_FLIGHT = 65536, REACH = 1 << 20 };
 enum { REFUSED_TRIES = 8 };
 #define UNKNOWN_PATIENCE_NS 3000000000ull
 #define UNKNOWN_FORGOTTEN_NS 60000000000ull
@@ -105,6 +105,9 @@ static __always_inline void tell_flow(const struct relay_flow_key *k, const stru
 
 static __always_inline void tell_rtt(const struct relay_flow_key *k, __u32 rtt_us)
 {
+    /* Anybody can complete handshakes all day; half of the room stays for segments the daemon has to decide about. */
+    if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RELAY_EVENT_BYTES / 2)
+        return;
     struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
     if (!e)
         return;
@@ -224,9 +227,13 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
 
 /* ---- a connection's first data ---- */
 
+/*
+ * The same request is always the same node's, as long as the ring is: if we have forgotten the connection in between (table
+ * full, another balancer), a request that is sent again must not come to a second node, for both would answer.
+ */
 static __always_inline __u32 request_hash(const struct packet *p)
 {
-    return (p->seq ^ p->ack) * 0x9e3779b1u ^ (__u32)bpf_ktime_get_ns();
+    return relay_request_hash(p->seq, p->ack);
 }
 
 static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -397,11 +404,13 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return ACT_DROP;
     __u32 index = f->node;
     f->packets++;
-    f->seen_ns = bpf_ktime_get_ns();
+    f->seen_ns = bpf_ktime_get_coarse_ns();
     if (f->state == RELAY_FLOW_ENDED)
         return ACT_DROP;
+    /* Who does not see the connection can guess its ports, not where it is (RFC 5961): that changes nothing here. */
+    __u32 from_start = p->seq - f->start;
     if (f->state == RELAY_FLOW_ASSIST) {
-        if (p->rst)
+        if (p->rst && from_start <= FIRST_FLIGHT)
             f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
@@ -411,8 +420,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     count(RELAY_FLOW_HIT, p->length);
     if (p->tcp_flags & TCP_FIN)
         f->flags |= RELAY_FLOW_REPLACEABLE;
-    if (f->state == RELAY_FLOW_OPENING) {
-        if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
+    if (f->state == RELAY_FLOW_OPENING && from_start <= REACH && !p->rst) {
+        if ((__s32)(p->ack - f->ack) > 0 || from_start > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
@@ -437,11 +446,14 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         }
     }
     if (p->rst) {
-        count(RELAY_FLOW_END, p->length);
-        if (f->state == RELAY_FLOW_OPENING)
-            open_at(w, f);
         __u32 opening = f->state == RELAY_FLOW_OPENING;
-        f->state = RELAY_FLOW_ENDED;
+        if (opening)
+            open_at(w, f);
+        /* A late copy of the request must not open it again. Where the reset may be somebody else's, the node judges. */
+        if (opening ? from_start <= FIRST_FLIGHT : p->seq == f->next) {
+            count(RELAY_FLOW_END, p->length);
+            f->state = RELAY_FLOW_ENDED;
+        }
         f->flags |= RELAY_FLOW_REPLACEABLE;
         w->node = index;
         return opening ? ACT_TUNNEL : ACT_PACKET;

@@ -41,7 +41,7 @@ struct node_trust {
 /* Of connections that were asked to move: since when, at which bytes, and whether it is done. */
 struct node_asked {
     __u64 since_ns;
-    __u32 seq, snd_nxt;
+    __u32 seq, write_seq;
     __u32 gone, pad;
 };
 

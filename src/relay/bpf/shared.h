@@ -26,7 +26,7 @@
     X(FLOW_MISS, "flow_miss", "Packets in the middle of a flow that is not in the table, sent by hash")      \
     X(FLOW_END, "flow_end", "Flows ended by RST")                                                            \
     X(FRAGMENT_HIT, "fragment_hit", "Later fragments sent after the first one")                              \
-    X(FRAGMENT_MISS, "fragment_miss", "Later fragments that came before their first one, dropped")           \
+    X(FRAGMENT_MISS, "fragment_miss", "Fragments whose flow or first fragment is not known")           \
     X(NO_NODE, "passed_no_node", "Packets of a service without a usable node, left to the kernel")           \
     X(SELF, "passed_self", "Packets for this machine as a node")                                             \
     X(SENT_L2, "sent_l2", "Packets sent on by link address")                                                 \
@@ -37,7 +37,7 @@
     X(SYN_COOKIE, "syn_cookie", "SYNs answered with a cookie, nothing remembered")                           \
     X(HANDSHAKE, "handshake", "Handshakes completed, awaiting a request")                                    \
     X(HANDSHAKE_CLOSED, "handshake_closed", "Connections closed by the client before any request")           \
-    X(SYN_LOCAL, "passed_syn", "SYNs that cannot be answered with a cookie, left to the kernel")             \
+    X(SYN_OPTIONS, "dropped_syn", "SYNs with options of IP or extension headers, dropped")                   \
     X(REQUEST_OPEN, "request_open", "First requests decided in the kernel: connection handed to a node")     \
     X(REQUEST_STAY, "request_stay", "Later requests that the same node has")                                 \
     X(REQUEST_MOVE, "request_move", "Later requests for another node: the old one is asked to let go")       \
@@ -215,7 +215,7 @@ enum relay_flow_flags {
 
 /* Sequence numbers in machine order. */
 struct relay_flow {
-    __u64 seen_ns;
+    __u64 seen_ns; /* by the coarse clock: up to a tick late, and a tenth of the precise one to read */
     __u32 packets; /* how much it is used: shown, not decided on */
     __u32 node;
     __u32 set;     /* what the last request needs */
@@ -240,6 +240,15 @@ struct relay_settings {
     __u32 icmp_rate;      /* "too big" per second and CPU */
     __u32 pad;
 };
+
+/* A request's place in a ring, by where it begins: the packet program and the daemon must agree. */
+static inline __attribute__((always_inline)) __u32 relay_request_hash(__u32 seq, __u32 ack)
+{
+    __u32 h = (seq ^ ack) * 0x9e3779b1u;
+    h ^= h >> 16;
+    h *= 0x85ebca6bu;
+    return h ^ h >> 13;
+}
 
 /* What the daemon hears of packets. */
 enum relay_event_kind {
