@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (what is relayed), farm_attach.c (from when on), farm_peers.c (what other balancers of the site are told),
+ * Shared by farm.c (life), farm_plan.c (what is relayed), farm_attach.c (from when on), farm_peers.c (what other balancers of the site are told),
  * farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it: farm_view.c, farm_sessions.c,
  * farm_explain.c. Names, and what is filed under them: farm_names.c.
  */
@@ -138,6 +138,13 @@ struct farm {
 };
 
 /* farm.c */
+bool farm_relays(const struct config *c, const struct cfg_service *s, const struct cfg_front *front);
+
+/* farm_plan.c */
+void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
+int farm_plan_put(struct farm *f) PM_MUST_CHECK;
+/* What the plan before had and the one in force has not. */
+void farm_plan_remove(struct farm *f, struct farm_plan *old);
 uint32_t farm_set_take(struct farm *f);
 void farm_set_give(struct farm *f, uint32_t index);
 /* The service's set of these servers, made when it is new. */
