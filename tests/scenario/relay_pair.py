@@ -287,7 +287,7 @@ def bird_router():
     """All of a VIP's routes at once, the kernel divides by ports, too."""
     for family in ("ipv4", "ipv6"):
         farm.router.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)
-    text = "router id 192.0.2.1;\n" + BFD.format("lan")
+    text = "router id 192.0.2.1;\n" + BFD.format("eth0")
     for family in ("ipv4", "ipv6"):
         text += f"protocol kernel {{ {family} {{ import none; export all; }}; merge paths yes limit 8; }}\n"
     for b in (b1, b2):
