@@ -71,7 +71,8 @@ static __always_inline void let_go(const struct packet *p, const struct relay_vi
 }
 
 /* A node has said that it does not have the connection. */
-__noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct handoff *h, struct way *w)
+__noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct handoff *h,
+                         struct way *w)
 {
     const struct relay_settings *s = settings_get();
     if (!p || !vip || !h || !w || !s)
