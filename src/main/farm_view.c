@@ -233,12 +233,14 @@ json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
     if (!f->relay)
-        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why", buf_str(&f->why), "interfaces",
+        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why",
+                         buf_str(&f->why), "interfaces",
                          interfaces, "nodes", "services", "served", "counters", "peers");
     for (unsigned i = 0; i < f->interface_count; i++)
         json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
                                                     f->interface[i].native ? "driver" : "generic"));
-    return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why", "interfaces", interfaces, "nodes",
+    return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why",
+                     "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
                      counters_view(f), "peers", farm_peers_view(f));
 }

@@ -89,7 +89,8 @@ bool relay_is_at(unsigned ifindex)
     if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
         return false;
     int fd = bpf_prog_get_fd_by_id(id);
-    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strncmp(info.name, "relay_balancer", BPF_OBJ_NAME_LEN - 1) == 0;
+    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
+                strncmp(info.name, "relay_balancer", BPF_OBJ_NAME_LEN - 1) == 0;
     if (fd >= 0)
         close(fd);
     return ours;
@@ -335,7 +336,8 @@ bool relay_flows_some(const struct relay *r, struct relay_cursor *c, relay_flow_
     struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
     struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
     uint32_t n = BATCH;
-    int err = bpf_map_lookup_batch(bpf_map__fd(r->skel->maps.flows), c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
+    int fd = bpf_map__fd(r->skel->maps.flows);
+    int err = bpf_map_lookup_batch(fd, c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
     bool more = !err;
     c->begun = true;
     if (err && err != -ENOENT) /* ENOENT: these are the last */
