@@ -6,6 +6,7 @@ The proxies have a host of their own because a packet program on a virtual link 
 other end: on the balancer they would be slower than they are. Links keep their offloads, as real ones do, but for the one
 port before the packet program, which must see finished checksums.
 """
+import contextlib
 import glob
 import json
 import os
@@ -43,6 +44,12 @@ class Site(relay_farm.Farm):
         self.scripts = {}
         self.watch = self.lan.start("sleep", "infinity")
         self.warm()
+
+    def host(self, name, of=None):
+        """With congestion control that a namespace may always have, and that sets no timers: BBR's pacing would be what is seen."""
+        host = super().host(name, of)
+        host.sysctl("net.ipv4.tcp_congestion_control", "reno")
+        return host
 
     def link(self, a, a_dev, b, b_dev):
         relay_lab.sh("ip", "link", "add", a_dev, "netns", a.ns, "type", "veth", "peer", "name", b_dev, "netns", b.ns)
@@ -201,7 +208,7 @@ def kernel_threads():
     """Descriptors of the softirq threads' clocks, to be opened before this process gets a /proc of its own."""
     fds = []
     for name in glob.glob("/proc/[0-9]*/comm"):
-        with open(name, encoding="ascii", errors="replace") as f:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(name, encoding="ascii", errors="replace") as f:
             if f.read().startswith("ksoftirqd/"):
                 fds.append(os.open(name.replace("comm", "schedstat"), os.O_RDONLY))
                 os.set_inheritable(fds[-1], True)
