@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,14 @@ from relay_lab import VIP4  # noqa: E402
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
 NODES, HAPROXY_PORT, NGINX_PORT = 4, 8001, 8002
 relay_farm.SERVERS = ("nginx",)
+
+
+def impossible():
+    if os.getuid() != 0:
+        return "needs root"
+    folders = "/usr/sbin:/usr/bin:/sbin:/bin"
+    missing = [t for t in ("nginx", "haproxy", "wrk", "ip", "tc", "unshare", "bpftool", "curl") if not shutil.which(t, path=folders)]
+    return "not installed: " + ", ".join(missing) if missing else None
 
 
 def path(node, size):
@@ -266,7 +275,7 @@ class Programs:
 
     def read(self):
         """{kind: (runs, ns)}"""
-        shown = {p["id"]: p for p in json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)}
+        shown = {p["id"]: p for p in json.loads(subprocess.run(["/usr/sbin/bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)}
         return {kind: tuple(sum(shown[i].get(key, 0) for i in set(ids)) for key in ("run_cnt", "run_time_ns"))
                 for kind, ids in self.ids.items()}
 
