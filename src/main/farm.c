@@ -40,7 +40,10 @@ static int open_programs(struct farm *f, const struct config *c)
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
         err = node_open(NULL, &f->node, &f->why);
-    return err ? err : farm_interfaces(f, c);
+    if (err)
+        return err;
+    farm_interfaces(f, c);
+    return PM_OK;
 }
 
 static void close_programs(struct farm *f)
@@ -253,21 +256,17 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (!f->relay)
         return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
+        f->nodes[i].wanted = f->nodes[i].handed = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
+    farm_interfaces(f, c);
     farm_plan_make(f, c, &f->plan);
     settings(f, false);
     set_self(f);
     farm_nodes_reach(f);
-    int err = farm_plan_put(f);
-    if (err)
-        buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
-    else
-        farm_names_settled(f);
-    farm_plan_remove(f, &old);
+    farm_put_plan(f, &old);
+    farm_names_settled(f);
     farm_peers_publish(f);
-    if (!err)
-        err = farm_agents_publish(f->agents, c, why);
+    int err = farm_agents_publish(f->agents, c, why);
     if (!err)
         farm_attach(f);
     return err;
@@ -314,6 +313,7 @@ void farm_second(struct farm *f)
     if (!f->relay || !f->config)
         return;
     settings(f, false);
+    farm_nodes_ask(f);
     farm_agents_second(f->agents);
     farm_peers_second(f);
     farm_update(f);

@@ -142,17 +142,23 @@ static int put_at(struct farm *f, const struct farm_service *s, const struct far
     return err;
 }
 
-int farm_put_names(struct farm *f)
+int farm_put_names(struct farm *f, const struct farm_service *s)
 {
-    struct farm_plan *p = &f->plan;
+    uint32_t n;
+    const struct endpoint *at = doors_of(f->plan.arena, s, &n);
     int err = PM_OK;
-    for (uint32_t i = 0; i < p->service_count && !err; i++) {
-        uint32_t n;
-        const struct endpoint *at = doors_of(p->arena, &p->services[i], &n);
-        for (uint32_t k = 0; k < n && !err; k++)
-            err = put_at(f, &p->services[i], farm_door_at(p, &at[k]));
-    }
+    for (uint32_t k = 0; k < n && !err; k++)
+        err = put_at(f, s, farm_door_at(&f->plan, &at[k]));
     return err;
+}
+
+void farm_doors_to_front(struct farm *f, const struct farm_service *s)
+{
+    uint32_t n;
+    const struct endpoint *at = doors_of(f->plan.arena, s, &n);
+    for (uint32_t i = 0; i < f->plan.door_count; i++)
+        for (uint32_t k = 0; k < n; k++)
+            f->plan.doors[i].front |= same_door(&f->plan.doors[i].at, &at[k]);
 }
 
 void farm_remove_names(struct farm *f, struct farm_plan *old)

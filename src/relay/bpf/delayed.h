@@ -381,6 +381,18 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
 }
 
 /*
+ * Of a node whose program does not answer, the web server may live: what its kernel understands goes on. A request would wait
+ * for ever; and for another node it is too late, for this one may have begun to answer.
+ */
+static __always_inline bool needs_program(const struct packet *p, const struct relay_flow *f)
+{
+    if (!p->data_len || p->rst)
+        return false;
+    return f->state == RELAY_FLOW_OPENING ||
+           (!(f->flags & RELAY_FLOW_PINNED) && (__s32)(p->seq + p->data_len - f->next) > 0);
+}
+
+/*
  * 0: a request, and from now on we know where the next one begins: what has all that belongs to one is no accident in a body.
  * Or it may be a request's beginning, which is the front end's to read; a node that waits for more of a body says so.
  * -1: neither.
@@ -415,12 +427,16 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
+    if (n->silent && needs_program(p, f)) {
+        count(RELAY_NODE_GONE, p->length);
+        return ACT_RESET;
+    }
     count(RELAY_FLOW_HIT, p->length);
     if (p->tcp_flags & TCP_FIN && !(f->flags & RELAY_FLOW_REPLACEABLE)) {
         f->flags |= RELAY_FLOW_REPLACEABLE;
         tell_flow(&p->flow, f);
     }
-    if (f->state == RELAY_FLOW_OPENING && from_start <= REACH && !p->rst) {
+    if (f->state == RELAY_FLOW_OPENING && from_start <= f->next - f->start + REACH && !p->rst) {
         if ((__s32)(p->ack - f->ack) > 0 || from_start > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
@@ -443,7 +459,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         } else if (ahead > 0) {
             count(RELAY_AHEAD, p->length);
             return ACT_DROP;
-        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next) {
+        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next && !n->silent) {
             return next_at(w, f); /* sent again: the node may not have taken it */
         } else if ((__s32)(p->seq + p->data_len - f->next) > 0) {
             return let_daemon(w, f); /* a body's end and the next request in one segment: to be cut */
@@ -468,6 +484,47 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
 }
 
 /* ---- all packets of a delayed service ---- */
+
+enum { SOCKET_TIME_WAIT = 6, SOCKET_LISTEN = 10, SOCKET_SYN_RECEIVED = 12 }; /* tcp_states.h */
+
+/*
+ * A connection of our own front end's that the table does not have: pushed out, or begun while the relay was not at work.
+ * Its packets are the kernel's.
+ */
+__noinline int own_socket(struct xdp_md *ctx, const struct packet *p, const struct relay_settings *s)
+{
+    struct bpf_sock_tuple t = {};
+    if (!p || !s)
+        return 0;
+    if (p->family == 4) {
+        __builtin_memcpy(&t.ipv4.saddr, p->flow.client + 12, 4);
+        __builtin_memcpy(&t.ipv4.daddr, p->flow.vip + 12, 4);
+        t.ipv4.sport = p->flow.client_port;
+        t.ipv4.dport = p->flow.vip_port;
+    } else {
+        __builtin_memcpy(t.ipv6.saddr, p->flow.client, 16);
+        __builtin_memcpy(t.ipv6.daddr, p->flow.vip, 16);
+        t.ipv6.sport = p->flow.client_port;
+        t.ipv6.dport = p->flow.vip_port;
+    }
+    struct bpf_sock *sk =
+        bpf_skc_lookup_tcp(ctx, &t, p->family == 4 ? sizeof t.ipv4 : sizeof t.ipv6, BPF_F_CURRENT_NETNS, 0);
+    if (!sk)
+        return 0;
+    __u32 state = sk->state;
+    bpf_sk_release(sk);
+    if (state == SOCKET_LISTEN)
+        return 0;
+    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .node = s->self, .set = SET_FRONT};
+    f.first = f.start = f.next = p->seq;
+    f.ack = p->ack;
+    f.state = RELAY_FLOW_BOUND;
+    f.flags = RELAY_FLOW_PINNED;
+    if (state != SOCKET_TIME_WAIT && state != SOCKET_SYN_RECEIVED)
+        bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
+    count(RELAY_SELF, p->length);
+    return 1;
+}
 
 __noinline bool cookie_of(const struct packet *p, const struct relay_settings *s)
 {
@@ -518,6 +575,8 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         measure(ctx, p);
         return ACT_DROP;
     }
+    if (own_socket(ctx, p, s))
+        return ACT_PASS;
     if (known_by_nobody(p))
         return ACT_RESET;
     if (!(vip->flags & RELAY_VIP_AGENTS) || !find_allowed(s->find_rate)) {
