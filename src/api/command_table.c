@@ -387,7 +387,7 @@ const struct api_command api_commands[] = {
      NULL, 0, FIELDS(relay_fields), false, api_relay},
     {"agents", "The agents on the nodes: load, findings about their hosts, content.", NULL, NULL, 0, FIELDS(agents_fields), false,
      api_agents},
-    {"ready", "Whether this balancer takes new connections: exit status 0, or 1 and why not.",
+    {"ready", "Whether this balancer takes new connections: exit status 0, or another and why not.",
      "For keepalived's health script, or whatever else announces the site's addresses. It does when the daemon answers and, where "
      "packets are to be relayed, its own program relays them. A daemon that hangs does not answer: give the script a timeout.",
      NULL, 0, FIELDS(ready_fields), false, api_ready},

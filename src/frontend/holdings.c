@@ -58,7 +58,7 @@ uint64_t front_holders(const struct front_service *s, const char *target, size_t
     return h ? h->holders : s->holders_else;
 }
 
-/* "a.b.c", "*.b.c", "*.c" */
+/* "a.b.c", "*.b.c", "*.c", "" */
 static const struct front_holding *find_name(const struct front_service *s, const char *name)
 {
     const struct front_holding *h = find(s, FRONT_HOLDS_NAME, name);
@@ -67,7 +67,7 @@ static const struct front_holding *find_name(const struct front_service *s, cons
         snprintf(wild, sizeof wild, "*%s", dot);
         h = find(s, FRONT_HOLDS_NAME, wild);
     }
-    return h;
+    return h ? h : find(s, FRONT_HOLDS_NAME, "");
 }
 
 uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello)

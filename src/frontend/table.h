@@ -74,7 +74,7 @@ enum front_holds {
     FRONT_HOLDS_PATH,
     FRONT_HOLDS_PREFIX, /* ends in a slash */
     FRONT_HOLDS_SUFFIX, /* from the last dot */
-    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too */
+    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too; "": any other */
     FRONT_HOLDS_ALPN,   /* hello: a protocol */
 };
 struct front_holding {
@@ -98,7 +98,7 @@ struct front_times {
 struct front_service {
     const char *name;
     uint8_t mode, balance, sticky, proxy, target, busy, guard;
-    bool hello;         /* FRONT_TCP: host and servers by the TLS greeting; the listener may be shared with such services */
+    bool hello;         /* FRONT_TCP: host and servers by the TLS greeting; such services may share a listener */
     bool forwarded_for; /* add X-Forwarded-For */
     bool away;          /* redirect to the next site at overload or without healthy server (A10) */
     bool is_default;    /* of its listeners: serves hosts nobody else claims */

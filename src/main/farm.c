@@ -8,14 +8,13 @@
 #include "base/log.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
-#include "model/holds.h"
 #include "relay/load.h"
 
 enum { COOKIE_EPOCH_MS = 64000, DUMMY_V4 = 0xc0000008 /* 192.0.0.8, RFC 7600: our own front end as a node */ };
 
 /* ---- life ---- */
 
-static bool relays(const struct config *c, const struct cfg_service *s, const struct cfg_front *front)
+bool farm_relays(const struct config *c, const struct cfg_service *s, const struct cfg_front *front)
 {
     return front->relay && front_own_site(c, s);
 }
@@ -26,7 +25,7 @@ bool farm_wanted(const struct config *c)
         return false;
     CONFIG_EACH(struct cfg_service, s, c->services)
         CONFIG_EACH(struct cfg_front, cf, s->fronts)
-            if (relays(c, s, cf))
+            if (farm_relays(c, s, cf))
                 return true;
     return false;
 }
@@ -249,152 +248,6 @@ static void set_self(struct farm *f)
         log_error("the relay does not take its own front end", "why", err_text(err));
 }
 
-/* ---- a configuration's plan ---- */
-
-uint32_t farm_set_take(struct farm *f)
-{
-    for (uint32_t i = 0; i < RELAY_SETS_MAX; i++) {
-        if (f->set_used[i / 8] >> i % 8 & 1)
-            continue;
-        f->set_used[i / 8] |= (uint8_t)(1 << i % 8);
-        return i;
-    }
-    return RELAY_SETS_MAX;
-}
-
-void farm_set_give(struct farm *f, uint32_t i)
-{
-    if (i < RELAY_SETS_MAX)
-        f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
-}
-
-static void add_resource(struct farm_service *s, const struct hold *h, uint32_t server)
-{
-    for (uint32_t i = 0; i < s->resource_count; i++) {
-        struct farm_resource *r = &s->resources[i];
-        if (r->kind == (enum relay_resource_kind)h->kind && strcmp(r->text, h->text) == 0) {
-            r->holders |= 1ull << server;
-            return;
-        }
-    }
-    s->resources[s->resource_count++] =
-        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, NULL, 1ull << server, false};
-}
-
-/*
- * What has moved (R10, R11) is the front end's, and what is said of resources below it does not count. A pattern can be
- * about anything: then everything is.
- */
-static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
-{
-    CONFIG_EACH(struct cfg_rewrite, r, s->front->rewrites) {
-        size_t n = strlen(r->match);
-        if (r->regex || !n || r->match[n - 1] != '/') {
-            s->all_front = true;
-            return;
-        }
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind != RELAY_RESOURCE_SUFFIX && strncmp(s->resources[i].text, r->match, n) == 0;
-        struct hold h = {.kind = HOLD_PREFIX, .text = arena_strdup(p->arena, r->match)};
-        add_resource(s, &h, 0);
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind == RELAY_RESOURCE_PREFIX && strcmp(s->resources[i].text, r->match) == 0;
-    }
-}
-
-struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders)
-{
-    for (uint32_t i = 0; i < s->set_count; i++)
-        if (s->sets[i].holders == holders)
-            return &s->sets[i];
-    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = farm_set_take(f)};
-    return &s->sets[s->set_count++];
-}
-
-static bool of_service(const struct farm_service *s, const struct hold *h)
-{
-    const char *const *alias = s->config->aliases.items;
-    bool is = hold_is_of(h, s->config->name);
-    for (uint32_t i = 0; i < s->config->aliases.count; i++)
-        is |= hold_is_of(h, alias[i]);
-    return is;
-}
-
-static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_service *s)
-{
-    uint32_t most = 1;
-    for (uint32_t i = 0; i < s->server_count; i++)
-        most += s->servers[i].config->holds.count;
-    most += s->front->rewrites.count;
-    s->resources = arena_alloc(p->arena, most * sizeof *s->resources);
-    s->sets = arena_alloc(p->arena, most * sizeof *s->sets);
-    for (uint32_t i = 0; i < s->server_count; i++) {
-        const char *const *holds = s->servers[i].config->holds.items;
-        struct hold h;
-        for (uint32_t k = 0; k < s->servers[i].config->holds.count; k++)
-            if (hold_parse(holds[k], &h) && (!h.host || of_service(s, &h)))
-                add_resource(s, &h, i);
-        if (!s->servers[i].config->holds.count)
-            s->any.holders |= 1ull << i;
-    }
-    plan_rewrites(p, s);
-    for (uint32_t i = 0; i < s->resource_count; i++)
-        (void)farm_set_for(f, s, s->resources[i].holders);
-}
-
-static void plan_service(struct farm *f, struct farm_plan *p, const struct config *c, const struct cfg_service *svc,
-                         const struct cfg_front *front, unsigned number)
-{
-    struct farm_service *s = &p->services[p->service_count++];
-    *s = (struct farm_service){.name = number ? arena_printf(p->arena, "%s#%u", svc->name, number + 1) : svc->name,
-                               .config = svc,
-                               .at = front_own_site(c, svc),
-                               .front = front,
-                               .policy = front->policy,
-                               .packets_of_all = front->relay == CFG_RELAY_CLIENTS,
-                               .tls = front_reads_hello(front)};
-    s->all = (struct farm_set){.index = farm_set_take(f), .everything = true};
-    s->any = (struct farm_set){.index = farm_set_take(f)};
-    s->h2c = (struct farm_set){.index = farm_set_take(f), .only = true};
-    s->servers = arena_alloc(p->arena, (s->at->servers.count + 1) * sizeof *s->servers);
-    CONFIG_EACH(struct cfg_server, v, s->at->servers) {
-        uint32_t node = farm_node_at(f, &v->at.addr, v->via);
-        if (node == RELAY_NODES_MAX || s->server_count == FARM_SERVERS_MAX) {
-            log_error("too many servers for the relay, the rest get nothing from it", "service", s->name);
-            break;
-        }
-        f->nodes[node].wanted = true;
-        f->nodes[node].handed |= front->relay == CFG_RELAY_TRANSFER;
-        if (v->agent)
-            f->nodes[node].agent = v->agent;
-        s->h2c.holders |= v->h2c ? 1ull << s->server_count : 0;
-        s->servers[s->server_count++] = (struct farm_server){v, node};
-    }
-    farm_plan_names(f, p, s);
-    if (s->tls)
-        farm_plan_hello(f, p, s);
-    else
-        plan_resources(f, p, s);
-}
-
-static void plan_make(struct farm *f, const struct config *c, struct farm_plan *p)
-{
-    uint32_t n = 0;
-    p->arena = arena_new();
-    CONFIG_EACH(struct cfg_service, s, c->services)
-        n += s->fronts.count;
-    p->services = arena_alloc(p->arena, (n + 1) * sizeof *p->services);
-    CONFIG_EACH(struct cfg_service, s, c->services) {
-        unsigned number = 0;
-        CONFIG_EACH(struct cfg_front, cf, s->fronts) {
-            if (relays(c, s, cf))
-                plan_service(f, p, c, s, cf, number);
-            number++;
-        }
-    }
-    farm_plan_doors(f, p);
-}
-
 int farm_publish(struct farm *f, const struct config *c, const struct front *front, struct buf *why)
 {
     struct farm_plan old = f->plan;
@@ -406,7 +259,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
         f->nodes[i].wanted = f->nodes[i].handed = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     farm_interfaces(f, c);
-    plan_make(f, c, &f->plan);
+    farm_plan_make(f, c, &f->plan);
     settings(f, false);
     set_self(f);
     farm_nodes_reach(f);

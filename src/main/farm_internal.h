@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (what is relayed), farm_attach.c (where, and from when on), farm_peers.c (what other balancers of the site
- * are told), farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it: farm_view.c,
- * farm_sessions.c, farm_explain.c. Names, and what is filed under them: farm_names.c.
+ * Shared by farm.c (life), farm_plan.c (what is relayed), farm_put.c (in the kernel's tables), farm_attach.c (where, and from
+ * when on), farm_peers.c (what other balancers of the site are told), farm_nodes.c (how nodes are reached), farm_rings.c (who
+ * is chosen), and what shows it: farm_view.c, farm_sessions.c, farm_explain.c. Names, and what is filed under them:
+ * farm_names.c.
  */
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
@@ -149,6 +150,10 @@ struct farm {
 };
 
 /* farm.c */
+bool farm_relays(const struct config *c, const struct cfg_service *s, const struct cfg_front *front);
+
+/* farm_plan.c */
+void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
 uint32_t farm_set_take(struct farm *f);
 void farm_set_give(struct farm *f, uint32_t index);
 /* The service's set of these servers, made when it is new. */

@@ -83,11 +83,12 @@ static void hello_holdings(struct arena *a, const struct cfg_service *s, const s
 {
     uint32_t protocols, n = 0;
     const char *const *protocol = front_alpn(a, at, &protocols), *const *alias = s->aliases.items;
-    struct front_holding *list = arena_alloc(a, (s->aliases.count + 1 + protocols) * sizeof *list);
+    struct front_holding *list = arena_alloc(a, (s->aliases.count + 2 + protocols) * sizeof *list);
     for (uint32_t i = 0; i <= s->aliases.count; i++) {
         const char *name = i ? alias[i - 1] : s->name;
         list[n++] = (struct front_holding){FRONT_HOLDS_NAME, name, front_name_holders(at, name)};
     }
+    list[n++] = (struct front_holding){FRONT_HOLDS_NAME, "", front_name_holders(at, s->name)};
     for (uint32_t i = 0; i < protocols; i++)
         list[n++] = (struct front_holding){FRONT_HOLDS_ALPN, protocol[i], front_alpn_holders(at, protocol[i])};
     out->holders_else = front_alpn_holders(at, NULL);

@@ -382,7 +382,8 @@ bool relay_flows_some(const struct relay *r, struct relay_cursor *c, relay_flow_
     struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
     struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
     uint32_t n = BATCH;
-    int err = bpf_map_lookup_batch(bpf_map__fd(r->skel->maps.flows), c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
+    int fd = bpf_map__fd(r->skel->maps.flows);
+    int err = bpf_map_lookup_batch(fd, c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
     bool more = !err;
     c->begun = true;
     if (err && err != -ENOENT) /* ENOENT: these are the last */

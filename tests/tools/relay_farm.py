@@ -7,7 +7,6 @@ ends.
 """
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -251,9 +250,12 @@ services:
         raise RuntimeError("not all servers are up:\n" + self.log(balancer)[-3000:])
 
     def up(self, balancer):
-        """Names of the servers that are up, as the log says."""
-        last = dict(reversed(m) for m in re.findall(r"server (up|down) service=\S+ server=(\S+)", self.log(balancer)))
-        return {name for name, word in last.items() if word == "up"}
+        """Names of the servers that are up."""
+        try:
+            servers = json.loads(self.cli(balancer, "servers", "--json"))["servers"]
+        except (RuntimeError, ValueError):
+            return set()
+        return {v["server"] for v in servers if v["health"] == "up"}
 
     def cli(self, balancer, *words, check=True):
         return balancer.run(self.daemon_binary, *words, "--socket", self.socket(balancer), check=check)

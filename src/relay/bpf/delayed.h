@@ -298,7 +298,6 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     }
     f->set = set;
     if (set < SET_FRONT && !gone && set_has(set, f->node)) {
-        bool guess = f->flags & RELAY_FLOW_GUESS;
         f->next = next;
         f->start = p->seq;
         f->ack = p->ack;
@@ -307,7 +306,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         /* Peers tell a next request from its looks, but not from a body that looks like one. */
         if (stream || next != p->seq + p->data_len)
             tell_flow(&p->flow, f);
-        return guess ? ACT_PACKET : next_at(w, f);
+        return next_at(w, f);
     }
     __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
     count(target >= RELAY_NODES_MAX ? RELAY_REQUEST_NO_NODE
@@ -395,15 +394,13 @@ static __always_inline bool needs_program(const struct packet *p, const struct r
 }
 
 /*
- * 0: it looks like a request, be it only its beginning, which is the front end's to read; a node that waits for more of a body
- * says so. -1: part of a body, or the last request once more. One that begins where the last one was guessed to end: that
- * is no accident, from now on we know.
+ * 0: a request, and from now on we know where the next one begins: what has all that belongs to one is no accident in a body.
+ * Or it may be a request's beginning, which is the front end's to read; a node that waits for more of a body says so.
+ * -1: neither.
  */
-static __always_inline __s32 guessed(const struct packet *p, struct relay_flow *f, int reading)
+static __always_inline __s32 guessed(struct relay_flow *f, int reading)
 {
-    if (p->seq == f->start && p->ack == f->ack)
-        return -1;
-    if (reading == READING_WHOLE && p->seq == f->next)
+    if (reading == READING_WHOLE)
         f->flags &= ~RELAY_FLOW_GUESS;
     return reading == READING_WHOLE || reading == READING_PART ? 0 : -1;
 }
@@ -426,6 +423,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
             f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
+    if (f->flags & RELAY_FLOW_LET_GO && index >= RELAY_NODES_MAX)
+        return find(p, vip->all, 0, w);
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
@@ -447,10 +446,10 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
     }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
-        __s32 ahead = p->seq - f->next;
+        __s32 ahead = p->seq - f->next, guess = 1;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = guessed(p, f, read_segment(ctx, p->data, p->data_len));
-        if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
+            ahead = guess = guessed(f, read_segment(ctx, p->data, p->data_len));
+        if (guess == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
             /* a body, or what nobody can tell */

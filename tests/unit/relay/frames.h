@@ -255,7 +255,8 @@ static inline void counted(unsigned n, const enum relay_counter *which, const ch
 /*
  * Which of the six test programs has to see a counter move: plain services in test_relay_balancer, handshake and first
  * request in test_relay_delayed, hand-off packets that are refused in test_relay_refused, ends in test_relay_ends, and
- * what peers tell in test_relay_shared, and all that is not named here in test_relay_later. test_relay_plain and test_relay_quic look after their own.
+ * what peers tell in test_relay_shared, and all that is not named here in test_relay_later. test_relay_plain and
+ * test_relay_quic look after their own.
  */
 enum share { SHARE_PLAIN = 1, SHARE_FIRST, SHARE_REFUSED, SHARE_ENDS, SHARE_OTHERS, SHARE_PEERS, SHARE_LATER };
 static const uint8_t share_of[RELAY_COUNTER_COUNT] = {
