@@ -85,6 +85,17 @@ static int attach_clamp(const struct agent *a, unsigned index, struct buf *why)
     return clamp_attach(a->clamp, index, why);
 }
 
+/* Interfaces come late, go and come back, and others clear their filters. */
+static void look_after_programs(struct agent *a)
+{
+    const char *const *names = a->config->interfaces.items;
+    for (uint32_t i = 0; a->node && i < a->config->interfaces.count; i++) {
+        unsigned index = if_nametoindex(names[i]);
+        if (index && !node_is_attached(a->node, index) && node_attach(a->node, index, NULL) == PM_OK)
+            log_notice("the packet program was put at an interface again", "interface", names[i]);
+    }
+}
+
 static void programs(struct agent *a)
 {
     struct buf why = BUF_INIT;
@@ -95,7 +106,9 @@ static void programs(struct agent *a)
     int err = node_open(NULL, &a->node, &a->node_why);
     if (!err)
         err = each_interface(a, attach_node, &a->node_why);
-    if (err) {
+    if (err == PM_ENOTFOUND) {
+        log_warn("an interface is missing, it is looked for", "why", buf_str(&a->node_why));
+    } else if (err) {
         log_error("connections are not taken over here, balancers have to serve them themselves", "why", buf_str(&a->node_why));
         node_close(a->node);
         a->node = NULL;
@@ -273,6 +286,7 @@ static void on_tick(uv_timer_t *t)
         }
     }
     agent_tell_load(a, false);
+    look_after_programs(a);
     if (now - a->keys_ms > KEYS_MS) {
         a->keys_ms = now;
         agent_keys(a);

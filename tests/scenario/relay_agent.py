@@ -108,6 +108,13 @@ def settings():
     served("and it serves", "-c", 10, "-n", 500, "--keep", 10, paths=SMALL)
 
 
+def program_taken():
+    node.run("tc", "filter", "del", "dev", "eth0", "ingress")
+    s.check("somebody clears the filters: the agent puts the program back",
+            lib.wait_until(lambda: "relay_node" in node.run("tc", "filter", "show", "dev", "eth0", "ingress"), 6), log_of(node)[-500:])
+    served("and it serves", "-c", 10, "-n", 300, "--keep", 10, paths=SMALL)
+
+
 def strangers():
     """A certificate of another authority, and one whose name no server has."""
     other = farm.path("otherkeys")
@@ -147,6 +154,6 @@ def clean():
     s.check("programs, too", "bpf" not in last.run("tc", "filter", "show", "dev", "eth0", "ingress"))
 
 
-for part in (start, load, content, settings, strangers, bad_config, clean):
+for part in (start, load, content, settings, program_taken, strangers, bad_config, clean):
     part()
 s.finish()
