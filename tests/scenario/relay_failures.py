@@ -33,7 +33,10 @@ SMALL = [p for p in farm.paths if "-1000.bin" in p]
 
 def right(what, *words, **options):
     options.setdefault("paths", SMALL)
-    _, got = farm.surf(*words, **options)
+    for _ in range(2):
+        _, got = farm.surf(*words, **options)
+        if not got.get("hung"):  # on a busy machine surf itself does not run for seconds
+            break
     return s.check(what, got.get("ok", 0) == got.get("requests", 0) > 0,
                    {k: v for k, v in got.items() if v and k not in ("connect_us", "request_us", "headers")})
 

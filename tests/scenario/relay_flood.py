@@ -6,16 +6,21 @@ LAN: refused and counted.
 
 Usage: relay_flood.py [POINTSMAN] (or $POINTSMAN)
 """
+import contextlib
+import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
 import relay_farm
 from relay_farm import VIP4, VIP6
+from relay_peer import enter
 
 BINARY = sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"]
 why = relay_farm.impossible()
@@ -214,8 +219,90 @@ def on_the_lan():
         s.check("nobody adopted anything of it", farm.counters(balancer).get("front_adopted", 0) == before.get("front_adopted", 0))
 
 
+HANDOFF = 14 + 20 + 8 + 4  # in a frame: behind link, IPv4, UDP and GUE
+OPEN = 2
+
+
+def packets(host, device):
+    """A socket for whole frames there."""
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        enter(host.ns)
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        sock.bind((device, 0))
+    finally:
+        ctypes.CDLL(None).setns(here, 0)
+        os.close(here)
+    return sock
+
+
+def hand_offs(port, what, most=2000):
+    """Hand-off packets that pass that port of the bridge while what() goes on."""
+    with packets(farm.lan, port) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        what()
+        sock.setblocking(False)
+        got = []
+        with contextlib.suppress(BlockingIOError):
+            while len(got) < most:
+                frame = sock.recv(2048)
+                if frame[12:14] == b"\x08\0" and frame[23] == 17 and frame[36:38] == b"\x17\xc0":
+                    got.append(frame)
+        return got
+
+
+def send(frames):
+    """From the neighbour's own link address."""
+    own = bytes.fromhex(neighbour.macs["eth0"].replace(":", ""))
+    with packets(neighbour, "eth0") as sock:
+        for f in frames:
+            sock.send(f[:6] + own + f[12:])
+            time.sleep(0.0005)
+    time.sleep(0.2)
+
+
+def at_node(node, before=None):
+    now = node.relay.counters(True)
+    return {k: v - (before or {}).get(k, 0) for k, v in now.items() if v != (before or {}).get(k, 0)}
+
+
+def heard_and_changed():
+    """Hand-offs as they are on the wire, with one bit changed: refused. As they are, when their connections have ended: too."""
+    node = farm.nodes[0]
+    only = [p for p in SMALL if p.startswith("/only1/")]
+    frames = hand_offs(node.name, lambda: farm.surf("-c", 2, "-n", 80, "--rst", 0.5, "--source-port", "61000-61079", paths=only))
+    opens = [f for f in frames if f[HANDOFF + 1] == OPEN and f[HANDOFF + 3] == 0][:50]
+    s.check("hand-offs were heard", len(opens) > 10, len(frames))
+    wrong = []
+    for i in [*range(HANDOFF - 4, HANDOFF + 3), *range(HANDOFF + 4, HANDOFF + 24 + 40)]:
+        f = bytearray(opens[i % len(opens)])
+        f[i] ^= 1 << i % 8
+        wrong.append(bytes(f))
+    before = at_node(node)
+    send(wrong)
+    got = at_node(node, before)
+    refused = got.get("dropped_tag", 0) + got.get("dropped_malformed", 0)
+    s.check("with a bit changed anywhere: refused and counted", refused >= len(wrong) and not got.get("adopted") and
+            not got.get("replayed"), (len(wrong), got))
+    time.sleep(max(0, 3.2 - len(wrong) * 0.001))
+    before = at_node(node)
+    send(opens)
+    got = at_node(node, before)
+    # Some are still in TIME_WAIT: their kernel has them, as it has late copies of any segment.
+    s.check("repeated when their connections have ended: not taken over again", got.get("replayed", 0) > 0 and
+            not got.get("adopted"), (len(opens), got))
+    answers = hand_offs(balancer.name, lambda: farm.surf("-c", 2, "-n", 200, "--keep", 20, "--random", 3, paths=SMALL), 5000)
+    answers = [f for f in answers if f[HANDOFF + 1] >= 16]
+    result = []
+    t = threading.Thread(target=lambda: result.append(clients(1.5)[1]))
+    t.start()
+    send(answers * 3)
+    t.join()
+    s.check(f"{len(answers)} answers of nodes repeated: every request is right", len(answers) > 10 and right(result[0]), seen(result[0]))
+
+
 began = {"memory": status(process.pid, "VmRSS"), "log": farm.log(balancer).count("\n")}
-for part in (unproven, latency, proven, daemon_asleep, blind, on_the_lan):
+for part in (unproven, latency, proven, daemon_asleep, blind, on_the_lan, heard_and_changed):
     if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
         continue
     start = time.monotonic()

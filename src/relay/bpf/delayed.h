@@ -229,6 +229,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     f.node = s->self;
     f.set = SET_FRONT;
     f.next = p->seq + p->data_len;
+    bpf_map_delete_elem(&unknowns, &p->flow); /* that was another on the same ports */
     int reading = read_segment(ctx, p->data, p->data_len);
     if (reading == READING_PART) {
         f.state = RELAY_FLOW_ASSIST;

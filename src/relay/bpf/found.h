@@ -26,6 +26,7 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     f.flags |= h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0;
     f.set = vip->set;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
+    bpf_map_delete_elem(&unknowns, &p->flow);
     count(RELAY_FIND_FOUND, p->length);
     tell_flow(&p->flow, &f);
 }

@@ -331,7 +331,11 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
     bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
-    bpf_map_delete_elem(&asked, &w->tuple);
+    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1};
+    if (err)
+        bpf_map_delete_elem(&asked, &w->tuple);
+    else
+        bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
@@ -347,8 +351,15 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
     look_up(skb, w, &f);
     if (f.state == STATE_LISTEN && w->seq == start && w->data_len) {
         struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
-        if (before && before->gone && before->seq - start - 1 < OLD_BYTES)
+        bool old = before && before->seq - start - 1 < OLD_BYTES;
+        if (old && before->gone)
             return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
+        /* It was here and has ended: somebody repeats what he has heard. Or the server had no room for it: then the client
+         * sends the same again, and the balancer, which is told, finds it another place. */
+        if (old && bpf_ktime_get_ns() - before->since_ns > NODE_AGAIN_NS) {
+            count_node(NODE_REPLAYED, skb->len);
+            return send_back(skb, w, HANDOFF_REFUSED, key);
+        }
         return adopt(skb, w);
     }
     if (f.state == STATE_LISTEN || f.state == STATE_NEW)

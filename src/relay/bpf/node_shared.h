@@ -20,6 +20,7 @@
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
+    X(REPLAYED, "replayed", "Hand-offs refused: their connection was taken over before, and has ended")                \
     X(LATE, "late", "Resets not sent: packets that came when their connection had been given up")                      \
     X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
     X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
@@ -47,6 +48,7 @@ struct node_asked {
 };
 
 enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };
+#define NODE_AGAIN_NS 3000000000ull /* until then the server may take what it had no room for at first */
 #define NODE_LATE_NS 10000000000ull /* no packet is longer under way */
 
 #endif

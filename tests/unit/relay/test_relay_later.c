@@ -320,6 +320,16 @@ static void test_nobody_knows(void **state)
         assert_int_equal(load32(&out, f.l4 + 4), c[v6].ack);
         assert_int_equal(out.data[f.l4 + 13], RST);
         assert_int_equal(l4_sum(&out, f.l3, f.l4, out.len, IPPROTO_TCP), 0);
+        /* The next connection on these ports has nothing to do with it, should it be forgotten in its turn. */
+        struct client next = c[v6];
+        struct relay_flow_key k = key_of(&next);
+        next.seq += 0x1000000;
+        client_syn(&next, SYN_OPTIONS, SYN_OPTIONS_LEN);
+        assert_int_equal(say_text(&next, &f, &out, GET("/")), XDP_TX);
+        assert_int_equal(relay_remove_flow(relay, &k), 0);
+        next.seq += 1000;
+        assert_int_equal(say(&next, &f, &out, ACK, NULL, 0), XDP_TX);
+        COUNTED(RELAY_FIND_ASKED, RELAY_SENT_HOPS);
     }
 }
 

@@ -317,6 +317,32 @@ static void test_adopts(void **state)
     }
 }
 
+/* Whoever has heard a hand-off and repeats it when the connection has ended gets no second one. */
+static void test_replayed(void **state)
+{
+    struct client c[2] = {client_of(0, 0), client_of(1, 1)};
+    for (int i = 0; i < 2; i++) {
+        struct client end = c[i];
+        for (int again = 0; again < 2; again++) { /* for a moment it may be that the server had no room */
+            end.seq = c[i].start;
+            int fd = open_connection(&end);
+            say(&end, HANDOFF_PACKET, RST | ACK, "");
+            MOVED(ONE(RECEIVED), ONE(DELIVERED));
+            reset(fd);
+        }
+        forget();
+    }
+    usleep(NODE_AGAIN_NS / 1000 + 100000);
+    for (int i = 0; i < 2; i++) {
+        say(&c[i], HANDOFF_OPEN, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(REPLAYED));
+        assert_int_equal(comes_back(&c[i], PSH | ACK, GET).kind, HANDOFF_REFUSED);
+        c[i].start = c[i].seq += 0x1000000; /* a new one on the same ports */
+        close(open_connection(&c[i]));
+        forget();
+    }
+}
+
 static void test_not_adopted(void **state)
 {
     struct client c = client_of(0, 0);
@@ -603,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup(test_refused, need),
         cmocka_unit_test_setup(test_not_for_a_node, need),
         cmocka_unit_test_setup(test_adopts, need),
+        cmocka_unit_test_setup(test_replayed, need),
         cmocka_unit_test_setup(test_not_adopted, need),
         cmocka_unit_test_setup(test_lets_go, need),
         cmocka_unit_test_setup(test_does_not_let_go, need),
