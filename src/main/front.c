@@ -93,7 +93,7 @@ static void make_sites(struct arena *a, const struct config *c, const struct cfg
     out->sites = sites;
 }
 
-static void make_servers(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
+static void make_servers(struct front *f, struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
                          struct front_service *out)
 {
     out->servers = arena_alloc(a, (at->servers.count + 1) * sizeof *out->servers);
@@ -103,6 +103,7 @@ static void make_servers(struct arena *a, const struct cfg_service_site *at, con
             .name = v->name, .at = v->at, .weight = v->weight, .max_connections = v->max_connections, .url = v->url};
         if (cf->server_port)
             to->at.port = (uint16_t)cf->server_port;
+        to->slot = front_slot_take(f, out->name, v->name);
     }
 }
 
@@ -130,11 +131,21 @@ static void make_hosts(struct arena *a, const struct cfg_service *s, const struc
     out->hosts = hosts;
 }
 
+/* Servers that hold different things, or may: the content directory is asked about them, too. */
+static bool differ(const struct cfg_service_site *at, const struct cfg_front *cf)
+{
+    bool any = cf->relay == CFG_RELAY_TRANSFER;
+    CONFIG_EACH(struct cfg_server, v, at->servers)
+        any |= v->holds.count > 0;
+    return any && (cf->mode == CFG_FRONT_SERVE || cf->mode == CFG_FRONT_REDIRECT);
+}
+
 /* Where servers hold different things, the front end asks those that have them. */
 static void make_holdings(struct arena *a, const struct cfg_service_site *at, struct front_service *out)
 {
     struct front_holding *list;
-    uint32_t most = 0, server = 0;
+    uint32_t most = 0;
+    const struct front_server *server = out->servers;
     CONFIG_EACH(struct cfg_server, v, at->servers)
         most += v->holds.count;
     list = arena_alloc(a, (most + 1) * sizeof *list);
@@ -142,8 +153,8 @@ static void make_holdings(struct arena *a, const struct cfg_service_site *at, st
     CONFIG_EACH(struct cfg_server, v, at->servers) {
         const char *const *text = v->holds.items;
         if (!v->holds.count)
-            out->holders_else |= server < 64 ? 1ull << server : 0;
-        for (uint32_t i = 0; i < v->holds.count && server < 64; i++) {
+            out->holders_else |= server->slot < FRONT_SLOTS ? 1ull << server->slot : 0;
+        for (uint32_t i = 0; i < v->holds.count && server->slot < FRONT_SLOTS; i++) {
             struct hold h;
             uint32_t k = 0;
             if (!hold_parse(text[i], &h))
@@ -152,7 +163,7 @@ static void make_holdings(struct arena *a, const struct cfg_service_site *at, st
                 k++;
             if (k == out->holding_count)
                 list[out->holding_count++] = (struct front_holding){(uint8_t)h.kind, h.text, 0};
-            list[k].holders |= 1ull << server;
+            list[k].holders |= 1ull << server->slot;
         }
         server++;
     }
@@ -175,7 +186,7 @@ uint32_t front_max_connections(const struct cfg_service_site *at)
     return most;
 }
 
-static void make_service(struct arena *a, const struct config *c, const struct cfg_service *s,
+static void make_service(struct front *f, struct arena *a, const struct config *c, const struct cfg_service *s,
                          const struct cfg_front *cf, unsigned number, struct front_service *out)
 {
     const struct cfg_service_site *at = front_own_site(c, s);
@@ -201,10 +212,14 @@ static void make_service(struct arena *a, const struct config *c, const struct c
     };
     make_listen(a, at, cf, out);
     make_hosts(a, s, at, out);
-    make_servers(a, at, cf, out);
+    make_servers(f, a, at, cf, out);
     make_sites(a, c, s, cf, out);
     make_rewrites(a, cf, out);
     make_holdings(a, at, out);
+    if (differ(at, cf)) {
+        out->known = f->known;
+        out->scope = front_scope(s->name);
+    }
 }
 
 /* The first service on an endpoint serves what comes there by no known name, such as the bare address. */
@@ -221,7 +236,7 @@ static void choose_defaults(struct front_service *all, uint32_t n)
     }
 }
 
-static struct front_service *make_all(struct arena *a, const struct config *c, uint32_t *count)
+static struct front_service *make_all(struct front *f, struct arena *a, const struct config *c, uint32_t *count)
 {
     uint32_t n = 0;
     CONFIG_EACH(struct cfg_service, s, c->services)
@@ -232,7 +247,7 @@ static struct front_service *make_all(struct arena *a, const struct config *c, u
         unsigned number = 0;
         if (serves(c, s))
             CONFIG_EACH(struct cfg_front, cf, s->fronts)
-                make_service(a, c, s, cf, number++, &all[(*count)++]);
+                make_service(f, a, c, s, cf, number++, &all[(*count)++]);
     }
     choose_defaults(all, n);
     return all;
@@ -310,6 +325,7 @@ int front_new(const struct world *world, struct front **out, struct buf *why)
     struct front *f = mem_alloc(sizeof *f);
     f->world = world;
     f->arena = arena_new();
+    f->known = front_known_new();
     int err = frontend_new(&(struct frontend_options){.freebind = true, .choose = choose, .ctx = f}, &f->f, why);
     if (err) {
         front_free(f, 0);
@@ -326,6 +342,8 @@ void front_free(struct front *f, uint32_t linger_ms)
     if (f->f)
         frontend_stop(f->f, linger_ms);
     arena_free(f->arena);
+    front_slots_fini(f);
+    front_known_free(f->known);
     free(f->backends);
     free(f->checked);
     free(f);
@@ -344,7 +362,7 @@ int front_listen(struct front *f, const struct config *c, struct listen_set *kep
 {
     struct arena *a = arena_new();
     uint32_t n;
-    struct front_service *all = make_all(a, c, &n);
+    struct front_service *all = make_all(f, a, c, &n);
     int err = PM_OK;
     for (size_t i = kept->count; i-- > 0;) {
         struct listen_socket *s = &kept->items[i];
@@ -494,13 +512,14 @@ int front_publish(struct front *f, const struct config *c, struct buf *why)
 {
     struct arena *a = arena_new();
     uint32_t n;
-    struct front_service *all = make_all(a, c, &n);
+    struct front_service *all = make_all(f, a, c, &n);
     int err = frontend_publish(f->f, all, n, why);
     if (err) {
         arena_free(a);
         return err;
     }
     backends_make(f, c, all, n);
+    front_slots_trim(f);
     arena_free(f->arena);
     f->arena = a;
     f->config = c;
