@@ -212,8 +212,9 @@ void catalog_table_read(struct catalog_table *t, const struct directory *d, stru
         if (t->at[id].state != IN || !directory_get(d, id, &e))
             continue;
         budget--;
-        if (t->call.hits(t->call.ctx, id, &e, &hits))
-            (void)!usage_meter_read(t->meter, u, id, &e.key, hits, 0, now);
+        struct directory_key as = e.key;
+        if (t->call.hits(t->call.ctx, id, &e, &hits, &as))
+            (void)!usage_meter_read(t->meter, u, id, &as, hits, 0, now);
     }
 }
 

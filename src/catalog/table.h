@@ -27,8 +27,8 @@ struct catalog_table_calls {
      * into the table, and is not in it), or PM_E*, and it is not in it. */
     int (*put)(void *ctx, uint32_t id, const struct directory_entry *e);
     void (*take)(void *ctx, uint32_t id, const struct directory_entry *e);
-    /* Its requests since it was put first; false: not known. */
-    bool (*hits)(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *hits);
+    /* Its requests since it was put first; false: not known. as: what they count for, the entry's own key unless said. */
+    bool (*hits)(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *hits, struct directory_key *as);
     /* It is left out from now on, or not any more. */
     void (*left)(void *ctx, const struct directory_entry *e, bool out);
     /* For those who want all, in the table or not: it has changed, or is swept over. */

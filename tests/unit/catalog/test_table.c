@@ -14,6 +14,7 @@ static struct {
     int left, puts, takes, seen;
     int answer;       /* of put, in place of 1 */
     const char *none; /* paths that begin so do not belong into it */
+    const char *as;   /* what requests for / count for */
 } kernel;
 static struct directory *d;
 static struct usage *u;
@@ -40,9 +41,11 @@ static void take(void *ctx, uint32_t id, const struct directory_entry *e)
     kernel.takes++;
 }
 
-static bool hits(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *out)
+static bool hits(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *out, struct directory_key *as)
 {
     *out = kernel.hits[id];
+    if (kernel.as && strcmp(as->text, "/") == 0)
+        *as = (struct directory_key){"h", DIRECTORY_EXACT, kernel.as, strlen(kernel.as)};
     return true;
 }
 
@@ -259,6 +262,13 @@ static void test_read(void **state)
     struct usage_item top;
     assert_int_equal(usage_top(u, NOW + 3, &top, 1), 1);
     assert_string_equal(top.key.text, "/2");
+    add("/");
+    changes();
+    kernel.as = "/index.html";
+    kernel.hits[id_of("/")] = 100;
+    catalog_table_read(t, d, u, NOW + 4, 10);
+    assert_int_equal(usage_top(u, NOW + 4, &top, 1), 1);
+    assert_string_equal(top.key.text, "/index.html");
 }
 
 int main(void)
