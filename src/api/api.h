@@ -85,6 +85,7 @@ struct api_host {
     /* The packet relay; its connections, last seen first. NULL = there is none. */
     json_t *(*relay)(void *ctx);
     json_t *(*sessions)(void *ctx, const struct api_sessions *q);
+    json_t *(*agents)(void *ctx); /* {agents: []} */
     /* What the relay would do with a request; service -1: none. NULL = no relay for it. */
     json_t *(*relay_explain)(void *ctx, int64_t service, const struct api_request *q);
     /* How many servers a target means. */

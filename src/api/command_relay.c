@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* relay, sessions. */
+/* relay, agents, sessions. */
 #include <string.h>
 #include "api/facts.h"
 
@@ -19,6 +19,12 @@ static int vip_read(struct api_call *c, const char *text, struct endpoint *out)
         return PM_OK;
     api_fail(c, "bad-argument", "vip \"%.80s\": an address is wanted, with or without a port", text);
     return PM_EINVAL;
+}
+
+json_t *api_agents(struct api_call *c)
+{
+    json_t *agents = c->host->agents(c->host->ctx);
+    return agents ? agents : api_fail(c, "not-found", no_relay);
 }
 
 json_t *api_sessions(struct api_call *c)

@@ -174,6 +174,16 @@ static const struct api_field servers_fields[] = {
     {"services[].service", "string", "Service; `active`: in use, `waiting`: for a place at a server."},
     {"counters", "object", "What the front end counts, by name."},
 };
+static const struct api_field agents_fields[] = {
+    {"agents[].agent", "string", "Name of the agent, as servers name it; `node`: the address of its machine."},
+    {"agents[].state", "string", "connected, lost, never seen; `since`: for so many seconds."},
+    {"agents[].adopts", "boolean", "Whether its kernel takes connections over; `why`: what it says against it."},
+    {"agents[].load", "object",
+     "As it last reported: full (0 to 1, what policies weigh), connections, pending, ram-free, cpu-idle and more; null: never."},
+    {"agents[].files", "integer", "Files it has reported; `scanned`: that is all of them; `writable`, `room`: for copies."},
+    {"agents[].findings[]", "object", "Settings of the host that are in the way: setting, value, wanted, why, do (a command)."},
+    {"agents[].counters", "object", "What became of hand-off packets at the node."},
+};
 static const struct api_field relay_fields[] = {
     {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
     {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
@@ -361,6 +371,8 @@ const struct api_command api_commands[] = {
      "Front ends with `relay` leave packets and connections to the kernel. Shows how each node is reached, who gets which share of "
      "the requests for what, and counters that tell what became of packets.",
      NULL, 0, FIELDS(relay_fields), false, api_relay},
+    {"agents", "The agents on the nodes: load, findings about their hosts, content.", NULL, NULL, 0, FIELDS(agents_fields), false,
+     api_agents},
     {"sessions", "Connections in the relay's table, and where each is.",
      "Of a table with more than a million connections only so many are looked at.", ARGS(sessions_args), FIELDS(sessions_fields),
      false, api_sessions},

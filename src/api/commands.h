@@ -114,6 +114,7 @@ API_HANDLER(api_explain);
 API_HANDLER(api_peers);
 API_HANDLER(api_servers);
 API_HANDLER(api_relay);
+API_HANDLER(api_agents);
 API_HANDLER(api_sessions);
 API_HANDLER(api_matrix);
 API_HANDLER(api_handoff);

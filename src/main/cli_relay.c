@@ -241,6 +241,68 @@ void cli_render_relay(struct text *t, const json_t *d)
     counters(t, d);
 }
 
+/* ---- agents ---- */
+
+static void load_cells(struct table *tb, const json_t *load)
+{
+    if (!json_is_object(load)) {
+        for (int i = 0; i < 4; i++)
+            table_cell(tb, TEXT_DIM, "-");
+        return;
+    }
+    double full = json_number_value(json_object_get(load, "full")), total = json_number_value(json_object_get(load, "ram-total"));
+    table_cell(tb, full > 0.9 ? TEXT_WARN : TEXT_PLAIN, "%.2f", full);
+    table_cell(tb, TEXT_PLAIN, "%lld", (long long)json_integer_value(json_object_get(load, "connections")));
+    table_cell(tb, TEXT_PLAIN, "%lld", (long long)json_integer_value(json_object_get(load, "pending")));
+    table_cell(tb, TEXT_PLAIN, "%.0f %%", total > 0 ? 100 * json_number_value(json_object_get(load, "ram-free")) / total : 0);
+}
+
+static void findings(struct text *t, const json_t *agent)
+{
+    const json_t *f;
+    size_t i;
+    json_array_foreach(json_object_get(agent, "findings"), i, f) {
+        bool breaks = strcmp(json_text(f, "severity"), "breaks") == 0;
+        text_line(t);
+        text_add(t, breaks ? TEXT_BAD : TEXT_WARN, "%s: ", json_text(agent, "agent"));
+        text_wrap(t, TEXT_PLAIN, 4, 4, json_text(f, "why"));
+        text_line(t);
+        text_add(t, TEXT_NAME, "    %s", json_text(f, "do"));
+    }
+    if (!json_flag(agent, "adopts") && *json_text(agent, "why")) {
+        text_line(t);
+        text_add(t, TEXT_BAD, "%s takes no connections over: ", json_text(agent, "agent"));
+        text_wrap(t, TEXT_PLAIN, 4, 4, json_text(agent, "why"));
+    }
+}
+
+void cli_render_agents(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"AGENT", "NODE", "STATE", "FULL", "OPEN", "PENDING", "RAM FREE", "FILES", "MAY COPY"};
+    const json_t *list = json_object_get(d, "agents"), *a;
+    struct table tb;
+    size_t i;
+    if (!json_array_size(list)) {
+        text_add(t, TEXT_DIM, "no server names an agent");
+        text_line(t);
+        return;
+    }
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    json_array_foreach(list, i, a) {
+        bool up = strcmp(json_text(a, "state"), "connected") == 0;
+        table_cell(&tb, TEXT_NAME, "%s", json_text(a, "agent"));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_text(a, "node"));
+        table_cell(&tb, up ? TEXT_GOOD : TEXT_BAD, "%s", json_text(a, "state"));
+        load_cells(&tb, json_object_get(a, "load"));
+        table_cell(&tb, json_flag(a, "scanned") ? TEXT_PLAIN : TEXT_DIM, "%lld",
+                   (long long)json_integer_value(json_object_get(a, "files")));
+        table_cell(&tb, TEXT_PLAIN, "%s", json_flag(a, "writable") ? "yes" : "no");
+    }
+    table_print(&tb, t);
+    json_array_foreach(list, i, a)
+        findings(t, a);
+}
+
 /* ---- sessions ---- */
 
 /* "www.example.com/img/", "www.example.com *.php"; what no resource is about needs no word. */

@@ -426,7 +426,7 @@ static int open_listeners(struct daemon *d, const struct config *c, struct buf *
     if (!err)
         err = daemon_fleet_make(d, c, &kept, why);
     if (!err)
-        err = daemon_farm_make(d, c, why);
+        err = daemon_farm_make(d, c, &kept, why);
     if (!err)
         respond_listen_release(&kept, &d->sockets);
     else

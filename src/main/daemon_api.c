@@ -133,6 +133,12 @@ static json_t *host_relay(void *ctx)
     return d->farm ? farm_view(d->farm) : NULL;
 }
 
+static json_t *host_agents(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? json_pack("{s:o}", "agents", farm_agents(d->farm)) : NULL;
+}
+
 static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
     const struct daemon *d = ctx;
@@ -192,6 +198,7 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .peers = host_peers,
                                 .servers = host_servers,
                                 .relay = host_relay,
+                                .agents = host_agents,
                                 .sessions = host_sessions,
                                 .relay_explain = host_relay_explain,
                                 .front = host_front,

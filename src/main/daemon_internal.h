@@ -58,7 +58,7 @@ void daemon_publish_soon(struct daemon *d);
 /* daemon_sites.c. Made at the start, before the privileges go, so that ports can be opened and keys be read; sockets of a process
  * before us that are wanted leave `kept` (NULL = there are none). */
 int daemon_front_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
-int daemon_farm_make(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
+int daemon_farm_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report) PM_MUST_CHECK;
 int daemon_farm_change(struct daemon *d, const struct config *c, struct buf *report) PM_MUST_CHECK;
 /* Once a second: round trips of clients into the model, and into classes. */
 void daemon_measured(struct daemon *d);

@@ -30,9 +30,9 @@ int daemon_front_change(struct daemon *d, const struct config *c, struct buf *re
 
 /* ---- the relay ---- */
 
-int daemon_farm_make(struct daemon *d, const struct config *c, struct buf *report)
+int daemon_farm_make(struct daemon *d, const struct config *c, struct listen_set *kept, struct buf *report)
 {
-    return farm_wanted(c) ? farm_new(c, d->clock, &d->farm, report) : PM_OK;
+    return farm_wanted(c) ? farm_new(c, d->clock, &d->loop, kept, &d->farm, report) : PM_OK;
 }
 
 /* Programs can only be loaded before privileges are given up: who wants to relay says so at the start. */
@@ -144,5 +144,7 @@ void daemon_fleet_begin(struct daemon *d)
 int daemon_copy_sockets(const struct daemon *d, struct listen_set *all)
 {
     int err = d->front ? front_sockets(d->front, all) : PM_OK;
+    if (!err && d->farm)
+        err = farm_sockets(d->farm, all);
     return !err && d->fleet ? fleet_sockets(d->fleet, all) : err;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "agent/config.h"
 #include "api/commands.h"
 #include "api/metrics.h"
 #include "base/file.h"
@@ -186,21 +187,29 @@ static int write_file(const char *dir, const char *name, struct buf *text)
     return err ? cli_error(CLI_FAILED, "%s: %s", path, err_text(err)) : CLI_OK;
 }
 
+static void docs_agent(struct buf *out)
+{
+    buf_printf(out, "%s# Agent\n\n`pointsman agent` on a node reads a file of its own.\n\n", generated);
+    conf_reference_object(&(struct conf_reference){out, NULL}, &agent_config_object, "Configuration", 2);
+}
+
 static int write_all(const char *dir, const struct docs_input *in)
 {
     struct buf commands = BUF_INIT, stages = BUF_INIT, metrics = BUF_INIT, configuration = BUF_INIT,
-               checks = BUF_INIT;
+               checks = BUF_INIT, agent = BUF_INIT;
     int failed = 0;
     docs_commands(&commands);
     docs_stages(&stages);
     docs_metrics(in, &metrics);
     docs_checks(in, &checks);
     config_reference(in->registries, &configuration);
+    docs_agent(&agent);
     failed |= write_file(dir, "commands.md", &commands);
     failed |= write_file(dir, "stages.md", &stages);
     failed |= write_file(dir, "metrics.md", &metrics);
     failed |= write_file(dir, "checks.md", &checks);
     failed |= write_file(dir, "configuration.md", &configuration);
+    failed |= write_file(dir, "agent.md", &agent);
     return failed;
 }
 

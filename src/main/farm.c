@@ -79,7 +79,8 @@ static void close_programs(struct farm *f)
     f->interface_count = 0;
 }
 
-int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why)
+int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
+             struct buf *why)
 {
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
@@ -96,8 +97,19 @@ int farm_new(const struct config *c, const struct clock *clock, struct farm **ou
         log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
         close_programs(f);
     }
+    err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
+    if (err) {
+        close_programs(f);
+        free(f);
+        return err;
+    }
     *out = f;
     return PM_OK;
+}
+
+int farm_sockets(const struct farm *f, struct listen_set *set)
+{
+    return farm_agents_sockets(f->agents, set);
 }
 
 /* ---- what the programs tell ---- */
@@ -172,6 +184,7 @@ void farm_free(struct farm *f, bool stop)
     if (!f)
         return;
     assist_free(f->assist);
+    farm_agents_free(f->agents);
     rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
@@ -335,6 +348,8 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
             break;
         }
         f->nodes[node].wanted = true;
+        if (v->agent)
+            f->nodes[node].agent = v->agent;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
     plan_resources(f, p, s);
@@ -520,7 +535,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (!f->relay)
         return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = false;
+        f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     plan_make(f, c, &f->plan);
     settings(f);
@@ -532,7 +547,7 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     if (err)
         buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
     plan_remove(f, &old);
-    return err;
+    return err ? err : farm_agents_publish(f->agents, c, why);
 }
 
 /* ---- what changes ---- */
@@ -572,5 +587,6 @@ void farm_second(struct farm *f)
     if (!f->relay || !f->config)
         return;
     settings(f);
+    farm_agents_second(f->agents);
     farm_update(f);
 }

@@ -25,7 +25,10 @@ struct farm;
 bool farm_wanted(const struct config *c);
 /* Loads and attaches, before root is given up. Failure only for what the configuration can cure (the key's file); a
  * kernel that cannot is no failure. */
-int farm_new(const struct config *c, const struct clock *clock, struct farm **out, struct buf *why) PM_MUST_CHECK;
+int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
+             struct buf *why) PM_MUST_CHECK;
+/* Copies of its listening sockets, for the next process. */
+int farm_sockets(const struct farm *f, struct listen_set *set) PM_MUST_CHECK;
 /* stop: packets go to the kernel from now on; else the programs go on without this process. NULL is allowed. */
 void farm_free(struct farm *f, bool stop);
 /* Begins to listen to the programs; farm_free ends it. */
@@ -42,6 +45,7 @@ void farm_measured(struct farm *f, struct model *m);
 /* Of measurements, own and others'; both may be NULL. */
 void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn *fn, void *fn_ctx);
 
+json_t *farm_agents(const struct farm *f);   /* `pointsman agents` */
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
 /* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);

@@ -19,6 +19,7 @@
 #include "api/api.h"
 #include "base/buf.h"
 #include "model/config.h"
+#include "respond/listen.h"
 
 struct farm;
 struct farm_agents;
@@ -51,9 +52,12 @@ struct farm_agent_events {
     void (*result)(void *ctx, uint32_t node, uint64_t order, int err, const char *text); /* err 0: done */
 };
 
-/* PM_ETLS and so on, with `why`; *out NULL without failure if no server has an agent. events are copied. */
+/* PM_ETLS and so on, with `why`; *out NULL without failure if none are configured. events are copied; of kept, sockets of
+ * a process before us are taken over. */
 int farm_agents_new(struct farm *f, uv_loop_t *loop, const struct config *c, const struct farm_agent_events *events,
-                    struct farm_agents **out, struct buf *why) PM_MUST_CHECK;
+                    struct listen_set *kept, struct farm_agents **out, struct buf *why) PM_MUST_CHECK;
+/* Copies of the listening sockets, for the next process. */
+int farm_agents_sockets(const struct farm_agents *a, struct listen_set *set) PM_MUST_CHECK;
 void farm_agents_free(struct farm_agents *a); /* NULL is allowed */
 /* Another configuration: who the agents are, what they are told. */
 int farm_agents_publish(struct farm_agents *a, const struct config *c, struct buf *why) PM_MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <uv.h>
 #include "base/arena.h"
 #include "main/farm.h"
+#include "main/farm_agents.h"
 #include "model/rtt_samples.h"
 #include "policy/policy.h"
 #include "relay/assist.h"
@@ -30,7 +31,8 @@ struct farm_node {
     struct addr addr; /* family 0: the place is free */
     int via;          /* enum cfg_via */
     bool wanted, reached, down;
-    float load; /* as its agent says; NaN = it does not */
+    const char *agent; /* its name, the configuration's; NULL = none */
+    float load; /* as its agent says, 1 = full; NaN = it does not */
     struct relay_node now;
 };
 
@@ -89,6 +91,7 @@ struct farm {
     uv_timer_t timer;
     bool polling;
     struct node *node;   /* for connections given to our own front end */
+    struct farm_agents *agents; /* NULL: there are none */
     struct buf why;
     uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];
     const struct config *config;

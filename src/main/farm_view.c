@@ -238,6 +238,11 @@ json_t *farm_view(const struct farm *f)
 
 /* ---- metrics ---- */
 
+json_t *farm_agents(const struct farm *f)
+{
+    return farm_agents_view(f->agents);
+}
+
 void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
 {
     static const char *const texts[] = {
@@ -255,4 +260,5 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
     }
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
+    farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/fleet_internal.h"
+#include "main/sockets.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,38 +194,9 @@ static void arrays_make(struct fleet *f)
     f->verified_ms = mem_alloc((f->vip_count + 1) * sizeof *f->verified_ms);
 }
 
-/* Takes the sockets on our endpoints out of kept. */
-static int *inherited(const struct config *c, struct listen_set *kept, size_t *n)
-{
-    int *fds = mem_alloc((kept ? kept->count + 1 : 1) * sizeof *fds);
-    *n = 0;
-    for (size_t i = kept ? kept->count : 0; i-- > 0;) {
-        struct listen_socket *s = &kept->items[i];
-        bool ours = false;
-        CONFIG_EACH(struct endpoint, e, *listen_of(c))
-            ours |= s->proto == LISTEN_TCP && s->at.port == e->port && addr_eq(&s->at.addr, &e->addr);
-        if (!ours)
-            continue;
-        fds[(*n)++] = s->fd;
-        memmove(s, s + 1, (kept->count - i - 1) * sizeof *s);
-        kept->count--;
-    }
-    return fds;
-}
-
 int fleet_sockets(const struct fleet *f, struct listen_set *set)
 {
-    struct endpoint at[FLEET_SOCKETS_MAX];
-    int fds[FLEET_SOCKETS_MAX];
-    size_t n = f->tls ? mesh_tls_listening(f->tls, at, fds, FLEET_SOCKETS_MAX) : 0;
-    for (size_t i = 0; i < n && i < FLEET_SOCKETS_MAX; i++) {
-        int copy = dup(fds[i]);
-        if (copy < 0)
-            return PM_EIO;
-        set->items = mem_realloc(set->items, (set->count + 1) * sizeof *set->items);
-        set->items[set->count++] = (struct listen_socket){.at = at[i], .fd = copy, .proto = LISTEN_TCP};
-    }
-    return PM_OK;
+    return sockets_copy(f->tls, set);
 }
 
 static int links_new(struct fleet *f, const struct config *c, struct listen_set *kept, const struct tls_files *files,
@@ -243,7 +215,7 @@ static int links_new(struct fleet *f, const struct config *c, struct listen_set 
     }
     struct mesh_tls_options o = {
         .node = c->node.name, .files = *files, .listen = listen_of(c)->items, .listen_count = listen_of(c)->count};
-    int *fds = inherited(c, kept, &o.inherited_count);
+    int *fds = sockets_inherit(listen_of(c), kept, &o.inherited_count);
     o.inherited = fds;
     int err = mesh_tls_new(f->loop, &o, on_link, f, &f->tls, why);
     free(fds);

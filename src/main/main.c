@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/arena.h"
 #include "base/buf.h"
+#include "main/agent_command.h"
 #include "main/cli.h"
 #include "main/daemon.h"
 #include "main/demo.h"
@@ -102,6 +103,9 @@ static int version_main(int argc, char **argv)
 
 const struct cli_external cli_externals[] = {
     {"run", "[-c FILE]", "Run the daemon in the foreground; default configuration " CONFIG_DEFAULT ".", run_main},
+    {"agent", AGENT_USAGE, "The process on a node: takes connections over, reports load and content; default configuration "
+                          "/etc/pointsman/agent.yaml. --check looks at the host only, --clean takes away what agents leave.",
+     agent_main},
     {"demo", "", "Three sites on loopback with a configuration of its own, to play with; needs no root.", demo_main},
     {"check", "[-c FILE] [--json]", "Check a configuration: print every error, or the effective configuration.", check_main},
     {"top", "[--socket PATH]", "Live view of sites and VIPs in a terminal.", top_main},

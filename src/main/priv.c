@@ -75,6 +75,22 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     return PM_OK;
 }
 
+void priv_agent(bool writes)
+{
+    if (geteuid() != 0)
+        return;
+    capng_clear(CAPNG_SELECT_BOTH);
+    capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_BPF, CAP_DAC_READ_SEARCH, -1);
+    if (writes)
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, -1);
+    if (capng_apply(CAPNG_SELECT_BOTH) != 0)
+        log_warn("root's capabilities cannot be given up");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        log_warn("no_new_privs is not available", "why", strerror(errno));
+    if (priv_filter(true) != PM_OK)
+        log_warn("system calls are not filtered: seccomp is not available here");
+}
+
 int priv_filter(bool relay)
 {
     /* A list of what is refused, not of what is allowed: libraries and exec checks change what they call with every

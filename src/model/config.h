@@ -262,6 +262,7 @@ struct cfg_server {
     uint32_t weight, max_connections;
     const char *url; /* for redirects to it; NULL = made from the address */
     int via;         /* enum cfg_via */
+    const char *agent; /* name of the agent there; NULL = none */
     struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
     struct conf_mark mark;
@@ -314,7 +315,7 @@ struct cfg_monitor {
 
 /* ---- mesh ---- */
 
-enum { CFG_MESH_PORT = 7946, CFG_NODE_NAME_MAX = 63 };
+enum { CFG_MESH_PORT = 7946, CFG_AGENT_PORT = 7947, CFG_NODE_NAME_MAX = 63 };
 
 struct cfg_peer {
     const char *name;           /* of its certificate */
@@ -346,6 +347,7 @@ struct cfg_mesh {
 struct cfg_relay {
     struct conf_list interfaces; /* const char *; none = no relay */
     const char *key, *pin;
+    struct conf_list agents; /* struct endpoint: where agents call; none = no agents */
     uint32_t flows, find_rate, icmp_rate, mtu;
 };
 

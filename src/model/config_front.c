@@ -153,6 +153,9 @@ static const struct conf_key server_keys[] = {
     {"via", CONF_ENUM, AT(cfg_server, via), .def = "auto", .sub = vias,
      .doc = "relay: how packets reach it. lan: by link address, unchanged. hops: in UDP, through routers. auto: lan where it is a "
             "neighbour."},
+    {"agent", CONF_STRING, AT(cfg_server, agent),
+     .doc = "Name of the agent on its machine, as in that one's certificate. What it reports (load, content) is believed of this "
+            "server."},
     {"quic-id", CONF_STRING, AT(cfg_server, quic_ids), .flags = CONF_LIST,
      .doc = "relay: what it puts into QUIC connection ids, in hexadecimal digits; one for each length in the front's `quic-ids`."},
     {"holds", CONF_STRING, AT(cfg_server, holds), .flags = CONF_LIST,

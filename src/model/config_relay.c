@@ -12,6 +12,9 @@ static const struct conf_key relay_keys[] = {
             "get from it what they need to believe them."},
     {"pin", CONF_PATH, AT(cfg_relay, pin), .def = "/sys/fs/bpf/pointsman",
      .doc = "Folder in a BPF file system where programs and tables outlast this process: relaying goes on while it restarts."},
+    {"agents", CONF_ENDPOINT, AT(cfg_relay, agents), .min = CFG_AGENT_PORT, .flags = CONF_LIST,
+     .doc = "Where the agents of this site's nodes call (`pointsman agent`), by the certificates of `mesh`. The port is 7947 when "
+            "not said. None: nodes report nothing, and take nothing over but by other means."},
     {"flows", CONF_UINT, AT(cfg_relay, flows), .def = "1048576", .min = 1024, .max = 1 << 26,
      .doc = "Connections remembered at once; the least used make room for new ones, and are found again at the nodes."},
     {"find-rate", CONF_UINT, AT(cfg_relay, find_rate), .def = "5000", .max = 10000000,

@@ -37,17 +37,22 @@ int clamp_open(struct clamp **out, struct buf *why)
     return PM_OK;
 }
 
-void clamp_close(struct clamp *c)
+void clamp_leave(struct clamp *c)
 {
     if (!c)
         return;
-    while (c->attached_count) {
+    relay_clamp_bpf__destroy(c->skel);
+    free(c);
+}
+
+void clamp_close(struct clamp *c)
+{
+    while (c && c->attached_count) {
         LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)c->attached[--c->attached_count], .attach_point = BPF_TC_EGRESS);
         LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
         bpf_tc_detach(&hook, &opts);
     }
-    relay_clamp_bpf__destroy(c->skel);
-    free(c);
+    clamp_leave(c);
 }
 
 int clamp_attach(struct clamp *c, unsigned ifindex, struct buf *why)

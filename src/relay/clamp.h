@@ -19,6 +19,8 @@ struct clamp;
 int clamp_open(struct clamp **out, struct buf *why) PM_MUST_CHECK;
 /* Detaches what this process attached. NULL is allowed. */
 void clamp_close(struct clamp *c);
+/* The program stays attached, with its table, until somebody attaches another. */
+void clamp_leave(struct clamp *c);
 /* Attaching again replaces the program that an earlier process has left. */
 int clamp_attach(struct clamp *c, unsigned ifindex, struct buf *why) PM_MUST_CHECK;
 

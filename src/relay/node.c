@@ -69,17 +69,22 @@ static int attach(unsigned ifindex, enum bpf_tc_attach_point point, const struct
     return err ? load_fail(why, err, "the node's packet program cannot be attached") : PM_OK;
 }
 
-void node_close(struct node *n)
+void node_leave(struct node *n)
 {
     if (!n)
         return;
-    while (n->attached_count) {
+    relay_node_bpf__destroy(n->skel);
+    free(n);
+}
+
+void node_close(struct node *n)
+{
+    while (n && n->attached_count) {
         unsigned ifindex = n->attached[--n->attached_count];
         detach(ifindex, BPF_TC_INGRESS);
         detach(ifindex, BPF_TC_EGRESS);
     }
-    relay_node_bpf__destroy(n->skel);
-    free(n);
+    node_leave(n);
 }
 
 int node_attach(struct node *n, unsigned ifindex, struct buf *why)

@@ -19,6 +19,8 @@ struct node;
 int node_open(const char *pin, struct node **out, struct buf *why) PM_MUST_CHECK;
 /* Detaches what this process attached. */
 void node_close(struct node *n);
+/* The programs stay attached, with their tables, until somebody attaches others. */
+void node_leave(struct node *n);
 /* At tc ingress and egress. Attaching again replaces the program that an earlier process has left. */
 int node_attach(struct node *n, unsigned ifindex, struct buf *why) PM_MUST_CHECK;
 

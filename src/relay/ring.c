@@ -72,6 +72,14 @@ void relay_addr(uint8_t out[16], const struct addr *a)
     }
 }
 
+struct addr relay_addr_of(const uint8_t in[16])
+{
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+    struct addr a = {.family = memcmp(in, v4, sizeof v4) == 0 ? ADDR_V4 : ADDR_V6};
+    memcpy(a.bytes, a.family == ADDR_V4 ? in + 12 : in, a.family == ADDR_V4 ? 4 : 16);
+    return a;
+}
+
 void relay_flow_key_make(struct relay_flow_key *k, const struct endpoint *client, const struct endpoint *vip, uint8_t proto)
 {
     memset(k, 0, sizeof *k);

@@ -14,6 +14,7 @@
 
 /* 16 bytes as the packet program has them: IPv4 mapped. */
 void relay_addr(uint8_t out[16], const struct addr *a);
+struct addr relay_addr_of(const uint8_t in[16]); /* the other way */
 /* The flow as the packet program sees it. */
 void relay_flow_key_make(struct relay_flow_key *k, const struct endpoint *client, const struct endpoint *vip, uint8_t proto);
 /* Its place is this modulo the ring's size; by_client: only the client's address counts. */

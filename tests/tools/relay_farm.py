@@ -44,16 +44,23 @@ class Farm(Lab):
     """Files: each node has /only<i>/ for itself, /pair<i>/ together with the next one, and /all/."""
 
     def __init__(self, binary, nodes=3, balancers=1, far=True, relay="", front="", server="", extra="",
-                 wan=False, interval="500ms", fall=2):
+                 wan=False, interval="500ms", fall=2, agents=False):
+        """agents: `pointsman agent` on each node; else relay_tool takes the connections over."""
         self.daemon_binary = binary
-        super().__init__(nodes, balancers, far, os.path.join(os.path.dirname(binary), "../../tests/tools"), wan)
+        super().__init__(nodes, balancers, far, os.path.join(os.path.dirname(binary), "../../tests/tools"), wan, not agents)
         self.extra, self.front_keys, self.server_keys, self.relay_keys = extra, front, server, relay
         self.daemons, self.paths, self.interval, self.fall = {}, [], interval, fall
         self.files()
         with open(self.path("relay.key"), "wb") as f:
             f.write(bytes(range(32)))
+        self.agents = agents
+        if agents:
+            self.keys()
         for i, n in enumerate(self.nodes):
             self.serve(i)
+            if agents:
+                self.agent(i)
+                continue
             n.relay = n.tool("node", "eth0")
             for b in self.balancers:
                 n.relay(f"trust {b.v4} {self.path('relay.key')}")
@@ -149,10 +156,31 @@ $SERVER["socket"] == "[::]:{port}" {{ }}
         self.listening(host, port)
         return p
 
+    # ---- agents ----
+
+    def keys(self):
+        names = [h.name for h in (*self.balancers, *self.nodes)]
+        subprocess.run([self.daemon_binary, "keys", "init", self.path("keys"), "--name", names[0]], check=True, capture_output=True)
+        for name in names[1:]:
+            subprocess.run([self.daemon_binary, "keys", "issue", name, "--dir", self.path("keys")], check=True, capture_output=True)
+
+    def agent_config(self, i):
+        n = self.nodes[i]
+        balancers = ", ".join(f"{b.name}: '{b.v4}'" for b in self.balancers)
+        return (f"name: {n.name}\nca: {self.path('keys/ca.pem')}\nbalancers: {{{balancers}}}\ninterfaces: [eth0]\n"
+                f"roots: {{{self.root(i)}: {{host: {HOST}, writable: yes}}}}\nreserve: 1M\n")
+
+    def agent(self, i):
+        n = self.nodes[i]
+        with open(self.path(n.name + ".yaml"), "w") as f:
+            f.write(self.agent_config(i))
+        with open(self.path(n.name + ".log"), "ab") as log:
+            n.agent = n.start(self.daemon_binary, "agent", "-c", self.path(n.name + ".yaml"), stdout=log, stderr=log)
+
     # ---- balancers ----
 
     def config(self, balancer):
-        servers = "".join(f"          {n.name}: {{address: {n.v4}, holds: {json.dumps(self.holds(i))}{self.server_keys}}}\n"
+        servers = "".join(f"          {n.name}: {{address: {n.v4}, holds: {json.dumps(self.holds(i))}{self.agent_key(n)}{self.server_keys}}}\n"
                           for i, n in enumerate(self.nodes))
         return f"""
 node: {{name: {balancer.name}, site: here, state: {self.path('state-' + balancer.name)}}}
@@ -160,7 +188,8 @@ dns: {{listen: ['127.0.0.1:5353']}}
 api: {{socket: {self.socket(balancer)}}}
 zones: {{example.com: {{ns: [ns.example.com]}}}}
 sites: {{here: {{}}}}
-relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{balancer.name}{self.relay_keys}}}
+relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{balancer.name}{self.agents_key(balancer)}{self.relay_keys}}}
+{self.mesh()}
 services:
   {HOST}:
     check: []
@@ -170,6 +199,15 @@ services:
         vips: [{VIP4}, '{VIP6}']
         servers:
 {servers}{self.extra}"""
+
+    def agent_key(self, node):
+        return f", agent: {node.name}" if self.agents else ""
+
+    def agents_key(self, balancer):
+        return f", agents: ['{balancer.v4}']" if self.agents else ""
+
+    def mesh(self):
+        return f"mesh: {{ca: {self.path('keys/ca.pem')}}}" if self.agents else ""
 
     def socket(self, balancer):
         return self.path("control-" + balancer.name)

@@ -121,7 +121,7 @@ def checksums_off(ns, device):
 
 
 class Lab:
-    def __init__(self, nodes=3, balancers=1, far=False, tools=None, wan=False):
+    def __init__(self, nodes=3, balancers=1, far=False, tools=None, wan=False, vips=True):
         """wan: the emulator is between client and router: self.wan(\"link client site delay=20ms loss=2%\")."""
         self.tools = tools or os.path.join(os.path.dirname(os.path.dirname(TOOLS)), "build", "tests", "tools")
         self.dir = tempfile.mkdtemp(prefix="pm-relay-")
@@ -149,10 +149,11 @@ class Lab:
         self.nodes = []
         for i in range(1, nodes + 1):
             n = self.join(self.host(f"n{i}"), 20 + i)
-            n.vip_on_lo()
+            if vips:
+                n.vip_on_lo()
             self.nodes.append(n)
         if far:
-            self.far_node()
+            self.far_node(vips)
         for b in self.balancers:
             self.stub(b)
 
@@ -204,7 +205,7 @@ class Lab:
         host.run("ip", "route", "add", "default", "via", v4)
         host.run("ip", "-6", "route", "add", "default", "via", v6)
 
-    def far_node(self):
+    def far_node(self, vips=True):
         r2, n = self.host("r2"), self.host("n4")
         r2.sysctl("net.ipv4.ip_forward", 1)
         r2.sysctl("net.ipv6.conf.all.forwarding", 1)
@@ -219,7 +220,8 @@ class Lab:
         self.routes(n, "203.0.113.129", "2001:db8:f::1")
         self.router.run("ip", "route", "add", "203.0.113.128/25", "via", "203.0.113.2")
         self.router.run("ip", "-6", "route", "add", "2001:db8:f::/64", "via", "2001:db8:e::2")
-        n.vip_on_lo()
+        if vips:
+            n.vip_on_lo()
         self.nodes.append(n)
 
     def stub(self, host):

@@ -214,6 +214,11 @@ static json_t *host_relay(void *ctx)
     return fake.handoff ? json_pack("{s:b, s:s}", "on", 0, "why", "the kernel is too old") : NULL;
 }
 
+static json_t *host_agents(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:[]}", "agents") : NULL;
+}
+
 /* Two connections, one of them at a server called web1. */
 static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
@@ -319,6 +324,7 @@ void fake_world_init(void)
                                   .peers = host_peers,
                                  .servers = host_servers,
                                  .relay = host_relay,
+                                 .agents = host_agents,
                                  .sessions = host_sessions,
                                  .relay_explain = host_relay_explain,
                                  .front = host_front,
