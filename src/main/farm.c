@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
-#include "model/holds.h"
 #include "model/quic_id.h"
 #include "relay/load.h"
 
@@ -84,7 +84,6 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
 {
     struct farm *f = mem_alloc(sizeof *f);
     f->clock = clock;
-    f->next_host = 1;
     f->samples = rtt_samples_new(0);
     int err = relay_secret_load(c->relay.key, f->secret, why);
     if (err) {
@@ -97,12 +96,15 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
         log_warn("the relay is off, front ends serve instead", "why", buf_str(&f->why));
         close_programs(f);
     }
-    err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
+    f->catalog = farm_catalog_new(f);
+    err = farm_agents_new(f, loop, c, farm_catalog_events(f->catalog), kept, &f->agents, why);
     if (err) {
+        farm_catalog_free(f->catalog);
         close_programs(f);
         free(f);
         return err;
     }
+    farm_catalog_agents(f->catalog, &(struct farm_catalog_agents){f->agents, farm_agent_status, farm_agent_order});
     *out = f;
     return PM_OK;
 }
@@ -151,6 +153,7 @@ static void listen_again(struct farm *f)
 
 int farm_start(struct farm *f, uv_loop_t *loop)
 {
+    farm_catalog_start(f->catalog, loop);
     if (!f->relay)
         return PM_OK;
     int err = relay_events_open(f->relay, on_event, f);
@@ -185,6 +188,7 @@ void farm_free(struct farm *f, bool stop)
         return;
     assist_free(f->assist);
     farm_agents_free(f->agents);
+    farm_catalog_free(f->catalog);
     rtt_samples_free(f->samples);
     if (f->polling) {
         uv_poll_stop(&f->poll);
@@ -236,34 +240,24 @@ static void set_self(struct farm *f)
 
 /* ---- a configuration's plan ---- */
 
-static uint32_t set_take(struct farm *f)
+uint32_t farm_set_take(struct farm *f, uint32_t spare)
 {
-    for (uint32_t i = 0; i < RELAY_SETS_MAX; i++) {
+    for (uint32_t i = 0; f->sets_used + spare < RELAY_SETS_MAX && i < RELAY_SETS_MAX; i++) {
         if (f->set_used[i / 8] >> i % 8 & 1)
             continue;
         f->set_used[i / 8] |= (uint8_t)(1 << i % 8);
+        f->sets_used++;
         return i;
     }
     return RELAY_SETS_MAX;
 }
 
-static void set_give(struct farm *f, uint32_t i)
+void farm_set_give(struct farm *f, uint32_t i)
 {
-    if (i < RELAY_SETS_MAX)
-        f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
-}
-
-static void add_resource(struct farm_service *s, const struct hold *h, uint32_t server)
-{
-    for (uint32_t i = 0; i < s->resource_count; i++) {
-        struct farm_resource *r = &s->resources[i];
-        if (r->kind == (enum relay_resource_kind)h->kind && strcmp(r->text, h->text) == 0) {
-            r->holders |= 1ull << server;
-            return;
-        }
-    }
-    s->resources[s->resource_count++] =
-        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, 1ull << server, false};
+    if (i >= RELAY_SETS_MAX || !(f->set_used[i / 8] >> i % 8 & 1))
+        return;
+    f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
+    f->sets_used--;
 }
 
 /*
@@ -272,59 +266,14 @@ static void add_resource(struct farm_service *s, const struct hold *h, uint32_t 
  */
 static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
 {
+    s->moved = arena_alloc(p->arena, (s->front->rewrites.count + 1) * sizeof *s->moved);
     CONFIG_EACH(struct cfg_rewrite, r, s->front->rewrites) {
         size_t n = strlen(r->match);
-        if (r->regex || !n || r->match[n - 1] != '/') {
-            s->all_front = true;
-            return;
-        }
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind != RELAY_RESOURCE_SUFFIX && strncmp(s->resources[i].text, r->match, n) == 0;
-        struct hold h = {.kind = HOLD_PREFIX, .text = arena_strdup(p->arena, r->match)};
-        add_resource(s, &h, 0);
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind == RELAY_RESOURCE_PREFIX && strcmp(s->resources[i].text, r->match) == 0;
+        s->all_front |= r->regex || !n || r->match[n - 1] != '/';
+        s->moved[s->moved_count++] = r->match;
     }
-}
-
-static struct farm_set *set_for(struct farm *f, struct farm_service *s, uint64_t holders)
-{
-    for (uint32_t i = 0; i < s->set_count; i++)
-        if (s->sets[i].holders == holders)
-            return &s->sets[i];
-    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = set_take(f)};
-    return &s->sets[s->set_count++];
-}
-
-static bool of_service(const struct farm_service *s, const struct hold *h)
-{
-    const char *const *alias = s->config->aliases.items;
-    bool is = hold_is_of(h, s->config->name);
-    for (uint32_t i = 0; i < s->config->aliases.count; i++)
-        is |= hold_is_of(h, alias[i]);
-    return is;
-}
-
-static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_service *s)
-{
-    uint32_t most = 1;
-    for (uint32_t i = 0; i < s->server_count; i++)
-        most += s->servers[i].config->holds.count;
-    most += s->front->rewrites.count;
-    s->resources = arena_alloc(p->arena, most * sizeof *s->resources);
-    s->sets = arena_alloc(p->arena, most * sizeof *s->sets);
-    for (uint32_t i = 0; i < s->server_count; i++) {
-        const char *const *holds = s->servers[i].config->holds.items;
-        struct hold h;
-        for (uint32_t k = 0; k < s->servers[i].config->holds.count; k++)
-            if (hold_parse(holds[k], &h) && (!h.host || of_service(s, &h)))
-                add_resource(s, &h, i);
-        if (!s->servers[i].config->holds.count)
-            s->any.holders |= 1ull << i;
-    }
-    plan_rewrites(p, s);
-    for (uint32_t i = 0; i < s->resource_count; i++)
-        (void)set_for(f, s, s->resources[i].holders);
+    if (s->all_front)
+        s->moved_count = 0;
 }
 
 static void plan_service(struct farm *f, struct farm_plan *p, const struct config *c, const struct cfg_service *svc,
@@ -336,10 +285,10 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
                                .at = front_own_site(c, svc),
                                .front = front,
                                .policy = front->policy,
-                               .host_id = f->next_host++,
                                .packets_of_all = front->relay == CFG_RELAY_CLIENTS};
-    s->all = (struct farm_set){.index = set_take(f), .everything = true};
-    s->any = (struct farm_set){.index = set_take(f)};
+    s->host_id = farm_catalog_host(f->catalog, s->name);
+    s->all = (struct farm_set){.index = farm_set_take(f, 0), .everything = true};
+    s->any = (struct farm_set){.index = farm_set_take(f, 0)};
     s->servers = arena_alloc(p->arena, (s->at->servers.count + 1) * sizeof *s->servers);
     CONFIG_EACH(struct cfg_server, v, s->at->servers) {
         uint32_t node = farm_node_at(f, &v->at.addr, v->via);
@@ -350,9 +299,11 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
         f->nodes[node].wanted = true;
         if (v->agent)
             f->nodes[node].agent = v->agent;
+        if (!v->holds.count)
+            s->any.holders |= 1ull << s->server_count;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
-    plan_resources(f, p, s);
+    plan_rewrites(p, s);
 }
 
 static void plan_make(struct farm *f, const struct config *c, struct farm_plan *p)
@@ -432,12 +383,12 @@ static int take_vip(struct farm *f, const struct farm_service *s, const struct e
     return PM_OK;
 }
 
-static int put_hosts(struct farm *f, const struct farm_service *s)
+int farm_hosts_put(struct farm *f, const struct farm_service *s)
 {
     uint32_t n;
     const uint32_t *ports = front_ports(s->front, &n);
     const char *const *alias = s->config->aliases.items;
-    struct relay_host host = {s->host_id, s->all_front ? RELAY_SETS_MAX : s->any.index};
+    struct relay_host host = {s->host_id, s->all_front || s->default_front ? RELAY_SETS_MAX : s->any.index};
     int err = PM_OK;
     for (uint32_t i = 0; i < n && !err; i++) {
         err = relay_set_host(f->relay, ports[i], s->config->name, &host);
@@ -475,17 +426,9 @@ static int quic_ids(struct farm *f, const struct farm_service *s, bool remove)
 static int put_service(struct farm *f, struct farm_service *s)
 {
     int err = quic_ids(f, s, false);
-    farm_ring_set(f, s, &s->all);
-    farm_ring_set(f, s, &s->any);
-    for (uint32_t i = 0; i < s->set_count; i++)
-        farm_ring_set(f, s, &s->sets[i]);
-    for (uint32_t i = 0; i < s->resource_count && !err; i++) {
-        const struct farm_resource *r = &s->resources[i];
-        err = relay_set_resource(f->relay, r->host, r->kind, r->text, set_for(f, s, r->holders)->index,
-                                 r->front || s->all_front ? RELAY_RESOURCE_FRONT : 0);
-    }
     if (!err && s->front->relay == CFG_RELAY_TRANSFER)
-        err = put_hosts(f, s);
+        err = farm_hosts_put(f, s);
+    s->published = true;
     return err ? err : each_vip(f, s, put_vip);
 }
 
@@ -514,36 +457,48 @@ static void plan_remove(struct farm *f, struct farm_plan *old)
 {
     for (uint32_t i = 0; i < old->service_count; i++) {
         struct farm_service *s = &old->services[i];
-        (void)!each_vip(f, s, take_if_gone);
-        for (uint32_t k = 0; k < s->resource_count; k++)
-            (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
-        (void)quic_ids(f, s, true);
-        set_give(f, s->all.index);
-        set_give(f, s->any.index);
-        for (uint32_t k = 0; k < s->set_count; k++)
-            set_give(f, s->sets[k].index);
+        if (f->relay) {
+            (void)!each_vip(f, s, take_if_gone);
+            (void)quic_ids(f, s, true);
+        }
+        farm_set_give(f, s->all.index);
+        farm_set_give(f, s->any.index);
     }
     if (old->arena)
         arena_free(old->arena);
 }
 
+/* The kernel's tables for the plan; resources are the catalog's. */
+static int put_plan(struct farm *f)
+{
+    int err = PM_OK;
+    settings(f);
+    set_self(f);
+    farm_nodes_reach(f);
+    for (uint32_t i = 0; i < f->plan.service_count; i++) {
+        farm_ring_set(f, &f->plan.services[i], &f->plan.services[i].all);
+        farm_ring_set(f, &f->plan.services[i], &f->plan.services[i].any);
+    }
+    farm_catalog_publish(f->catalog);
+    for (uint32_t i = 0; i < f->plan.service_count && !err; i++)
+        err = put_service(f, &f->plan.services[i]);
+    return err;
+}
+
 int farm_publish(struct farm *f, const struct config *c, const struct front *front, struct buf *why)
 {
     struct farm_plan old = f->plan;
+    int err = PM_OK;
     f->config = c;
     f->front = front;
-    if (!f->relay)
-        return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
         f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
     plan_make(f, c, &f->plan);
-    settings(f);
-    set_self(f);
-    farm_nodes_reach(f);
-    int err = PM_OK;
-    for (uint32_t i = 0; i < f->plan.service_count && !err; i++)
-        err = put_service(f, &f->plan.services[i]);
+    if (f->relay)
+        err = put_plan(f);
+    else /* the front end is told who has what all the same */
+        farm_catalog_publish(f->catalog), farm_nodes_reach(f);
     if (err)
         buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
     plan_remove(f, &old);
@@ -577,16 +532,18 @@ void farm_update(struct farm *f)
         struct farm_service *s = &f->plan.services[i];
         farm_ring_set(f, s, &s->all);
         farm_ring_set(f, s, &s->any);
-        for (uint32_t k = 0; k < s->set_count; k++)
-            farm_ring_set(f, s, &s->sets[k]);
     }
+    farm_catalog_rings(f->catalog);
 }
 
 void farm_second(struct farm *f)
 {
-    if (!f->relay || !f->config)
+    if (!f->config)
+        return;
+    farm_agents_second(f->agents);
+    farm_catalog_second(f->catalog);
+    if (!f->relay)
         return;
     settings(f);
-    farm_agents_second(f->agents);
     farm_update(f);
 }

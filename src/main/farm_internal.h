@@ -23,6 +23,7 @@ enum {
     FARM_INTERFACES_MAX = 32,
     FARM_RESOURCES_SHOWN = 1000, /* of one service */
     FARM_RESOURCE_TEXT = 256,
+    FARM_SETS_SPARE = 1024, /* places for services that resources leave free */
 };
 #define FARM_FRONT_NAME "(front end)" /* as a node */
 
@@ -45,17 +46,20 @@ struct farm_server {
 struct farm_set {
     uint64_t holders;
     uint32_t index;   /* in the kernel's table */
+    uint32_t of;      /* of a resource: the content directory's set */
     bool everything;  /* no resource is asked for */
     uint64_t stamp;   /* of the ring in force */
     uint8_t fallen_back;
 };
 
+/* One of the content directory's entries, as it is shown (main/farm_catalog.h). */
 struct farm_resource {
     uint32_t host;
     enum relay_resource_kind kind;
-    const char *text;
+    char text[FARM_RESOURCE_TEXT];
     uint64_t holders;
-    bool front; /* it has moved: the front end answers */
+    uint32_t set; /* farm_set.of */
+    bool front;   /* it has moved, or is not in the kernel's table: the front end answers */
 };
 
 struct farm_service {
@@ -68,11 +72,13 @@ struct farm_service {
     uint32_t server_count;
     uint32_t host_id;
     struct farm_set all, any; /* every server; for what nobody names */
-    struct farm_set *sets;    /* for resources */
+    struct farm_set *sets;    /* for resources; the catalog's. Index RELAY_SETS_MAX: none */
     uint32_t set_count;
-    struct farm_resource *resources;
-    uint32_t resource_count;
-    bool all_front;      /* anything may have moved */
+    const char **moved; /* prefixes that rewrites are about */
+    uint32_t moved_count;
+    bool all_front;     /* anything may have moved */
+    bool default_front; /* what no resource is about is the front end's for now */
+    bool published;     /* its hosts are in the kernel's table */
     bool packets_of_all; /* every packet of the address */
 };
 
@@ -92,6 +98,7 @@ struct farm {
     bool polling;
     struct node *node;   /* for connections given to our own front end */
     struct farm_agents *agents; /* NULL: there are none */
+    struct farm_catalog *catalog;
     struct buf why;
     uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];
     const struct config *config;
@@ -100,7 +107,7 @@ struct farm {
     struct farm_node nodes[FARM_SELF];
     uint32_t node_count; /* places used so far */
     uint8_t set_used[RELAY_SETS_MAX / 8];
-    uint32_t next_host;
+    uint32_t sets_used;
     struct {
         char name[16];
         unsigned index;
@@ -110,6 +117,12 @@ struct farm {
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
 };
+
+/* farm.c. A place for a set, as long as more than `spare` are free; RELAY_SETS_MAX: none. */
+uint32_t farm_set_take(struct farm *f, uint32_t spare);
+void farm_set_give(struct farm *f, uint32_t index);
+/* The names of a service, in the kernel's table. */
+int farm_hosts_put(struct farm *f, const struct farm_service *s) PM_MUST_CHECK;
 
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
@@ -129,11 +142,11 @@ extern const char *const farm_kinds[], *const farm_relaying[];
 /* As the service calls it (NULL: as the first one does). */
 const char *farm_node_name(const struct farm *f, const struct farm_service *s, uint32_t node);
 const char *farm_mode_name(const struct farm_node *n);
-const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT]); /* "*.php" */
+const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT + 1]); /* "*.php" */
 /* Whether packets to that endpoint are the service's. */
 bool farm_is_at(const struct farm_service *s, const struct endpoint *at);
 const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index); /* NULL: none of its */
-uint32_t farm_set_of(const struct farm_service *s, uint64_t holders); /* its number */
+uint32_t farm_set_of(const struct farm_service *s, const struct farm_resource *r); /* its number */
 json_t *farm_holders(const struct farm_service *s, uint64_t holders);
 /* Each server's part of the ring in force. */
 void farm_shares(const struct farm *f, const struct farm_service *s, uint32_t set, double share[FARM_SERVERS_MAX]);

@@ -72,7 +72,8 @@ void farm_nodes_reach(struct farm *f)
     for (uint32_t i = 0; i < f->node_count; i++) {
         if (!f->nodes[i].addr.family)
             continue;
-        reach(f, i);
+        if (f->relay)
+            reach(f, i);
         if (!f->nodes[i].wanted)
             f->nodes[i].addr.family = 0; /* its place may be another's */
     }

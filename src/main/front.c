@@ -136,7 +136,7 @@ static bool differ(const struct cfg_service_site *at, const struct cfg_front *cf
 {
     bool any = cf->relay == CFG_RELAY_TRANSFER;
     CONFIG_EACH(struct cfg_server, v, at->servers)
-        any |= v->holds.count > 0;
+        any |= v->holds.count > 0 || v->agent;
     return any && (cf->mode == CFG_FRONT_SERVE || cf->mode == CFG_FRONT_REDIRECT);
 }
 

@@ -35,6 +35,23 @@ static void forget_quic(struct relay *r)
         continue;
 }
 
+/* Likewise: until they are set again, hosts say where requests go. */
+static int forget_resources(struct relay *r)
+{
+    enum { BATCH = 4096 };
+    int fd = bpf_map__fd(r->skel->maps.resources), err = 0;
+    struct relay_resource_key *keys = mem_alloc(BATCH * sizeof *keys);
+    struct relay_resource *values = mem_alloc(BATCH * sizeof *values);
+    uint32_t at = 0;
+    for (bool first = true; !err; first = false) {
+        uint32_t n = BATCH;
+        err = bpf_map_lookup_and_delete_batch(fd, first ? NULL : &at, &at, keys, values, &n, NULL);
+    }
+    free(keys);
+    free(values);
+    return err == -ENOENT ? 0 : err; /* ENOENT: these were the last */
+}
+
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why)
 {
     load_quiet();
@@ -55,6 +72,11 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
         return err;
     }
     forget_quic(r);
+    err = forget_resources(r);
+    if (err) {
+        relay_close(r);
+        return load_fail(why, err, "the kernel does not empty a table");
+    }
     *out = r;
     return PM_OK;
 }
