@@ -189,3 +189,26 @@ void farm_catalog_metrics(const struct farm_catalog *c, api_metric_fn *fn, void 
     directory_metrics(&t, c);
     plan_metrics(&t, c);
 }
+
+/* ---- for the daemon ---- */
+
+json_t *farm_catalog_of(const struct farm *f, const struct api_catalog *q)
+{
+    return f->config ? farm_catalog_view(f->catalog, q) : NULL;
+}
+
+json_t *farm_catalog_planned(const struct farm *f)
+{
+    return f->config ? farm_catalog_plan_view(f->catalog) : NULL;
+}
+
+json_t *farm_catalog_give(struct farm *f, bool dry, uint64_t plan, const char **error, struct buf *why)
+{
+    return f->config ? farm_catalog_apply(f->catalog, dry, plan, error, why) : NULL;
+}
+
+void farm_lead(struct farm *f, const char *leader)
+{
+    if (f->config)
+        farm_catalog_lead(f->catalog, leader);
+}
