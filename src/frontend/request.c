@@ -169,12 +169,18 @@ void front_request_failed(struct thread *t, struct client *c, bool exclude, unsi
     front_request_dispatch(t, c);
 }
 
+static bool is_sure(const struct front_service *s)
+{
+    uint64_t yes;
+    return front_known_look(s->known, s->scope, FRONT_SURE, "", 0, &yes);
+}
+
 bool front_request_elsewhere(struct thread *t, struct client *c)
 {
     const struct front_service *s = c->service;
     const struct front_server *other;
     bool safe = c->head.method == HTTP_GET || c->head.method == HTTP_HEAD;
-    if (!s->known || c->elsewhere || !safe || !c->req.retain || c->tried_count == TRIED_MAX)
+    if (!s->known || (c->elsewhere && is_sure(s)) || !safe || !c->req.retain || c->tried_count == TRIED_MAX)
         return false;
     c->tried[c->tried_count++] = c->server;
     struct balance_ask ask = {&c->peer, NULL, 0, c->tried, c->tried_count, c->holders};

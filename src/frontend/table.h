@@ -72,7 +72,12 @@ struct front_rewrite {
 };
 
 /* What servers hold, where not all hold the same: each bit stands for a server's slot. */
-enum front_holds { FRONT_HOLDS_PATH, FRONT_HOLDS_PREFIX /* ends in a slash */, FRONT_HOLDS_SUFFIX /* from the last dot */ };
+enum front_holds {
+    FRONT_HOLDS_PATH,
+    FRONT_HOLDS_PREFIX, /* ends in a slash */
+    FRONT_HOLDS_SUFFIX, /* from the last dot */
+    FRONT_SURE,         /* of front_known, text "": all that will be known is; else a 404 proves nothing */
+};
 struct front_holding {
     uint8_t kind;
     const char *text;
@@ -119,7 +124,8 @@ struct front_service {
     uint64_t holders_else; /* of what none of them is about */
     /*
      * What is known beyond this table, which counts before it; NULL: nothing. With it a GET or HEAD that its server
-     * answers with 404 is asked of another holder, once, and notes are taken (frontend_notes).
+     * answers with 404 is asked of another holder, once (until FRONT_SURE is said: of all), and notes are taken
+     * (frontend_notes).
      */
     const struct front_known *known;
     uint64_t scope; /* under which it is known */

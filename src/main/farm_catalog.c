@@ -32,6 +32,16 @@ struct catalog_service *catalog_service_of(const struct farm_catalog *c, const c
 
 /* ---- what agents report ---- */
 
+static void on_timer(uv_timer_t *t);
+
+/* What was heard goes where it belongs in a moment, with what comes beside it. */
+static void wake(struct farm_catalog *c)
+{
+    if (c->timer && !c->awake)
+        uv_timer_start(c->timer, on_timer, CATALOG_WAKE_MS, 0);
+    c->awake = true;
+}
+
 /* The key of a file as an agent names it; path is filled. PM_EINVAL: it is none. */
 static int file_key(struct farm_catalog *c, const char *host, const char *path, struct buf *text, struct directory_key *key)
 {
@@ -54,6 +64,7 @@ static void on_present(void *ctx, uint32_t node, const struct farm_agent_file *f
     if (!err)
         orders_seen(c->orders, (uint16_t)node, key.host, key.text, key.len, true);
     c->files++;
+    wake(c);
     c->bad_paths += err != PM_OK;
     buf_fini(&text);
 }
@@ -66,6 +77,7 @@ static void on_gone(void *ctx, uint32_t node, const char *host, const char *path
     if (node < FARM_SELF && file_key(c, host, path, &text, &key) == PM_OK) {
         (void)!directory_remove(c->d, &key, (uint16_t)node, DIRECTORY_SCANNED);
         orders_seen(c->orders, (uint16_t)node, key.host, key.text, key.len, false);
+        wake(c);
     }
     buf_fini(&text);
 }
@@ -85,6 +97,7 @@ static void on_end(void *ctx, uint32_t node)
     if (!c->nodes[node].heard)
         log_notice("a node has reported what it holds", "node", farm_node_name(c->f, NULL, node));
     c->nodes[node].heard = true;
+    wake(c);
 }
 
 static void on_connected(void *ctx, uint32_t node, bool up)
@@ -360,6 +373,7 @@ bool farm_catalog_turn(struct farm_catalog *c)
 static void on_timer(uv_timer_t *t)
 {
     struct farm_catalog *c = t->data;
+    c->awake = false;
     bool more = farm_catalog_turn(c);
     if (c->f->config && c->f->relay)
         catalog_table_read(c->table, c->d, c->usage, catalog_now(c), CATALOG_READS);

@@ -23,6 +23,7 @@ enum {
     CATALOG_NOTES = 2000,
     CATALOG_RINGS = 300,
     CATALOG_TURN_MS = 100,
+    CATALOG_WAKE_MS = 2,
     CATALOG_SETTLE_MS = 60000,  /* agents that have not reported in so long are not waited for */
     CATALOG_HANDOVER_MS = 15000, /* a balancer that leads from now on does not act before */
     CATALOG_METER = 1 << 21,
@@ -55,6 +56,7 @@ struct catalog_service {
     uint32_t left; /* entries that do not fit into the kernel's table */
     bool was_left; /* when defaults were made last */
     uint64_t stamp;
+    bool sure; /* all agents have reported, and the front end has been told so */
 };
 
 struct catalog_node {
@@ -106,6 +108,7 @@ struct farm_catalog {
     /* plan */
     struct planner *planner;
     struct orders *orders;
+    bool awake; /* a turn is due */
     bool planning, asked; /* asked: orders are given though `apply` is manual */
     uint64_t plan_due, plan_number, plan_ms, shown_ms, lead_since;
     char *leader; /* NULL: this one */

@@ -118,11 +118,10 @@ void farm_catalog_lead(struct farm_catalog *c, const char *leader)
 /* A node that is up, but whose agent has not told what it has. */
 static const char *not_heard(const struct farm_catalog *c)
 {
-    struct farm_agent_status status;
     if (catalog_now(c) - c->started_ms >= c->f->config->catalog.lost_ms)
         return NULL;
     for (uint32_t i = 0; i < c->f->node_count; i++)
-        if (c->nodes[i].known && !c->nodes[i].heard && c->nodes[i].state == PLAN_UP && agent_of(c, i, &status))
+        if (c->nodes[i].known && !c->nodes[i].heard && c->nodes[i].state == PLAN_UP && c->f->nodes[i].agent)
             return farm_node_name(c->f, NULL, i);
     return NULL;
 }

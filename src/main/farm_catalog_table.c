@@ -482,12 +482,11 @@ void catalog_services_free(struct farm_catalog *c)
 
 static bool all_reported(const struct farm_catalog *c, const struct catalog_service *s)
 {
-    struct farm_agent_status status;
     if (!c->agents.agents || catalog_now(c) - c->started_ms >= CATALOG_SETTLE_MS)
         return true;
     for (uint32_t i = 0; i < s->servers->server_count; i++) {
         uint32_t node = s->servers->servers[i].node;
-        if (!c->nodes[node].heard && c->agents.status(c->agents.agents, node, &status))
+        if (!c->nodes[node].heard && c->f->nodes[node].agent)
             return false;
     }
     return true;
@@ -510,13 +509,16 @@ void catalog_defaults(struct farm_catalog *c)
 {
     for (uint32_t i = 0; i < c->service_count; i++) {
         struct catalog_service *s = c->services[i];
-        bool was_left = s->was_left;
+        bool was_left = s->was_left, sure = s->config && all_reported(c, s);
+        if (sure != s->sure && s->config)
+            front_sure(c->f->front, s->name, sure);
+        s->sure = sure;
         if (!s->config || !c->f->relay)
             continue;
         s->was_left = s->left > 0;
         if (was_left != s->was_left)
             many_again(c, s);
-        bool fronted = s->left || !all_reported(c, s);
+        bool fronted = s->left || !sure;
         for (uint32_t k = 0; k < s->front_count; k++) {
             struct catalog_front *t = s->fronts[k];
             if (!t->s || t->now->default_front == fronted)

@@ -523,6 +523,7 @@ int front_publish(struct front *f, const struct config *c, struct buf *why)
     arena_free(f->arena);
     f->arena = a;
     f->config = c;
+    front_settle(f);
     for (uint32_t i = 0; i < f->backend_count; i++)
         apply(f, &f->backends[i]);
     return PM_OK;

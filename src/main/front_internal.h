@@ -54,6 +54,10 @@ void front_slots_trim(struct front *f); /* those of servers that are not configu
 void front_slots_fini(struct front *f);
 /* What a service's texts are filed under in front_known; all its front ends have the same. */
 uint64_t front_scope(const char *service);
+/* All that is ever known of who has what in the service is known now; or not yet. */
+void front_sure(const struct front *f, const char *service, bool sure);
+/* Services without agents: what the configuration says is all. */
+void front_settle(const struct front *f);
 struct front_known *front_known_of(const struct front *f); /* NULL is allowed, and answered by it */
 size_t front_notes(const struct front *f, front_note_fn *fn, void *ctx, size_t most);
 

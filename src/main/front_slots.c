@@ -82,6 +82,27 @@ struct front_known *front_known_of(const struct front *f)
     return f ? f->known : NULL;
 }
 
+void front_sure(const struct front *f, const char *service, bool sure)
+{
+    if (sure)
+        front_known_set(f->known, front_scope(service), FRONT_SURE, "", 0, 1);
+    else
+        front_known_remove(f->known, front_scope(service), FRONT_SURE, "", 0);
+}
+
+void front_settle(const struct front *f)
+{
+    CONFIG_EACH(struct cfg_service, s, f->config->services) {
+        const struct cfg_service_site *at = front_own_site(f->config, s);
+        bool agents = false;
+        if (at)
+            CONFIG_EACH(struct cfg_server, v, at->servers)
+                agents |= v->agent != NULL;
+        if (at && !agents)
+            front_sure(f, s->name, true);
+    }
+}
+
 size_t front_notes(const struct front *f, front_note_fn *fn, void *ctx, size_t most)
 {
     return f ? frontend_notes(f->f, fn, ctx, most) : 0;

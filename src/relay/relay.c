@@ -35,10 +35,20 @@ static void forget_quic(struct relay *r)
         continue;
 }
 
-/* Likewise: until they are set again, hosts say where requests go. */
+/*
+ * Likewise; and until they are set again, nobody but our own front end knows who has what: hosts first, so that nothing
+ * comes to a node that has it not.
+ */
 static int forget_resources(struct relay *r)
 {
     enum { BATCH = 4096 };
+    int hosts = bpf_map__fd(r->skel->maps.hosts);
+    struct relay_host_key host;
+    struct relay_host value;
+    for (const void *last = NULL; bpf_map_get_next_key(hosts, last, &host) == 0; last = &host) {
+        value = (struct relay_host){.set = RELAY_SETS_MAX};
+        (void)!bpf_map_update_elem(hosts, &host, &value, BPF_EXIST);
+    }
     int fd = bpf_map__fd(r->skel->maps.resources), err = 0;
     struct relay_resource_key *keys = mem_alloc(BATCH * sizeof *keys);
     struct relay_resource *values = mem_alloc(BATCH * sizeof *values);

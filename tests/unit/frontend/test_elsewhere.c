@@ -219,6 +219,7 @@ static void test_asks_another(void **state)
 static void test_once(void **state)
 {
     char who;
+    front_known_set(known, SCOPE, FRONT_SURE, "", 0, 1);
     assert_int_equal(ask("GET", "/nowhere", &who), 404);
     assert_int_equal(asked(), 2);
     say("/none", 1 << 1);
@@ -228,6 +229,19 @@ static void test_once(void **state)
     say("/denied", 0); /* all said no: anyone may say so once more */
     assert_int_equal(ask("GET", "/denied", &who), 404);
     assert_true(asked() <= 5);
+}
+
+/* Before all is known that will be, a 404 proves nothing. */
+static void test_unsure(void **state)
+{
+    char who;
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(ask("GET", "/has-1", &who), 200);
+        assert_int_equal(who, '1');
+    }
+    unsigned before = asked();
+    assert_int_equal(ask("GET", "/nowhere", &who), 404);
+    assert_int_equal(asked(), before + SERVERS);
 }
 
 static void test_other_methods(void **state)
@@ -244,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_goes_to_holders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asks_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unsure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_methods, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

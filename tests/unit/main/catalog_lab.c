@@ -68,6 +68,11 @@ uint32_t front_slot(const struct front *f, const char *service, const char *serv
     return 40u - (uint32_t)(server[0] - 'a');
 }
 
+void front_sure(const struct front *f, const char *service, bool sure)
+{
+    lab.sure = strcmp(service, "www.x.test") == 0 ? sure : lab.sure;
+}
+
 uint64_t front_scope(const char *service)
 {
     return hash_bytes(service, strlen(service), 0);
@@ -166,12 +171,18 @@ static int agent_order(struct farm_agents *a, uint32_t node, const struct agent_
     return PM_OK;
 }
 
+void lab_agent(uint32_t node)
+{
+    lab.agent[node].there = true;
+    lab.f->nodes[node].agent = "agent";
+}
+
 void lab_agents(const char *nodes)
 {
     const struct farm_agent_events *e = farm_catalog_events(lab.c);
     for (; *nodes; nodes++) {
         uint32_t node = (uint32_t)(*nodes - 'a');
-        lab.agent[node].there = true;
+        lab_agent(node);
         lab.agent[node].status = (struct farm_agent_status){
             .name = "agent", .connected = true, .scanned = true, .writable = true, .free_bytes = 1000000};
         e->connected(e->ctx, node, true);

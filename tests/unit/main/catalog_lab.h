@@ -33,6 +33,7 @@ struct lab {
     uint32_t kernel_count, kernel_max;
     uint64_t set_holders[RELAY_SETS_MAX]; /* of the last ring of each set, server bits */
     int hosts_put;
+    bool sure; /* the front end was told that all have reported */
     struct {
         uint8_t health, word;
     } server[NODES]; /* "a" .. "d" */
@@ -61,6 +62,7 @@ void lab_reload(const char *servers, const char *front, const char *catalog);
 void lab_close(void);
 void lab_turns(void); /* until there is nothing to do */
 void lab_seconds(unsigned n);
+void lab_agent(uint32_t node); /* it is configured, and was not heard yet */
 /* The agents of these nodes ("ab") connect and report nothing; files follow. */
 void lab_agents(const char *nodes);
 void lab_file(const char *nodes, const char *host, const char *path, uint64_t size, uint64_t hash);

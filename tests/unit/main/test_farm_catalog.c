@@ -177,21 +177,21 @@ static void test_not_reported(void **state)
 {
     lab_open(THREE, "");
     lab_turns();
-    assert_false(default_front());
-    lab.agent[0].there = lab.agent[1].there = true;
+    assert_true(!default_front() && lab.sure);
+    lab_agent(0), lab_agent(1);
     lab_turns();
-    assert_true(default_front());
+    assert_true(default_front() && !lab.sure);
     lab_agents("a");
     lab_turns();
-    assert_true(default_front());
+    assert_true(default_front() && !lab.sure);
     lab_agents("b");
     lab_turns();
-    assert_false(default_front());
-    lab.agent[2].there = true;
+    assert_true(!default_front() && lab.sure);
+    lab_agent(2);
     lab_turns();
-    assert_true(default_front());
+    assert_true(default_front() && !lab.sure);
     lab_seconds(61); /* it is not waited for any longer */
-    assert_false(default_front());
+    assert_true(!default_front() && lab.sure);
     lab_close();
 }
 

@@ -129,7 +129,7 @@ static void test_drained(void **state)
 static void test_waits_for_reports(void **state)
 {
     lab_open(THREE, "apply: auto, lost-for: 5m, every: 5s");
-    lab.agent[1].there = true;
+    lab_agent(1);
     lab_agents("ac");
     lab_file("a", "www.x.test", "/x", 10, 7);
     lab_seconds(60);
