@@ -8,7 +8,7 @@ help:
 	@echo 'make world     ten cities with the sea between them to play with (root; namespaces)'
 	@echo 'make check     all checks and tests; ends with "N passed, N failed"'
 	@echo 'make fuzz      run every fuzz harness FUZZ_SECONDS=$(FUZZ_SECONDS) each'
-	@echo 'make bench     measure beside gdnsd, Knot and NSD; BENCH="--rounds 3" goes to tests/bench/run.py'
+	@echo 'make bench     measure beside gdnsd, Knot and NSD, and the relay beside HAProxy and nginx; BENCH="--rounds 3" goes to tests/bench/run.py'
 	@echo 'make install   install under /usr/local (DESTDIR= is honoured)'
 	@echo 'make format    clang-format all sources'
 	@echo 'make clean     remove build directories'
@@ -45,6 +45,7 @@ bench:
 	@tests/bench/run.py --build build-bench $(BENCH)
 	@build-bench/tests/bench/answer_path
 	@tests/bench/scale.py --build build-bench
+	@tests/bench/relay.py --build build-bench
 
 install: build
 	meson install --no-rebuild -C build

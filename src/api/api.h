@@ -92,6 +92,8 @@ struct api_host {
     json_t *(*front)(void *ctx, uint32_t service, const json_t *order, const char *url);
     /* The packet relay; its connections, last seen first. NULL = there is none. */
     json_t *(*relay)(void *ctx);
+    /* Why new connections had better come to another balancer of the site; NULL = they are welcome here. */
+    const char *(*unready)(void *ctx);
     json_t *(*sessions)(void *ctx, const struct api_sessions *q);
     json_t *(*agents)(void *ctx); /* {agents: []} */
     /* The content directory; its plan; to carry that out (plan 0: whichever; NULL with error and why). NULL = there is none. */

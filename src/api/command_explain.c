@@ -89,12 +89,24 @@ static json_t *or_null(json_t *j)
     return j ? j : json_null();
 }
 
+/* By its name, or as one below the star of a name. */
+static int64_t service_named(const struct api_host *h, const char *name)
+{
+    char wild[256];
+    int64_t found = h->service_of(h->ctx, name);
+    for (const char *dot = strchr(name, '.'); found < 0 && dot; dot = strchr(dot + 1, '.')) {
+        snprintf(wild, sizeof wild, "*%s", dot);
+        found = h->service_of(h->ctx, wild);
+    }
+    return found;
+}
+
 static json_t *explained(struct api_call *c, const char *name, const struct api_request *q)
 {
     const struct api_host *h = c->host;
     const struct prefix *client = api_given(c, "client") ? &api_value(c, "client")->client : NULL;
     uint64_t at = api_value(c, "at")->ms;
-    int64_t service = h->service_of(h->ctx, name);
+    int64_t service = service_named(h, name);
     const char *type = api_value(c, "type")->text ? api_value(c, "type")->text : default_type(h, service);
     json_t *decision, *answer = NULL, *front = NULL, *relay = NULL;
     if (at && service < 0)

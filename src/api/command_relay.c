@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* relay, agents, sessions. */
+/* relay, agents, ready, sessions. */
 #include <string.h>
 #include "api/facts.h"
 
@@ -9,6 +9,12 @@ json_t *api_relay(struct api_call *c)
 {
     json_t *relay = c->host->relay(c->host->ctx);
     return relay ? relay : api_fail(c, "not-found", no_relay);
+}
+
+json_t *api_ready(struct api_call *c)
+{
+    const char *why = c->host->unready ? c->host->unready(c->host->ctx) : NULL;
+    return why ? api_fail(c, "not-ready", "%s", why) : json_pack("{s:b}", "ready", 1);
 }
 
 /* An address, with or without a port. */

@@ -189,6 +189,15 @@ static const struct api_field agents_fields[] = {
 };
 static const struct api_field relay_fields[] = {
     {"on", "boolean", "Whether the kernel relays; `why`: what it says against it, front ends then serve it all."},
+    {"attached", "boolean",
+     "Whether our own program relays; false for a moment after a start, while the one of the process before goes on."},
+    {"peers[].peer", "endpoint",
+     "Another balancer of the site; `heard-ms-ago`: null = never; `started`: its process, ms since 1970."},
+    {"peers[].records-sent", "integer",
+     "Connections it was told of; `records-not-sent`: there were too many at once; `dumps`: how often it was told of all."},
+    {"peers[].records-received", "integer",
+     "Connections it told of; `records-taken`: what was news; `unknown-node`: at a node that is not configured here."},
+    {"peers[].datagrams-refused", "integer", "Not sealed with our key, or not for the first time."},
     {"interfaces[].interface", "string", "Where packets come in; `in`: driver, or generic (slower)."},
     {"nodes[].node", "string", "A server; `address`: its own."},
     {"nodes[].via", "string",
@@ -212,6 +221,9 @@ static const struct api_field relay_fields[] = {
     {"served.front-end", "integer", "Connections handed to our own front end."},
     {"served.plain", "integer", "Flows sent on from their first packet, by hash."},
     {"counters", "object", "What became of packets, by name."},
+};
+static const struct api_field ready_fields[] = {
+    {"ready", "boolean", "Always true: who is not ready fails with `not-ready`."},
 };
 static const struct api_arg sessions_args[] = {
     {"client", API_CLIENT, 0, 0, 0, NULL, "Only of clients with this address, or in this prefix."},
@@ -431,6 +443,10 @@ const struct api_command api_commands[] = {
      NULL, 0, FIELDS(relay_fields), false, api_relay},
     {"agents", "The agents on the nodes: load, findings about their hosts, content.", NULL, NULL, 0, FIELDS(agents_fields), false,
      api_agents},
+    {"ready", "Whether this balancer takes new connections: exit status 0, or 1 and why not.",
+     "For keepalived's health script, or whatever else announces the site's addresses. It does when the daemon answers and, where "
+     "packets are to be relayed, its own program relays them. A daemon that hangs does not answer: give the script a timeout.",
+     NULL, 0, FIELDS(ready_fields), false, api_ready},
     {"sessions", "Connections in the relay's table, and where each is.",
      "Of a table with more than a million connections only so many are looked at.", ARGS(sessions_args), FIELDS(sessions_fields),
      false, api_sessions},

@@ -115,6 +115,7 @@ API_HANDLER(api_peers);
 API_HANDLER(api_servers);
 API_HANDLER(api_relay);
 API_HANDLER(api_agents);
+API_HANDLER(api_ready);
 API_HANDLER(api_sessions);
 API_HANDLER(api_catalog);
 API_HANDLER(api_catalog_plan);

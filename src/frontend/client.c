@@ -14,7 +14,31 @@ enum {
     LINGER_MS = 2000,
     LINGER_BYTES = 1 << 20, /* discarded of what a refused client still sends */
     ACCEPTS = 32,           /* in a row, before others get their turn */
+    LOOKED_AT = 64,         /* to find one that can make room */
 };
+
+static void list_add(struct thread *t, struct client *c)
+{
+    c->all_prev = NULL;
+    c->all_next = t->clients;
+    if (t->clients)
+        t->clients->all_prev = c;
+    else
+        t->clients_last = c;
+    t->clients = c;
+}
+
+static void list_remove(struct thread *t, struct client *c)
+{
+    if (c->all_prev)
+        c->all_prev->all_next = c->all_next;
+    else
+        t->clients = c->all_next;
+    if (c->all_next)
+        c->all_next->all_prev = c->all_prev;
+    else
+        t->clients_last = c->all_prev;
+}
 
 struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd)
 {
@@ -26,10 +50,7 @@ struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd)
     memset(c, 0, sizeof *c);
     c->c = (struct conn){.fd = fd, .kind = CONN_CLIENT, .io = IO_READ | IO_WRITE};
     c->sock = s;
-    c->all_next = t->clients;
-    if (t->clients)
-        t->clients->all_prev = c;
-    t->clients = c;
+    list_add(t, c);
     t->client_count++;
     http_head_init(&c->head);
     return c;
@@ -45,9 +66,8 @@ static void peer_set(struct client *c, const struct sockaddr_storage *sa)
 }
 
 /* A TCP service has its connection as its request. */
-static void tunnel_accept(struct thread *t, struct client *c)
+void front_client_tunnel(struct thread *t, struct client *c, const struct front_service *s)
 {
-    const struct front_service *s = c->sock->listener ? c->sock->listener->fallback : NULL;
     if (!s) {
         front_client_close(t, c);
         return;
@@ -89,13 +109,38 @@ static void accepted(struct thread *t, struct listen_sock *s, int fd, const stru
     struct client *c = front_client_new(t, s, fd);
     peer_set(c, sa);
     front_count(t, FRONT_ACCEPTED);
+    c->held = UINT64_MAX;
     if (s->mode != FRONT_SERVE) {
-        tunnel_accept(t, c);
+        if (s->listener && s->listener->hello)
+            front_hello_begin(t, c);
+        else
+            front_client_tunnel(t, c, s->listener ? s->listener->fallback : NULL);
         settle(t, c);
     } else {
         front_timer_set(t, &c->c.timer, s->listener && s->listener->fallback ? s->listener->fallback->times.head : 10000);
         front_client_run(t, c); /* the request has often come already */
     }
+}
+
+/*
+ * Many may connect and ask for nothing, or a byte at a time. At the limit whoever has been silent longest goes, so that those
+ * who ask are served. Clients that are being served go to the list's beginning, not to be looked at again and again.
+ */
+static bool one_leaves(struct thread *t)
+{
+    for (unsigned i = 0; i < LOOKED_AT && t->clients_last; i++) {
+        struct client *c = t->clients_last;
+        if (c->state == CLIENT_HEAD && !c->ready) {
+            const struct linger now = {.l_onoff = 1}; /* the kernel is to keep nothing of it either */
+            (void)setsockopt(c->c.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+            front_count(t, FRONT_MADE_ROOM);
+            front_client_close(t, c);
+            return true;
+        }
+        list_remove(t, c);
+        list_add(t, c);
+    }
+    return false;
 }
 
 void front_client_accept(struct thread *t, struct listen_sock *s)
@@ -109,7 +154,7 @@ void front_client_accept(struct thread *t, struct listen_sock *s)
                 front_count(t, FRONT_ACCEPT_ERRORS);
             return;
         }
-        if (atomic_fetch_add(&t->f->clients, 1) >= t->f->o.max_clients) {
+        if (atomic_fetch_add(&t->f->clients, 1) >= t->f->o.max_clients && !one_leaves(t)) {
             atomic_fetch_sub(&t->f->clients, 1);
             front_count(t, FRONT_ACCEPT_FULL);
             close(fd);
@@ -128,12 +173,7 @@ void front_client_close(struct thread *t, struct client *c)
     front_ftp_end(t, c);
     front_conn_close(t, &c->c);
     front_chunk_put(t, &c->out);
-    if (c->all_prev)
-        c->all_prev->all_next = c->all_next;
-    else
-        t->clients = c->all_next;
-    if (c->all_next)
-        c->all_next->all_prev = c->all_prev;
+    list_remove(t, c);
     t->client_count--;
     atomic_fetch_sub(&t->f->clients, 1);
     if (!c->ready) { /* else the round finds it in the ready list */
@@ -159,7 +199,7 @@ void front_client_release(struct thread *t, struct client *c)
 {
     front_queue_leave(t, c);
     front_chunk_put(t, &c->path_text);
-    c->path_new = c->held = c->elsewhere = false;
+    c->path_new = c->asked = c->elsewhere = false;
     if (c->counted) {
         c->counted = false;
         atomic_fetch_sub_explicit(&c->service->state->active, 1, memory_order_relaxed);
@@ -311,6 +351,9 @@ static void connect_run(struct thread *t, struct client *c)
 static void run(struct thread *t, struct client *c)
 {
     switch (c->state) {
+    case CLIENT_HELLO:
+        front_hello_run(t, c);
+        break;
     case CLIENT_HEAD:
         head_run(t, c);
         break;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <urcu-qsbr.h>
@@ -32,6 +33,16 @@ static void pin(pthread_t id, unsigned index)
         }
 }
 
+/* A client and its server are two; the rest of the process needs some as well, whatever strangers do here. */
+static unsigned clients_possible(void)
+{
+    enum { OTHERS = 1024 };
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur > 4000000)
+        return 2000000;
+    return (unsigned)(r.rlim_cur > 2 * OTHERS ? (r.rlim_cur - OTHERS) / 2 : r.rlim_cur / 4 + 1);
+}
+
 int frontend_new(const struct frontend_options *o, struct frontend **out, struct buf *why)
 {
     struct frontend *f = mem_alloc(sizeof *f);
@@ -40,6 +51,8 @@ int frontend_new(const struct frontend_options *o, struct frontend **out, struct
         f->o.threads = cores();
     if (!f->o.max_clients)
         f->o.max_clients = 100000;
+    if (f->o.max_clients > clients_possible())
+        f->o.max_clients = clients_possible();
     if (!f->o.backlog)
         f->o.backlog = 4096;
     if (!f->o.splice_min)

@@ -37,7 +37,7 @@ typedef int frontend_choose_fn(void *ctx, const struct front_service *service, c
 struct frontend_options {
     unsigned threads;       /* (cores this process may use) */
     bool pin;               /* each thread to its core */
-    unsigned max_clients;   /* connections of clients at once, all threads together (100000) */
+    unsigned max_clients;   /* connections of clients at once, all threads together (100000); at most as there are descriptors for */
     unsigned backlog;       /* (4096) */
     bool freebind;          /* VIPs this host does not have yet */
     uint32_t splice_min;    /* bytes known to come from which on bodies are spliced (16384) */

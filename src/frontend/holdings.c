@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frontend/internal.h"
+#include "http/hello.h"
 #include "http/path.h"
 
 enum { PATH_MOST = 8192 };
@@ -59,4 +60,33 @@ uint64_t front_holders(const struct front_service *s, const char *target, size_t
     if (!h && *suffix)
         h = find(s, FRONT_HOLDS_SUFFIX, suffix);
     return h ? h->holders : s->holders_else;
+}
+
+/* "a.b.c", "*.b.c", "*.c", "" */
+static const struct front_holding *find_name(const struct front_service *s, const char *name)
+{
+    const struct front_holding *h = find(s, FRONT_HOLDS_NAME, name);
+    char wild[HTTP_HELLO_NAME + 2];
+    for (const char *dot = strchr(name, '.'); !h && dot; dot = strchr(dot + 1, '.')) {
+        snprintf(wild, sizeof wild, "*%s", dot);
+        h = find(s, FRONT_HOLDS_NAME, wild);
+    }
+    return h ? h : find(s, FRONT_HOLDS_NAME, "");
+}
+
+uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello)
+{
+    const struct front_holding *h = find_name(s, hello->name);
+    uint64_t of_name = h ? h->holders : UINT64_MAX;
+    char protocol[256];
+    for (size_t at = 0; at < hello->alpn_len;) {
+        size_t n = hello->alpn[at];
+        memcpy(protocol, hello->alpn + at + 1, n);
+        protocol[n] = 0;
+        at += n + 1;
+        h = strlen(protocol) == n ? find(s, FRONT_HOLDS_ALPN, protocol) : NULL;
+        if (h && h->holders & of_name)
+            return h->holders & of_name;
+    }
+    return of_name & s->holders_else ? of_name & s->holders_else : of_name;
 }

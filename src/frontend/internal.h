@@ -88,6 +88,7 @@ enum client_state {
     CLIENT_EXCHANGE,
     CLIENT_TUNNEL,
     CLIENT_FTP,
+    CLIENT_HELLO,  /* waits for a TLS greeting, or the rest of it */
     CLIENT_REPLY,  /* an answer of our own is being sent */
     CLIENT_LINGER, /* closed towards the client, which may still be sending */
     CLIENT_CLOSED,
@@ -131,7 +132,7 @@ struct client {
     bool data;       /* a data connection of an FTP session */
     bool watched;    /* epoll knows it; see settle in client.c */
     bool path_new;   /* path_text stands for the request's path */
-    bool held;       /* holders is this request's */
+    bool asked;      /* holders is this request's */
     bool elsewhere;  /* a server that should have it has not, and another one is asked */
     uint8_t tried_count;
     uint8_t address_len;
@@ -139,6 +140,7 @@ struct client {
     const struct front_server *tried[TRIED_MAX];
     uint64_t began_ms; /* request */
     uint64_t holders;  /* who has what it asks for */
+    uint64_t held;     /* FRONT_TCP: who may have it */
     struct http_head head;
     struct flow req;
     struct chunk *out; /* rest of an answer of our own, or path_text */
@@ -175,7 +177,7 @@ struct thread {
     struct front_table *table;
     struct listen_sock *socks;
     struct client *ready_first, *ready_last;
-    struct client *clients; /* all open ones */
+    struct client *clients, *clients_last; /* all open ones, the newest first */
     unsigned client_count;
     bool quiesced;
     /* wheel */
@@ -270,8 +272,15 @@ void front_client_release(struct thread *t, struct client *c);
 void front_client_next(struct thread *t, struct client *c);
 void front_client_linger(struct thread *t, struct client *c);
 
+/* The connection is one of a TCP service from here on; c->held says whose of its servers. s NULL: of none, closed. */
+void front_client_tunnel(struct thread *t, struct client *c, const struct front_service *s);
+
 /* For a connection that was not accepted by a listener of the table; count it in frontend.clients. */
 struct client *front_client_new(struct thread *t, struct listen_sock *s, int fd);
+
+/* ---- hello.c ---- */
+void front_hello_begin(struct thread *t, struct client *c);
+void front_hello_run(struct thread *t, struct client *c);
 
 /* ---- request.c ---- */
 void front_request_begin(struct thread *t, struct client *c);
@@ -351,6 +360,8 @@ uint64_t front_holders(const struct front_service *s, const char *target, size_t
 /* ---- notes.c ---- */
 /* The server's answer has come: for services with `known`. again: another server is asked. */
 void front_note_answer(struct thread *t, const struct client *c, bool again);
+struct http_hello;
+uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello);
 
 /* ---- rewrite.c ---- */
 int front_rewrite_compile(struct front_rewrite *r, struct buf *why) PM_MUST_CHECK;

@@ -83,7 +83,9 @@ void front_request_begin(struct thread *t, struct client *c)
 static uint64_t holders(const struct client *c)
 {
     const struct http_span *path = &c->head.path;
-    if ((!c->service->holding_count && !c->service->known) || c->service->mode >= FRONT_TCP)
+    if (c->service->mode >= FRONT_TCP)
+        return c->held;
+    if (!c->service->holding_count && !c->service->known)
         return UINT64_MAX;
     if (c->path_new)
         return front_holders(c->service, c->path_text->data, c->path_text->end);
@@ -101,9 +103,9 @@ static enum balance_why pick(struct thread *t, struct client *c, const struct fr
         if (http_cookie(cookie, f->len, s->cookie, &value))
             cookie += value.off;
     }
-    if (!c->held) { /* asked once: when a server has had the request, its head lies elsewhere */
+    if (!c->asked) { /* once: when a server has had the request, its head lies elsewhere */
         c->holders = holders(c);
-        c->held = true;
+        c->asked = true;
     }
     struct balance_ask ask = {&c->peer, cookie, value.len, c->tried, c->tried_count, c->holders};
     enum balance_why why = front_balance_pick(s, t->index, t->now_ms, &ask, out);

@@ -15,6 +15,7 @@
     X(ACCEPTED, "accepted", "connections", "Connections accepted from clients")                    \
     X(ACCEPT_ERRORS, "accept_errors", "errors", "Accept calls that failed")                        \
     X(ACCEPT_FULL, "accept_full", "connections", "Closed at once: the limit of clients was reached")                 \
+    X(MADE_ROOM, "made_room", "connections", "Closed at the limit of clients for newer ones: had asked for nothing for longest") \
     X(REQUESTS, "requests", "requests", "Requests whose head was read")                            \
     X(BAD_REQUESTS, "bad_requests", "requests", "Requests refused as malformed or too large")      \
     X(REDIRECTED, "redirected", "requests", "Answered by a redirect to a site or server")          \
@@ -29,6 +30,8 @@
     X(NOTES_LOST, "notes_lost", "notes", "Answers that the content directory did not hear of: too many at once")    \
     X(UPGRADED, "upgraded", "connections", "Turned into a tunnel (101)")                           \
     X(TUNNELS, "tunnels", "connections", "Connections of TCP and FTP services")                    \
+    X(HELLOS, "hellos", "connections", "TLS greetings read, of services that go by them")          \
+    X(HELLO_ODD, "hello_odd", "connections", "Of such services, but without a greeting that can be read: for the default")     \
     X(CLIENT_ABORTS, "client_aborts", "requests", "Ended by the client before the answer was complete")              \
     X(CLIENT_TIMEOUTS, "client_timeouts", "connections", "Closed: the client was too slow")        \
     X(BYTES_IN, "bytes_in", "bytes", "Received from clients and passed on")                        \

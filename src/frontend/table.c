@@ -135,6 +135,8 @@ static int service_build(struct front_states *states, struct arena *a, struct fr
         servers[i] = s->servers[i];
         if (servers[i].weight > FRONT_WEIGHT_MAX)
             servers[i].weight = FRONT_WEIGHT_MAX;
+        if (!s->known)
+            servers[i].slot = i;
         server_build(states, a, s, &servers[i]);
     }
     s->servers = servers;
@@ -199,8 +201,9 @@ static int listen_add(struct front_table *t, struct front_service *s, const stru
         l = &t->listeners[t->listener_count++];
         l->at = *at;
         l->mode = kind_of(s);
+        l->hello = s->hello;
         map_init(&l->hosts);
-    } else if (l->mode != kind_of(s) || l->mode != FRONT_SERVE) {
+    } else if (l->mode != kind_of(s) || l->hello != s->hello || (l->mode != FRONT_SERVE && !l->hello)) {
         buf_printf(why, "%s cannot share %s with another service", s->name, endpoint_format(at, text));
         return PM_ECONFIG;
     }

@@ -48,7 +48,8 @@ struct front_server {
     uint32_t weight;          /* 0 .. FRONT_WEIGHT_MAX; 0: only clients that stick to it */
     uint32_t max_connections; /* in use at once; 0 = not limited */
     const char *url;          /* redirects to it: "http://a.example:8080"; NULL: made from the endpoint */
-    uint32_t slot;            /* its bit in what is said of holders, the same over tables; 64 and above: has everything */
+    uint32_t slot; /* its bit in what is said of holders; 64 and above: has everything. Without front_service.known, where
+                    * it is the same over tables: filled in, its place in the list */
     /* Filled in. */
     struct front_server_state *state;
     struct sockaddr_storage sockaddr;
@@ -76,6 +77,8 @@ enum front_holds {
     FRONT_HOLDS_PATH,
     FRONT_HOLDS_PREFIX, /* ends in a slash */
     FRONT_HOLDS_SUFFIX, /* from the last dot */
+    FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too; "": any other */
+    FRONT_HOLDS_ALPN,   /* hello: a protocol */
     FRONT_SURE,         /* of front_known, text "": all that will be known is; else a 404 proves nothing */
 };
 struct front_holding {
@@ -99,6 +102,7 @@ struct front_times {
 struct front_service {
     const char *name;
     uint8_t mode, balance, sticky, proxy, target, busy, guard;
+    bool hello;         /* FRONT_TCP: host and servers by the TLS greeting; such services may share a listener */
     bool forwarded_for; /* add X-Forwarded-For */
     bool away;          /* redirect to the next site at overload or without healthy server (A10) */
     bool is_default;    /* of its listeners: serves hosts nobody else claims */
@@ -121,7 +125,7 @@ struct front_service {
     uint32_t rewrite_count;
     const struct front_holding *holdings; /* none: every server has everything */
     uint32_t holding_count;
-    uint64_t holders_else; /* of what none of them is about */
+    uint64_t holders_else; /* of what none of them is about; hello: of protocols */
     /*
      * What is known beyond this table, which counts before it; NULL: nothing. With it a GET or HEAD that its server
      * answers with 404 is asked of another holder, once (until FRONT_SURE is said: of all), and notes are taken
@@ -182,7 +186,7 @@ struct front_listener {
     const int *fds;
     uint32_t fd_count;
     struct map hosts;    /* -> struct front_service; "*.x" is kept as ".x" */
-    bool wildcards;
+    bool wildcards, hello;
     const struct front_service *fallback; /* may be NULL */
 };
 

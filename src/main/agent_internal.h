@@ -47,6 +47,8 @@ struct agent {
     struct mesh_tls *tls;
     struct agent_peer peer[AGENT_BALANCERS_MAX];
     unsigned peer_count;
+    struct addr trusted[AGENT_BALANCERS_MAX * AGENT_SOURCES_OF]; /* whom the packet program believes */
+    unsigned trusted_count;
     struct node *node;   /* NULL: nothing is taken over; node_why says it */
     struct buf node_why;
     struct clamp *clamp;

@@ -95,9 +95,38 @@ void agent_told(struct agent_peer *p, const uint8_t *data, size_t n)
 
 /* ---- keys ---- */
 
+static bool has_addr(const struct addr *list, unsigned n, const struct addr *a)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (addr_eq(&list[i], a))
+            return true;
+    return false;
+}
+
+static bool names(const struct agent *a, const struct addr *source)
+{
+    for (unsigned i = 0; i < a->peer_count; i++)
+        if (has_addr(a->peer[i].source, a->peer[i].source_count, source))
+            return true;
+    return false;
+}
+
+/* Addresses that no balancer names any more. */
+static void distrust(struct agent *a)
+{
+    for (unsigned i = a->trusted_count; i-- > 0;) {
+        if (names(a, &a->trusted[i]))
+            continue;
+        (void)!node_distrust(a->node, &a->trusted[i]);
+        a->trusted[i] = a->trusted[--a->trusted_count];
+    }
+}
+
 void agent_keys(struct agent *a)
 {
     uint64_t now = clock_wall_ms(a->clock);
+    if (a->node)
+        distrust(a);
     for (unsigned i = 0; a->node && i < a->peer_count; i++) {
         const struct agent_peer *p = &a->peer[i];
         struct siphash_key keys[HANDOFF_KEYS];
@@ -106,6 +135,8 @@ void agent_keys(struct agent *a)
         (void)relay_tag_keys(p->secret, now, keys);
         for (unsigned k = 0; k < p->source_count; k++) {
             int err = node_trust(a->node, &p->source[k], keys);
+            if (!err && !has_addr(a->trusted, a->trusted_count, &p->source[k]) && a->trusted_count < PM_ARRAY_LEN(a->trusted))
+                a->trusted[a->trusted_count++] = p->source[k];
             if (err)
                 log_error("the packet program does not take a balancer", "balancer", p->name, "why", err_text(err));
         }
@@ -113,14 +144,6 @@ void agent_keys(struct agent *a)
 }
 
 /* ---- addresses ---- */
-
-static bool has_addr(const struct addr *list, unsigned n, const struct addr *a)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (addr_eq(&list[i], a))
-            return true;
-    return false;
-}
 
 /* All addresses that any balancer names; the caller frees. */
 static struct addr *wanted(const struct agent *a, unsigned *n)

@@ -65,6 +65,7 @@ void cli_render_agents(struct text *t, const json_t *data);
 void cli_render_catalog(struct text *t, const json_t *data);
 void cli_render_catalog_plan(struct text *t, const json_t *data);
 void cli_render_catalog_apply(struct text *t, const json_t *data);
+void cli_render_ready(struct text *t, const json_t *d);
 void cli_render_sessions(struct text *t, const json_t *data);
 void cli_render_handoff(struct text *t, const json_t *data);
 void cli_help(struct text *t, const char *command); /* NULL = all; an unknown one prints nothing */

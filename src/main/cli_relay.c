@@ -38,6 +38,8 @@ static void interfaces(struct text *t, const json_t *d)
         text_add(t, TEXT_NAME, "%s", json_text(i, "interface"));
         text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
     }
+    if (json_is_false(json_object_get(d, "attached")))
+        text_add(t, TEXT_WARN, ", not yet: the program of the process before goes on until the servers were looked at");
     text_line(t);
 }
 
@@ -227,6 +229,43 @@ static void counters(struct text *t, const json_t *d)
     table_print(&tb, t);
 }
 
+static void peers(struct text *t, const json_t *d)
+{
+    static const char *const heads[] = {"PEER", "HEARD", "SENT", "NOT SENT", "RECEIVED", "NEWS", "TOLD ALL", "REFUSED"};
+    const json_t *list = json_object_get(d, "peers"), *p;
+    struct table tb;
+    size_t i;
+    if (!json_array_size(list))
+        return;
+    title(t, "Balancers it shares connections with");
+    table_init(&tb, PM_ARRAY_LEN(heads), heads);
+    tb.indent = 2;
+    tb.right = 0xfe;
+    json_array_foreach(list, i, p)
+    {
+        static const char *const counts[] = {"records-sent", "records-not-sent", "records-received", "records-taken", "dumps",
+                                             "datagrams-refused"};
+        char age[AGE_TEXT];
+        double ms = json_num(p, "heard-ms-ago", -1);
+        table_cell(&tb, TEXT_NAME, "%s", json_text(p, "peer"));
+        table_cell(&tb, ms < 0 || ms > 5000 ? TEXT_BAD : TEXT_GOOD, "%s", ms < 0 ? "never" : age_text(ms, age));
+        for (size_t k = 0; k < PM_ARRAY_LEN(counts); k++) {
+            long long n = json_int(p, counts[k]);
+            bool lost = n && (k == 1 || k == 5);
+            table_cell(&tb, lost ? TEXT_WARN : TEXT_PLAIN, "%lld", n);
+        }
+    }
+    table_print(&tb, t);
+}
+
+void cli_render_ready(struct text *t, const json_t *d)
+{
+    (void)d; /* who is not, fails */
+    text_add(t, TEXT_GOOD, "ready");
+    text_add(t, TEXT_PLAIN, ": new connections are welcome here");
+    text_line(t);
+}
+
 void cli_render_relay(struct text *t, const json_t *d)
 {
     const json_t *s;
@@ -237,6 +276,7 @@ void cli_render_relay(struct text *t, const json_t *d)
     nodes(t, d);
     json_array_foreach(json_object_get(d, "services"), i, s)
         service(t, s);
+    peers(t, d);
     served(t, d);
     counters(t, d);
 }

@@ -373,7 +373,7 @@ static const struct view {
     {"history", history}, {"overrides", overrides}, {"check-now", check_now},
     {"metrics", metrics}, {"policies", policies},   {"explain", cli_render_explain},
     {"peers", cli_render_peers},    {"matrix", cli_render_matrix}, {"handoff", cli_render_handoff},
-    {"relay", cli_render_relay}, {"agents", cli_render_agents}, {"sessions", cli_render_sessions},
+    {"relay", cli_render_relay}, {"agents", cli_render_agents}, {"ready", cli_render_ready}, {"sessions", cli_render_sessions},
     {"catalog", cli_render_catalog}, {"catalog plan", cli_render_catalog_plan}, {"catalog apply", cli_render_catalog_apply},
 };
 

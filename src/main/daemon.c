@@ -378,13 +378,14 @@ static void signals_start(struct daemon *d)
 
 /* ---- start and stop ---- */
 
-/* Thousands of checks and TCP clients at once need descriptors. */
+/* Thousands of checks and clients at once need descriptors; what there is of them limits the front end's clients. */
 static void raise_file_limit(void)
 {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+    enum { WANTED = 1 << 18 };
+    struct rlimit r, more = {WANTED, WANTED};
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || (r.rlim_max < WANTED && setrlimit(RLIMIT_NOFILE, &more) == 0))
         return;
-    r.rlim_cur = r.rlim_max < 65536 ? r.rlim_max : 65536;
+    r.rlim_cur = r.rlim_max < WANTED ? r.rlim_max : WANTED;
     setrlimit(RLIMIT_NOFILE, &r);
 }
 

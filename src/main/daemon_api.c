@@ -139,6 +139,14 @@ static json_t *host_agents(void *ctx)
     return d->farm ? json_pack("{s:o}", "agents", farm_agents(d->farm)) : NULL;
 }
 
+static const char *host_unready(void *ctx)
+{
+    const struct daemon *d = ctx;
+    if (!d->gen)
+        return "the daemon is starting";
+    return d->farm ? farm_unready(d->farm) : NULL;
+}
+
 static json_t *host_sessions(void *ctx, const struct api_sessions *q)
 {
     const struct daemon *d = ctx;
@@ -217,6 +225,7 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .servers = host_servers,
                                 .relay = host_relay,
                                 .agents = host_agents,
+                                .unready = host_unready,
                                 .sessions = host_sessions,
                                 .catalog = host_catalog,
                                 .catalog_plan = host_catalog_plan,

@@ -23,13 +23,16 @@ struct farm;
 
 /* Whether the configuration wants anything relayed at this node. */
 bool farm_wanted(const struct config *c);
-/* Loads and attaches, before root is given up. Failure only for what the configuration can cure (the key's file); a
+/* Loads, before root is given up; attached is with the first farm_publish, or soon after. Failure only for what the configuration can cure (the key's file); a
  * kernel that cannot is no failure. */
 int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
              struct buf *why) PM_MUST_CHECK;
 /* Copies of its listening sockets, for the next process. */
 int farm_sockets(const struct farm *f, struct listen_set *set) PM_MUST_CHECK;
-/* stop: packets go to the kernel from now on; else the programs go on without this process. NULL is allowed. */
+/*
+ * The programs go on without this process, by what it has told them last. stop: nobody takes over from here; new connections
+ * are answered for relay.takeover yet, so that a restart is not noticed. NULL is allowed.
+ */
 void farm_free(struct farm *f, bool stop);
 /* Begins to listen to the programs; farm_free ends it. */
 int farm_start(struct farm *f, uv_loop_t *loop) PM_MUST_CHECK;
@@ -52,6 +55,8 @@ json_t *farm_catalog_planned(const struct farm *f);
 json_t *farm_catalog_give(struct farm *f, bool dry, uint64_t plan, const char **error, struct buf *why);
 /* Which balancer of the site orders copies; NULL: this one. */
 void farm_lead(struct farm *f, const char *leader);
+/* Why new connections had better come to another balancer; NULL: they are welcome. */
+const char *farm_unready(const struct farm *f);
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */
 /* `pointsman sessions`. A table of a million takes a third of a second; of more only so many are looked at. */
 json_t *farm_sessions(const struct farm *f, const struct api_sessions *q);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "main/front_internal.h"
 #include "main/sockets.h"
 
@@ -77,6 +78,7 @@ static unsigned put_sources(const struct farm *f, struct mesh_writer *w)
     return n;
 }
 
+/* If it is not what the agent was told last. */
 static void tell_task(struct farm_agent *g)
 {
     const struct farm *f = g->all->farm;
@@ -90,10 +92,11 @@ static void tell_task(struct farm_agent *g)
     agent_put_task(&w, &t);
     mesh_put_bytes(&w, sources.p, sources.len);
     mesh_put_bytes(&w, places.p, places.len);
+    uint64_t stamp = hash_bytes(w.p, w.len, 1);
     if (places.full || w.full)
         log_error("a node has too many addresses for its agent", "agent", g->name);
-    else
-        (void)tell(g, &w);
+    else if (stamp != g->told && tell(g, &w))
+        g->told = stamp;
     free(space);
 }
 
@@ -120,6 +123,7 @@ static int heard_hello(struct farm_agent *g, struct mesh_reader *r)
     text_of(h.why, g->why, sizeof g->why);
     if (!g->adopts)
         log_warn("a node takes no connections over", "agent", g->name, "why", g->why);
+    farm_update(g->all->farm);
     return PM_OK;
 }
 
@@ -295,6 +299,7 @@ static void on_link(void *ctx, struct mesh_link *l)
         return;
     g->link = l;
     g->behind = false;
+    g->told = 0;
     g->since_ms = clock_mono_ms(a->farm->clock);
     log_notice("agent connected", "agent", g->name);
     if (a->events.connected)
@@ -422,6 +427,8 @@ void farm_agents_second(struct farm_agents *a)
             mesh_link_close(g->link, "not understood, or it does not read");
             lost(g, "closed by us");
         }
+        if (g->link)
+            tell_task(g); /* routes may have changed, and with them our addresses */
         if (now - g->load_ms > STALE_MS)
             a->farm->nodes[g->node].load = NAN;
     }

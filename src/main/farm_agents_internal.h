@@ -23,6 +23,7 @@ struct farm_agent {
     uint32_t node;
     struct mesh_link *link; /* NULL: not connected */
     uint64_t since_ms, load_ms, room;
+    uint64_t told; /* hash of the task it was told last */
     bool hello, adopts, writable, listing, scanned, behind;
     char software[64], why[256];
     struct agent_load load;

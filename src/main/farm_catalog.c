@@ -332,11 +332,14 @@ static void nodes_forget(struct farm_catalog *c)
 {
     for (uint32_t i = 0; i < FARM_SELF; i++) {
         bool wanted = i < c->f->node_count && c->f->nodes[i].wanted;
-        if (c->nodes[i].known && !wanted) {
+        bool other = wanted && !addr_eq(&c->nodes[i].addr, &c->f->nodes[i].addr);
+        if (c->nodes[i].known && (!wanted || other)) {
             (void)directory_remove_node(c->d, (uint16_t)i);
             c->nodes[i] = (struct catalog_node){.known = false};
         }
         c->nodes[i].known |= wanted;
+        if (wanted)
+            c->nodes[i].addr = c->f->nodes[i].addr;
     }
 }
 
@@ -413,7 +416,7 @@ uint32_t farm_catalog_host(struct farm_catalog *c, const char *front)
             return c->hosts[i].id;
     c->hosts = mem_realloc(c->hosts, (c->host_count + 1) * sizeof *c->hosts);
     c->hosts[c->host_count].name = mem_strdup(front);
-    c->hosts[c->host_count].id = c->host_count + 1;
+    c->hosts[c->host_count].id = c->f->next_host++;
     return c->hosts[c->host_count++].id;
 }
 

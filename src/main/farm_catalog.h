@@ -58,16 +58,15 @@ bool farm_catalog_turn(struct farm_catalog *c);
 
 /* ---- farm_catalog_view.c, farm_catalog_show.c: what is shown ---- */
 
-/* What is in the tables for a front end: what has moved, then the directory's entries. fn false: no more. */
-typedef bool farm_resource_fn(void *ctx, const struct farm_resource *r);
+/* What is in the tables for a front end: what has moved, then the directory's entries. */
 void farm_catalog_each(const struct farm_catalog *c, const struct farm_service *s, farm_resource_fn *fn, void *ctx);
 uint32_t farm_catalog_count(const struct farm_catalog *c, const struct farm_service *s);
-/* The resource with that hash (relay/ring.h) that a request for target is about. */
+/* The resource with that hash (relay/ring.h) that a request for target is about; out->text is text. */
 bool farm_catalog_resource(const struct farm_catalog *c, const struct farm_service *s, enum relay_resource_kind kind,
-                           uint64_t hash, const char *target, struct farm_resource *out);
+                           uint64_t hash, const char *target, struct farm_resource *out, char text[FARM_RESOURCE_TEXT]);
 /* Some text of the set's resources, and how many more there are. */
 bool farm_catalog_of_set(const struct farm_catalog *c, const struct farm_service *s, const struct farm_set *set,
-                         char text[FARM_RESOURCE_TEXT + 1], uint32_t *more);
+                         char text[FARM_RESOURCE_TEXT], uint32_t *more);
 /* Who is known to have it, and whence: for `explain`; null: nobody is named. */
 json_t *farm_catalog_holders(const struct farm_catalog *c, const struct farm_service *s, const char *target);
 

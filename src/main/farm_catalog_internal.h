@@ -61,6 +61,7 @@ struct catalog_service {
 
 struct catalog_node {
     bool known, heard; /* has been in a plan; its agent has reported all its files once */
+    struct addr addr;
     bool connected;
     enum plan_node_state state;
     uint64_t since;

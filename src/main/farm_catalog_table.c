@@ -51,7 +51,8 @@ static const struct farm_set *set_for(struct farm_catalog *c, struct catalog_fro
 
 static void set_end(struct farm_catalog *c, struct catalog_front *t, struct farm_set *set)
 {
-    (void)!relay_set_ring(c->f->relay, set->index, NULL, 0);
+    if (c->f->relay)
+        (void)!relay_set_ring(c->f->relay, set->index, NULL, 0);
     farm_set_give(c->f, set->index);
     t->of[set->of] = 0;
     *set = (struct farm_set){.index = RELAY_SETS_MAX};
@@ -409,6 +410,8 @@ void catalog_services_make(struct farm_catalog *c)
     }
     for (uint32_t i = 0; i < p->service_count; i++) {
         struct farm_service *s = &p->services[i];
+        if (s->tls)
+            continue; /* its resources are the plan's */
         struct catalog_service *to = service_make(c, s->config);
         if (!to->config) {
             to->config = s->config;
@@ -524,7 +527,7 @@ void catalog_defaults(struct farm_catalog *c)
             if (!t->s || t->now->default_front == fronted)
                 continue;
             t->now->default_front = fronted;
-            int err = t->now->published ? farm_hosts_put(c->f, t->s) : PM_OK;
+            int err = t->now->published ? farm_put_names_of(c->f, t->s) : PM_OK;
             if (err)
                 log_error("the relay does not take a host", "service", t->name, "why", err_text(err));
         }

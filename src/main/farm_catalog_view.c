@@ -29,22 +29,22 @@ static uint64_t bits_of(const struct farm_catalog *c, const struct farm_service 
 }
 
 static void resource_fill(const struct farm_catalog *c, const struct farm_service *s, uint32_t id,
-                          const struct directory_entry *e, struct farm_resource *out)
+                          const struct directory_entry *e, struct farm_resource *out, char text[FARM_RESOURCE_TEXT])
 {
+    snprintf(text, FARM_RESOURCE_TEXT, "%.*s", (int)e->key.len, e->key.text);
     *out = (struct farm_resource){.host = s->host_id,
                                   .kind = (enum relay_resource_kind)e->key.kind,
+                                  .text = text,
                                   .holders = bits_of(c, s, e->set),
                                   .set = e->set};
-    snprintf(out->text, sizeof out->text, "%.*s", (int)e->key.len, e->key.text);
     out->front = s->all_front || !catalog_table_has(c->table, id);
     for (uint32_t i = 0; i < s->moved_count && e->key.kind != DIRECTORY_SUFFIX; i++)
-        out->front |= strncmp(out->text, s->moved[i], strlen(s->moved[i])) == 0;
+        out->front |= strncmp(text, s->moved[i], strlen(s->moved[i])) == 0;
 }
 
 static bool moved_fill(const struct farm_service *s, uint32_t i, struct farm_resource *out)
 {
-    *out = (struct farm_resource){.host = s->host_id, .kind = RELAY_RESOURCE_PREFIX, .set = SETS_NONE, .front = true};
-    snprintf(out->text, sizeof out->text, "%s", s->moved[i]);
+    *out = (struct farm_resource){.host = s->host_id, .kind = RELAY_RESOURCE_PREFIX, .text = s->moved[i], .set = SETS_NONE, .front = true};
     return true;
 }
 
@@ -54,6 +54,7 @@ static uint32_t walk(const struct farm_catalog *c, const struct farm_service *s,
     const struct catalog_service *of;
     struct directory_entry e;
     struct farm_resource r;
+    char text[FARM_RESOURCE_TEXT];
     uint32_t at = 0, id, n = 0;
     if (!front_of(c, s, &of))
         return 0;
@@ -68,7 +69,7 @@ static uint32_t walk(const struct farm_catalog *c, const struct farm_service *s,
         n++;
         if (!fn)
             continue;
-        resource_fill(c, s, id, &e, &r);
+        resource_fill(c, s, id, &e, &r, text);
         if (!fn(ctx, &r))
             return n;
     }
@@ -102,7 +103,7 @@ static bool is_of_set(void *ctx, const struct farm_resource *r)
 }
 
 bool farm_catalog_of_set(const struct farm_catalog *c, const struct farm_service *s, const struct farm_set *set,
-                         char text[FARM_RESOURCE_TEXT + 1], uint32_t *more)
+                         char text[FARM_RESOURCE_TEXT], uint32_t *more)
 {
     struct of_set o = {set, text, 0};
     uint32_t all = sets_refs(directory_sets(c->d), set->of);
@@ -112,7 +113,7 @@ bool farm_catalog_of_set(const struct farm_catalog *c, const struct farm_service
 }
 
 static bool found(const struct farm_catalog *c, const struct farm_service *s, const char *host, enum relay_resource_kind kind,
-                  const char *text, size_t len, uint64_t hash, struct farm_resource *out)
+                  const char *text, size_t len, uint64_t hash, struct farm_resource *out, char buffer[FARM_RESOURCE_TEXT])
 {
     char whole[DIRECTORY_TEXT_MAX + 1];
     struct directory_entry e;
@@ -125,7 +126,7 @@ static bool found(const struct farm_catalog *c, const struct farm_service *s, co
     struct directory_key key = catalog_key(host, (enum directory_kind)kind, whole, len);
     uint32_t id = directory_find(c->d, &key);
     if (id != DIRECTORY_NONE && directory_get(c->d, id, &e)) {
-        resource_fill(c, s, id, &e, out);
+        resource_fill(c, s, id, &e, out, buffer);
         return true;
     }
     for (uint32_t i = 0; i < s->moved_count && kind == RELAY_RESOURCE_PREFIX; i++)
@@ -135,21 +136,22 @@ static bool found(const struct farm_catalog *c, const struct farm_service *s, co
 }
 
 bool farm_catalog_resource(const struct farm_catalog *c, const struct farm_service *s, enum relay_resource_kind kind,
-                           uint64_t hash, const char *target, struct farm_resource *out)
+                           uint64_t hash, const char *target, struct farm_resource *out,
+                           char text[FARM_RESOURCE_TEXT])
 {
     const struct catalog_service *of;
     size_t len = strcspn(target, "?"), dot = len;
     if (!front_of(c, s, &of))
         return false;
     if (kind == RELAY_RESOURCE_PATH)
-        return found(c, s, of->name, kind, target, len, hash, out);
+        return found(c, s, of->name, kind, target, len, hash, out, text);
     for (size_t n = len; n && kind == RELAY_RESOURCE_PREFIX; n--)
-        if (target[n - 1] == '/' && found(c, s, of->name, kind, target, n, hash, out))
+        if (target[n - 1] == '/' && found(c, s, of->name, kind, target, n, hash, out, text))
             return true;
     while (dot && target[dot - 1] != '.' && target[dot - 1] != '/')
         dot--;
     return kind == RELAY_RESOURCE_SUFFIX && dot && target[dot - 1] == '.' &&
-           found(c, s, of->name, kind, target + dot - 1, len - dot + 1, hash, out);
+           found(c, s, of->name, kind, target + dot - 1, len - dot + 1, hash, out, text);
 }
 
 /* ---- entries ---- */

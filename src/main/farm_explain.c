@@ -70,10 +70,14 @@ static void put16(struct buf *b, size_t v)
     buf_putc(b, (char)v);
 }
 
-/* The least that a client says: RFC 8446 section 4.1.2, with the name unless it is an address (RFC 6066 section 3). */
+/*
+ * The least that a browser says: RFC 8446 section 4.1.2, with the name unless it is an address (RFC 6066 section 3), and
+ * the protocols it speaks (RFC 7301).
+ */
 static void make_hello(const struct api_request *q, struct buf *out)
 {
-    size_t name = q->address.family ? 0 : strlen(q->host), extensions = name ? name + 9 : 0;
+    static const char alpn[] = "\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1";
+    size_t name = q->address.family ? 0 : strlen(q->host), extensions = (name ? name + 9 : 0) + sizeof alpn - 1;
     size_t body = 2 + 32 + 1 + 4 + 2 + 2 + extensions;
     buf_add(out, "\x16\x03\x01", 3);
     put16(out, body + 4);
@@ -84,6 +88,7 @@ static void make_hello(const struct api_request *q, struct buf *out)
         buf_putc(out, 'r');
     buf_add(out, "\0\0\x02\x13\x01\x01\0", 7);
     put16(out, extensions);
+    buf_add(out, alpn, sizeof alpn - 1);
     if (!name)
         return;
     put16(out, 0);
@@ -154,19 +159,36 @@ static void find_service(struct asked *a)
     const struct farm_plan *p = &a->f->plan;
     for (uint32_t i = 0; i < p->service_count && !a->service; i++) {
         const struct farm_service *s = &p->services[i];
-        if (a->choice.host ? s->host_id == a->choice.host : farm_set_at(s, a->choice.set) != NULL)
+        if (a->choice.host ? a->choice.host - s->host_id < s->host_count : farm_set_at(s, a->choice.set) != NULL)
             a->service = s;
     }
     if (a->service && a->choice.set < RELAY_SETS_MAX)
         a->set = farm_set_at(a->service, a->choice.set);
 }
 
+static bool resource_found(const struct asked *a, struct farm_resource *out, char text[FARM_RESOURCE_TEXT])
+{
+    const struct farm_service *s = a->service;
+    if (!s || !a->choice.resource)
+        return false;
+    if (!s->tls)
+        return farm_catalog_resource(a->f->catalog, s, a->choice.kind, a->choice.text, buf_str(&a->q->target), out, text);
+    for (uint32_t i = 0; i < s->resource_count; i++) {
+        const struct farm_resource *r = &s->resources[i];
+        if (r->host != a->choice.host || r->kind != a->choice.kind || relay_text_hash(r->text, false) != a->choice.text)
+            continue;
+        *out = *r;
+        return true;
+    }
+    return false;
+}
+
 static void tell_tables(struct asked *a)
 {
     struct farm_resource r;
+    char known[FARM_RESOURCE_TEXT], text[FARM_RESOURCE_TEXT];
     uint64_t hits = 0;
-    bool found = a->service && a->choice.resource &&
-                 farm_catalog_resource(a->f->catalog, a->service, a->choice.kind, a->choice.text, buf_str(&a->q->target), &r);
+    bool found = resource_found(a, &r, known);
     put(a, "host",
         json_pack("{s:s, s:o}", "matched",
                   a->choice.named  ? "name"
@@ -176,12 +198,13 @@ static void tell_tables(struct asked *a)
     if (found)
         (void)!relay_resource_hits(a->f->relay, r.host, r.kind, r.text, &hits);
     put(a, "resource",
-        found ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_kinds[r.kind], "text", r.text, "front", a->choice.front, "requests",
+        found ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_resource_kind(&r), "text",
+                          r.name ? farm_resource_text(&r, text) : r.text, "front", a->choice.front, "requests",
                           (json_int_t)hits)
               : json_null());
     put(a, "holders", a->service ? farm_holders(a->service, a->set ? a->set->holders : 0) : json_array());
     put(a, "directory",
-        a->service && !a->q->tls ? farm_catalog_holders(a->f->catalog, a->service, buf_str(&a->q->target)) : json_null());
+        a->service && !a->service->tls ? farm_catalog_holders(a->f->catalog, a->service, buf_str(&a->q->target)) : json_null());
 }
 
 /* ---- what the policy said ---- */
@@ -306,7 +329,7 @@ struct later {
 static bool later_resource(void *ctx, const struct farm_resource *r)
 {
     const struct later *l = ctx;
-    char text[FARM_RESOURCE_TEXT + 1];
+    char text[FARM_RESOURCE_TEXT];
     json_t *o = later_for(l->a, l->share, farm_set_of(l->a->service, r), r->front);
     json_object_set_new(o, "resource", json_string(farm_resource_text(r, text)));
     json_array_append_new(l->list, o);
@@ -317,7 +340,7 @@ static void tell_later(struct asked *a, const double *share)
 {
     const struct farm_service *s = a->service;
     struct later l = {a, share, json_array()};
-    farm_catalog_each(a->f->catalog, s, later_resource, &l);
+    farm_resources_each(a->f, s, later_resource, &l);
     json_t *other = later_for(a, share, s->any.index, s->all_front || s->default_front);
     json_object_set_new(other, "resource", json_string("*"));
     json_array_append_new(l.list, other);
@@ -340,14 +363,14 @@ static void at_nodes(struct asked *a)
     }
     uint32_t node = certain_node(a, share);
     put(a, "node", node < RELAY_NODES_MAX ? json_string(farm_node_name(a->f, a->service, node)) : json_null());
-    put(a, "pinned", json_boolean(delayed && a->request.stream));
+    put(a, "pinned", json_boolean(delayed && (a->request.stream || a->service->tls)));
     if (!delayed)
         verdict(a, "node", "every packet goes on as it is; the node answers the client itself");
     else if (a->request.stream)
-        verdict(a, "node", "the connection is transferred by the name in its TLS greeting");
+        verdict(a, "node", "the connection is transferred by the name and the protocols in its TLS greeting");
     else
         verdict(a, "node", "the connection is transferred with this request");
-    if (delayed && !a->request.stream)
+    if (delayed && !a->request.stream && !a->service->tls)
         tell_later(a, share);
 }
 

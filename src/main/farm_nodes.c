@@ -5,17 +5,30 @@
 #include "main/farm_internal.h"
 #include "relay/route.h"
 
+/* Connections may be at it yet; where there is no other place for a new node, they end. */
+static uint32_t unwanted(const struct farm *f)
+{
+    for (uint32_t i = 0; i < f->node_count; i++)
+        if (!f->nodes[i].wanted)
+            return i;
+    return RELAY_NODES_MAX;
+}
+
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via)
 {
     uint32_t free_place = RELAY_NODES_MAX;
     for (uint32_t i = 0; i < f->node_count; i++) {
         if (!f->nodes[i].addr.family)
             free_place = i;
-        else if (addr_eq(&f->nodes[i].addr, addr) && f->nodes[i].via == via)
+        else if (addr_eq(&f->nodes[i].addr, addr) && (f->nodes[i].via == via || f->nodes[i].via == FARM_VIA_ANY)) {
+            f->nodes[i].via = via;
             return i;
+        }
     }
     if (free_place == RELAY_NODES_MAX && f->node_count < FARM_SELF)
         free_place = f->node_count++;
+    if (free_place == RELAY_NODES_MAX)
+        free_place = unwanted(f);
     if (free_place < RELAY_NODES_MAX)
         f->nodes[free_place] = (struct farm_node){.addr = *addr, .via = via, .load = NAN};
     return free_place;
@@ -25,7 +38,7 @@ static uint8_t mode_of(const struct farm_node *n, const struct route_to *to)
 {
     if (to->self)
         return RELAY_NODE_SELF;
-    if (n->via == CFG_VIA_AUTO)
+    if (n->via == CFG_VIA_AUTO || n->via == FARM_VIA_ANY)
         return to->neighbour ? RELAY_NODE_L2 : RELAY_NODE_HOPS;
     return n->via == CFG_VIA_LAN ? RELAY_NODE_L2 : RELAY_NODE_HOPS;
 }
@@ -36,7 +49,7 @@ static void reach(struct farm *f, uint32_t index)
     struct relay_node fresh = n->now;
     struct route_to to;
     char text[ADDR_TEXT];
-    int err = n->wanted ? route_resolve(&n->addr, &to) : PM_ENOTFOUND;
+    int err = route_resolve(&n->addr, &to);
     if (!err) {
         memset(&fresh, 0, sizeof fresh);
         relay_addr(fresh.addr, &n->addr);
@@ -73,8 +86,6 @@ void farm_nodes_reach(struct farm *f)
         if (!f->nodes[i].addr.family)
             continue;
         if (f->relay)
-            reach(f, i);
-        if (!f->nodes[i].wanted)
-            f->nodes[i].addr.family = 0; /* its place may be another's */
+            reach(f, i); /* of one that is configured no longer, too: what has begun there may end there */
     }
 }

@@ -11,6 +11,28 @@
 
 enum { WEIGHT_SHIFT = 15 /* a tier's weights sum up to 2^29; the ring needs less */ };
 
+/* Its kernel would not take connections over, its agent says; the front end can still serve from it. */
+static bool refuses(const struct farm *f, const struct farm_service *s, uint32_t node)
+{
+    struct farm_agent_status a;
+    return s->front->relay == CFG_RELAY_TRANSFER && farm_agent_status(f->agents, node, &a) && a.connected && !a.adopts;
+}
+
+/* Of a node that says nothing the load is taken to be as that of the others: its agent may be away, not its server. */
+static float load_of(const struct farm *f, const struct farm_service *s, uint32_t node)
+{
+    float sum = 0;
+    unsigned n = 0;
+    if (!isnan(f->nodes[node].load))
+        return f->nodes[node].load;
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        float load = f->nodes[s->servers[i].node].load;
+        sum += isnan(load) ? 0 : load;
+        n += !isnan(load);
+    }
+    return n ? sum / (float)n : NAN;
+}
+
 /* A server as a candidate of the policy. */
 static void candidate(const struct farm *f, const struct farm_service *s, uint32_t i, struct snap_cand *out)
 {
@@ -20,14 +42,14 @@ static void candidate(const struct farm *f, const struct farm_service *s, uint32
     front_server_state(f->front, s->name, v->config->name, &health, &word);
     *out = (struct snap_cand){.order = (uint16_t)(i + 1),
                               .site = (uint16_t)s->at->site->index,
-                              .health = n->reached ? health : HEALTH_DOWN,
+                              .health = n->reached && !refuses(f, s, v->node) ? health : HEALTH_DOWN,
                               .override = word,
                               .weight = (float)v->config->weight,
                               .admit = 1,
                               .max_connections = v->config->max_connections};
     for (int m = 0; m < METRIC_COUNT; m++)
         out->metric[m] = NAN;
-    out->metric[METRIC_LOAD] = n->load;
+    out->metric[METRIC_LOAD] = load_of(f, s, v->node);
     relay_addr(out->address, &v->config->at.addr);
 }
 
@@ -45,12 +67,19 @@ void farm_decide(const struct farm *f, const struct farm_service *s, const struc
     (void)decide(s->config, s->policy, &run, 0, out, begin, ctx);
 }
 
-/* Everybody who may have connections, for those that are looked for. */
-static uint32_t everybody(const struct farm *f, const struct farm_service *s, struct maglev_node *nodes)
+static bool among(const struct maglev_node *nodes, uint32_t n, uint32_t id)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->server_count; i++)
-        if (f->nodes[s->servers[i].node].reached)
+    for (uint32_t i = 0; i < n; i++)
+        if (nodes[i].id == id)
+            return true;
+    return false;
+}
+
+/* Everybody who may have connections, for those that are looked for; behind the n that are there. */
+static uint32_t everybody(const struct farm *f, const struct farm_service *s, struct maglev_node *nodes, uint32_t n)
+{
+    for (uint32_t i = 0; i < s->server_count && n < FARM_SERVERS_MAX; i++)
+        if (f->nodes[s->servers[i].node].reached && !among(nodes, n, s->servers[i].node))
             nodes[n++] = (struct maglev_node){s->servers[i].config->name, 1, s->servers[i].node};
     return n;
 }
@@ -71,16 +100,15 @@ static uint32_t chosen(const struct farm *f, const struct farm_service *s, struc
     for (unsigned i = 0; i < count; i++) {
         const struct farm_server *v = &s->servers[u.d.choice[i].cand];
         uint32_t weight = u.d.choice[i].weight >> WEIGHT_SHIFT;
-        if (u.d.choice[i].weight)
+        bool may = !set->only || set->holders >> u.d.choice[i].cand & 1;
+        if (u.d.choice[i].weight && may)
             nodes[n++] = (struct maglev_node){v->config->name, weight ? weight : 1, v->node};
     }
     return n;
 }
 
-void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set)
+static void ring_put(struct farm *f, const char *service, struct farm_set *set, const struct maglev_node *nodes, uint32_t n)
 {
-    struct maglev_node nodes[FARM_SERVERS_MAX];
-    uint32_t n = set == &s->all ? everybody(f, s, nodes) : chosen(f, s, set, nodes);
     uint64_t stamp = 1;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t what[2] = {nodes[i].id, nodes[i].weight};
@@ -95,7 +123,24 @@ void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set
     int err = relay_set_ring(f->relay, set->index, places, size);
     free(places);
     if (err)
-        log_error("the relay does not take a ring", "service", s->name, "why", err_text(err));
+        log_error("the relay does not take a ring", "service", service, "why", err_text(err));
     else
         set->stamp = stamp;
+}
+
+void farm_ring_set(struct farm *f, const struct farm_service *s, struct farm_set *set)
+{
+    struct maglev_node nodes[FARM_SERVERS_MAX];
+    uint32_t n = set == &s->all ? everybody(f, s, nodes, 0) : chosen(f, s, set, nodes);
+    ring_put(f, s->name, set, nodes, n);
+}
+
+void farm_ring_door(struct farm *f, struct farm_door *d)
+{
+    struct maglev_node nodes[FARM_SERVERS_MAX];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->plan.service_count; i++)
+        if (f->plan.services[i].front->relay == CFG_RELAY_TRANSFER && farm_is_at(&f->plan.services[i], &d->at))
+            n = everybody(f, &f->plan.services[i], nodes, n);
+    ring_put(f, d->first->name, &d->all, nodes, n);
 }

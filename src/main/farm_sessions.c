@@ -115,17 +115,27 @@ static const struct farm_service *service_of(const struct farm *f, const struct 
 /* What its last request was for, as far as the relay cares: "/img/ and 3 more". */
 static json_t *what_for(const struct farm *f, const struct farm_service *s, const struct relay_flow *v)
 {
-    char first[FARM_RESOURCE_TEXT + 1] = "", all[FARM_RESOURCE_TEXT + 32];
+    char first[FARM_RESOURCE_TEXT] = "", all[FARM_RESOURCE_TEXT + 32];
     uint32_t more = 0;
     if (!s || v->state == RELAY_FLOW_PLAIN || v->state == RELAY_FLOW_ASSIST || v->set >= RELAY_SETS_MAX)
         return json_null();
     const struct farm_set *set = farm_set_at(s, v->set);
     if (set == &s->any)
         return json_string("*");
-    if (!set || (!farm_catalog_of_set(f->catalog, s, set, first, &more) && !more))
+    if (set == &s->h2c)
+        return json_string("h2c");
+    if (set && !s->tls && !farm_catalog_of_set(f->catalog, s, set, first, &more) && !more)
         return json_null();
-    snprintf(all, sizeof all, !*first ? "%s%u resources" : more ? "%s and %u more" : "%s", first, more);
-    return json_string(all);
+    for (uint32_t i = 0; set && i < s->resource_count; i++) {
+        if (s->resources[i].holders != set->holders || s->resources[i].front)
+            continue;
+        if (*first)
+            more++;
+        else
+            (void)farm_resource_text(&s->resources[i], first);
+    }
+    snprintf(all, sizeof all, !*first && more ? "%s%u resources" : more ? "%s and %u more" : "%s", first, more);
+    return *all ? json_string(all) : json_null();
 }
 
 static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_ns)

@@ -8,7 +8,7 @@
 #include "main/front_internal.h"
 #include "relay/choose.h"
 
-const char *const farm_kinds[] = {"path", "prefix", "suffix"};
+const char *const farm_kinds[] = {"path", "prefix", "suffix", "protocol"};
 const char *const farm_relaying[] = {"off", "packets", "clients", "transfer"};
 
 /* ---- names ---- */
@@ -33,10 +33,16 @@ const char *farm_mode_name(const struct farm_node *n)
     return n->now.mode < PM_ARRAY_LEN(modes) ? modes[n->now.mode] : "?";
 }
 
-const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT + 1])
+const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT])
 {
-    snprintf(out, FARM_RESOURCE_TEXT + 1, "%s%s", r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
+    const char *name = r->name ? r->name : "", *gap = r->name && *r->text ? " " : "";
+    snprintf(out, FARM_RESOURCE_TEXT, "%s%s%s%s", name, gap, r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
     return out;
+}
+
+const char *farm_resource_kind(const struct farm_resource *r)
+{
+    return r->name && r->kind == RELAY_RESOURCE_PATH ? "name" : farm_kinds[r->kind];
 }
 
 /* ---- what a service is ---- */
@@ -62,13 +68,13 @@ const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index)
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].index == index)
             return &s->sets[i];
-    return index == s->any.index ? &s->any : NULL;
+    return index == s->any.index ? &s->any : index == s->h2c.index ? &s->h2c : NULL;
 }
 
 uint32_t farm_set_of(const struct farm_service *s, const struct farm_resource *r)
 {
     for (uint32_t i = 0; i < s->set_count; i++)
-        if (s->sets[i].index < RELAY_SETS_MAX && s->sets[i].of == r->set)
+        if (s->tls ? s->sets[i].holders == r->holders : s->sets[i].index < RELAY_SETS_MAX && s->sets[i].of == r->set)
             return s->sets[i].index;
     return s->any.index;
 }
@@ -144,6 +150,19 @@ static json_t *nodes_view(const struct farm *f)
     return all;
 }
 
+uint32_t farm_resource_count(const struct farm *f, const struct farm_service *s)
+{
+    return s->tls ? s->resource_count : farm_catalog_count(f->catalog, s);
+}
+
+void farm_resources_each(const struct farm *f, const struct farm_service *s, farm_resource_fn *fn, void *ctx)
+{
+    if (!s->tls)
+        farm_catalog_each(f->catalog, s, fn, ctx);
+    for (uint32_t i = 0; i < s->resource_count && fn(ctx, &s->resources[i]); i++)
+        ;
+}
+
 struct listing {
     const struct farm *f;
     const struct farm_service *s;
@@ -154,10 +173,11 @@ static bool resource_view(void *ctx, const struct farm_resource *r)
 {
     const struct listing *l = ctx;
     uint64_t hits = 0;
+    char text[FARM_RESOURCE_TEXT];
     (void)!relay_resource_hits(l->f->relay, r->host, r->kind, r->text, &hits);
-    json_array_append_new(l->all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_kinds[r->kind], "resource", r->text,
-                                            "front", r->front, "holders", farm_holders(l->s, r->front ? 0 : r->holders),
-                                            "shares",
+    json_array_append_new(l->all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_resource_kind(r), "resource",
+                                            r->name ? farm_resource_text(r, text) : r->text, "front", r->front, "holders",
+                                            farm_holders(l->s, r->front ? 0 : r->holders), "shares",
                                             r->front ? json_object() : farm_shares_view(l->f, l->s, farm_set_of(l->s, r)),
                                             "requests", (json_int_t)hits));
     return json_array_size(l->all) < FARM_RESOURCES_SHOWN;
@@ -166,7 +186,7 @@ static bool resource_view(void *ctx, const struct farm_resource *r)
 static json_t *resources_view(const struct farm *f, const struct farm_service *s)
 {
     struct listing l = {f, s, json_array()};
-    farm_catalog_each(f->catalog, s, resource_view, &l);
+    farm_resources_each(f, s, resource_view, &l);
     return l.all;
 }
 
@@ -196,7 +216,7 @@ static json_t *services_view(const struct farm *f)
                               json_pack("{s:s, s:s, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
                                         farm_relaying[s->front->relay], "vips", vips_view(s), "otherwise",
                                         s->all_front || s->default_front ? json_object() : farm_shares_view(f, s, s->any.index),
-                                        "resource-count", (int)farm_catalog_count(f->catalog, s), "resources", resources_view(f, s)));
+                                        "resource-count", (int)farm_resource_count(f, s), "resources", resources_view(f, s)));
     }
     return all;
 }
@@ -236,14 +256,14 @@ json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
     if (!f->relay)
-        return json_pack("{s:b, s:s, s:o, s:[], s:[], s:{}, s:{}}", "on", 0, "why", buf_str(&f->why), "interfaces",
-                         interfaces, "nodes", "services", "served", "counters");
+        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why", buf_str(&f->why), "interfaces",
+                         interfaces, "nodes", "services", "served", "counters", "peers");
     for (unsigned i = 0; i < f->interface_count; i++)
         json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
                                                     f->interface[i].native ? "driver" : "generic"));
-    return json_pack("{s:b, s:n, s:o, s:o, s:o, s:o, s:o}", "on", 1, "why", "interfaces", interfaces, "nodes",
+    return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why", "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
-                     counters_view(f));
+                     counters_view(f), "peers", farm_peers_view(f));
 }
 
 /* ---- metrics ---- */
@@ -268,6 +288,7 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         snprintf(name, sizeof name, "pointsman_relay_%s_total", relay_counter_name((enum relay_counter)i));
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
+    farm_peers_metrics(f, fn, fn_ctx);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
     farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);

@@ -9,8 +9,9 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/log.h"
-#include "model/holds.h"
 #include "policy/director.h"
+
+enum { HTTP_PORT = 80 };
 
 /* ---- what the configuration asks for ---- */
 
@@ -96,6 +97,7 @@ static void make_sites(struct arena *a, const struct config *c, const struct cfg
 static void make_servers(struct front *f, struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
                          struct front_service *out)
 {
+    uint32_t n;
     out->servers = arena_alloc(a, (at->servers.count + 1) * sizeof *out->servers);
     CONFIG_EACH(struct cfg_server, v, at->servers) {
         struct front_server *to = &out->servers[out->server_count++];
@@ -103,7 +105,9 @@ static void make_servers(struct front *f, struct arena *a, const struct cfg_serv
             .name = v->name, .at = v->at, .weight = v->weight, .max_connections = v->max_connections, .url = v->url};
         if (cf->server_port)
             to->at.port = (uint16_t)cf->server_port;
-        to->slot = front_slot_take(f, out->name, v->name);
+        else if (front_reads_hello(cf) && to->at.port == HTTP_PORT) /* not said */
+            to->at.port = (uint16_t)*front_ports(cf, &n);
+        to->slot = out->known ? front_slot_take(f, out->name, v->name) : out->server_count - 1;
     }
 }
 
@@ -131,44 +135,6 @@ static void make_hosts(struct arena *a, const struct cfg_service *s, const struc
     out->hosts = hosts;
 }
 
-/* Servers that hold different things, or may: the content directory is asked about them, too. */
-static bool differ(const struct cfg_service_site *at, const struct cfg_front *cf)
-{
-    bool any = cf->relay == CFG_RELAY_TRANSFER;
-    CONFIG_EACH(struct cfg_server, v, at->servers)
-        any |= v->holds.count > 0 || v->agent;
-    return any && (cf->mode == CFG_FRONT_SERVE || cf->mode == CFG_FRONT_REDIRECT);
-}
-
-/* Where servers hold different things, the front end asks those that have them. */
-static void make_holdings(struct arena *a, const struct cfg_service_site *at, struct front_service *out)
-{
-    struct front_holding *list;
-    uint32_t most = 0;
-    const struct front_server *server = out->servers;
-    CONFIG_EACH(struct cfg_server, v, at->servers)
-        most += v->holds.count;
-    list = arena_alloc(a, (most + 1) * sizeof *list);
-    out->holdings = list;
-    CONFIG_EACH(struct cfg_server, v, at->servers) {
-        const char *const *text = v->holds.items;
-        if (!v->holds.count)
-            out->holders_else |= server->slot < FRONT_SLOTS ? 1ull << server->slot : 0;
-        for (uint32_t i = 0; i < v->holds.count && server->slot < FRONT_SLOTS; i++) {
-            struct hold h;
-            uint32_t k = 0;
-            if (!hold_parse(text[i], &h))
-                continue;
-            while (k < out->holding_count && (list[k].kind != h.kind || strcmp(list[k].text, h.text) != 0))
-                k++;
-            if (k == out->holding_count)
-                list[out->holding_count++] = (struct front_holding){(uint8_t)h.kind, h.text, 0};
-            list[k].holders |= 1ull << server->slot;
-        }
-        server++;
-    }
-}
-
 static void make_rewrites(struct arena *a, const struct cfg_front *cf, struct front_service *out)
 {
     out->rewrites = arena_alloc(a, (cf->rewrites.count + 1) * sizeof *out->rewrites);
@@ -193,6 +159,7 @@ static void make_service(struct front *f, struct arena *a, const struct config *
     *out = (struct front_service){
         .name = number ? arena_printf(a, "%s#%u", s->name, number + 1) : s->name,
         .mode = (uint8_t)cf->mode,
+        .hello = front_reads_hello(cf),
         .balance = (uint8_t)cf->balance,
         .sticky = (uint8_t)cf->sticky,
         .proxy = (uint8_t)cf->proxy,
@@ -212,14 +179,14 @@ static void make_service(struct front *f, struct arena *a, const struct config *
     };
     make_listen(a, at, cf, out);
     make_hosts(a, s, at, out);
-    make_servers(f, a, at, cf, out);
-    make_sites(a, c, s, cf, out);
-    make_rewrites(a, cf, out);
-    make_holdings(a, at, out);
-    if (differ(at, cf)) {
+    if (front_differ(at, cf)) {
         out->known = f->known;
         out->scope = front_scope(s->name);
     }
+    make_servers(f, a, at, cf, out);
+    make_sites(a, c, s, cf, out);
+    make_rewrites(a, cf, out);
+    front_make_holdings(a, s, at, out);
 }
 
 /* The first service on an endpoint serves what comes there by no known name, such as the bare address. */

@@ -40,12 +40,25 @@ struct front {
 const struct cfg_service_site *front_own_site(const struct config *c, const struct cfg_service *s);
 /* Its ports, or the usual one. */
 const uint32_t *front_ports(const struct cfg_front *cf, uint32_t *n);
+/* front_holds.c: whether the front end goes by the name in TLS greetings. */
+bool front_reads_hello(const struct cfg_front *cf);
+/* TLS: servers that have all of the host: those that say so of it, else those that say it of none. Bit i: i-th server. */
+uint64_t front_name_holders(const struct cfg_service_site *at, const char *name);
+/* Servers that are there for the protocol; NULL: for any that nobody names. */
+uint64_t front_alpn_holders(const struct cfg_service_site *at, const char *protocol);
+/* Every protocol that a server names, once. */
+const char *const *front_alpn(struct arena *a, const struct cfg_service_site *at, uint32_t *count);
+void front_make_holdings(struct arena *a, const struct cfg_service *s, const struct cfg_service_site *at,
+                         struct front_service *out);
 /* What checks (enum health) and operators (enum override) say of a server of the front service. */
 void front_server_state(const struct front *f, const char *service, const char *server, uint8_t *health, uint8_t *word);
 /* Where clients of another site are sent: its own URL, or one made from its first address. */
 void front_site_url(const struct cfg_service_site *at, const struct cfg_front *cf, char out[FRONT_URL_MAX]);
 /* The capacity of the site's addresses is the front end's; 0 = not limited. */
 uint32_t front_max_connections(const struct cfg_service_site *at);
+
+/* Servers hold different things, or may: the content directory is asked about them, too. */
+bool front_differ(const struct cfg_service_site *at, const struct cfg_front *cf);
 
 /* front_slots.c. FRONT_SLOTS: it has no number, and counts as one that has everything. */
 uint32_t front_slot(const struct front *f, const char *service, const char *server);

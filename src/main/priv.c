@@ -61,8 +61,9 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     socket_dir_prepare(socket, pw);
     capng_clear(CAPNG_SELECT_BOTH);
     capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
-    if (relay) /* tables of packet programs are made and changed as long as we run */
-        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_BPF, CAP_NET_ADMIN, -1);
+    if (relay) /* tables of packet programs are changed as long as we run; the next process loads programs again */
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_BPF, CAP_PERFMON,
+                      CAP_NET_ADMIN, -1);
     int rc = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0) {
         log_error("cannot give up root", "user", user, "step", LOG_U((unsigned)-rc));
@@ -71,7 +72,7 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_warn("no_new_privs is not available", "why", strerror(errno));
     log_info("gave up root", "user", user, "kept",
-             relay ? "net_bind_service net_raw bpf net_admin" : "net_bind_service net_raw");
+             relay ? "net_bind_service net_raw bpf perfmon net_admin" : "net_bind_service net_raw");
     return PM_OK;
 }
 

@@ -33,7 +33,8 @@ static char **own_arguments(struct buf *text)
 /* Root is gone; only ambient capabilities cross an exec. */
 static void keep_capabilities(void)
 {
-    static const int kept[] = {CAP_NET_BIND_SERVICE, CAP_NET_RAW};
+    /* The last three: the relay's, where priv_drop has left them. */
+    static const int kept[] = {CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON};
     for (size_t i = 0; i < PM_ARRAY_LEN(kept); i++)
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0); /* without it: icmp says so, the rest works */
 }

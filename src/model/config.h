@@ -265,6 +265,8 @@ struct cfg_server {
     const char *agent; /* name of the agent there; NULL = none */
     struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
+    struct conf_list alpn;  /* const char *: protocols of TLS it is asked for; none = any */
+    bool h2c;               /* HTTP/2 in clear text */
     struct conf_mark mark;
 };
 
@@ -344,11 +346,15 @@ struct cfg_mesh {
 
 /* ---- relay ---- */
 
+enum { CFG_RELAY_PEER_PORT = 6083 /* UDP */ };
+
 struct cfg_relay {
     struct conf_list interfaces; /* const char *; none = no relay */
     const char *key, *pin;
     struct conf_list agents; /* struct endpoint: where agents call; none = no agents */
-    uint32_t flows, find_rate, icmp_rate, mtu;
+    struct conf_list peers;      /* struct endpoint */
+    uint64_t takeover_ms;        /* 0 = never */
+    uint32_t peer_port, flows, find_rate, icmp_rate, mtu;
 };
 
 /* ---- catalog ---- */

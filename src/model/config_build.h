@@ -32,6 +32,9 @@ extern const struct conf_object config_catalog_object;
 /* config_front.c */
 extern const struct conf_object config_front_object, config_server_object;
 void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s);
+/* config_transfer.c: what a front end that transfers connections can do, and what its servers say for it. */
+void config_transfer_check(struct conf_ctx *ctx, const struct conf_node *node, const struct cfg_front *f);
+void config_transfer_servers_check(struct conf_ctx *ctx, const struct cfg_service *s, const struct cfg_service_site *at);
 
 /* config_refs.c: conf_custom_fn and print functions of references */
 conf_custom_fn config_policies_read, config_checks_read, config_policy_read, config_check_list_read;

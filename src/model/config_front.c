@@ -86,7 +86,7 @@ static const struct conf_key front_keys[] = {
     {"ports", CONF_UINT, AT(cfg_front, ports), .min = 1, .max = 65535, .flags = CONF_LIST,
      .doc = "Ports of the site's addresses; not said: 80 for HTTP, 21 for FTP."},
     {"server-port", CONF_UINT, AT(cfg_front, server_port), .def = "0", .min = 0, .max = 65535,
-     .doc = "Port at the servers; 0: as each server says."},
+     .doc = "Port at the servers; 0: as each server says. With mode tcp and transfer the first of `ports` stands for 80."},
     {"balance", CONF_ENUM, AT(cfg_front, balance), .def = "round-robin", .sub = balances,
      .doc = "Which server is next."},
     {"sticky", CONF_ENUM, AT(cfg_front, sticky), .def = "off", .sub = stickies,
@@ -120,7 +120,8 @@ static const struct conf_key front_keys[] = {
      .doc = "What the servers, which have the site's addresses themselves, get from the packet relay; they answer clients "
             "directly. packets: all of a connection to one of them, UDP too. clients: all that a client sends. transfer: a TCP "
             "connection goes to a server that holds what its first request asks for, and moves when a later one asks for "
-            "something else. What the relay cannot do, the front end does."},
+            "something else; with mode tcp, to a server of the name in its TLS greeting, and stays. What the relay cannot do, the "
+            "front end does."},
     {"quic", CONF_ENUM, AT(cfg_front, quic), .def = "auto", .sub = quics,
      .doc = "relay: packets: whether UDP is QUIC there, so that a client keeps its server when its address or port changes. auto: "
             "port 443 is."},
@@ -160,7 +161,13 @@ static const struct conf_key server_keys[] = {
      .doc = "relay: what it puts into QUIC connection ids, in hexadecimal digits; one for each length in the front's `quic-ids`."},
     {"holds", CONF_STRING, AT(cfg_server, holds), .flags = CONF_LIST,
      .doc = "transfer: what it has: paths, `/folders/`, `*.suffixes`, each after a host if there are several. What no server "
-            "names, servers without this list have."},
+            "names, servers without this list have. Of TLS only whole hosts count, as `www.example.com/`."},
+    {"alpn", CONF_STRING, AT(cfg_server, alpn), .flags = CONF_LIST,
+     .doc = "mode tcp, transfer: protocols for which it is there (`h2`, `http/1.1`, `acme-tls/1`): it gets clients that offer one, "
+            "the one a client names first. Who offers none that a server names goes to servers without this list."},
+    {"h2c", CONF_BOOL, AT(cfg_server, h2c), .def = "no",
+     .doc = "mode serve, transfer: it speaks HTTP/2 in clear text too, and holds all that is asked for so: such connections are not "
+            "looked into."},
 };
 const struct conf_object config_server_object = {.name = "server",
                                                  .doc = "A server behind a site's addresses.",
@@ -236,8 +243,8 @@ void config_front_check(struct conf_ctx *ctx, const struct conf_node *node, void
     struct cfg_front *f = object;
     if (f->mode == CFG_FRONT_TCP && !f->ports.count)
         conf_error(ctx, node, "a front end of mode tcp needs 'ports'");
-    if (f->relay == CFG_RELAY_TRANSFER && f->mode != CFG_FRONT_SERVE)
-        conf_error(ctx, node, "only a front end of mode serve can transfer connections");
+    if (f->relay == CFG_RELAY_TRANSFER)
+        config_transfer_check(ctx, node, f);
     if ((f->relay == CFG_RELAY_PACKETS || f->relay == CFG_RELAY_CLIENTS) && f->mode != CFG_FRONT_TCP &&
         f->mode != CFG_FRONT_SERVE)
         conf_error(ctx, node, "packets are relayed for the modes tcp and serve");
@@ -266,5 +273,6 @@ void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s)
         CONFIG_EACH(struct cfg_server, v, at->servers)
             server_check(ctx, v);
         quic_servers_check(ctx, s, at);
+        config_transfer_servers_check(ctx, s, at);
     }
 }

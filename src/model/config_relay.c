@@ -15,6 +15,15 @@ static const struct conf_key relay_keys[] = {
     {"agents", CONF_ENDPOINT, AT(cfg_relay, agents), .min = CFG_AGENT_PORT, .flags = CONF_LIST,
      .doc = "Where the agents of this site's nodes call (`pointsman agent`), by the certificates of `mesh`. The port is 7947 when "
             "not said. None: nodes report nothing, and take nothing over but by other means."},
+    {"peers", CONF_ENDPOINT, AT(cfg_relay, peers), .min = CFG_RELAY_PEER_PORT, .flags = CONF_LIST,
+     .doc = "The site's other balancers, which have the same `key`: they are told of connections as these begin, move and end, "
+            "over UDP, encrypted; the port is 6083 when not said. Each names the others by the addresses these send from."},
+    {"peer-port", CONF_UINT, AT(cfg_relay, peer_port), .def = "6083", .min = 1, .max = 65535,
+     .doc = "UDP port on which this one hears of theirs."},
+    {"takeover", CONF_DURATION, AT(cfg_relay, takeover_ms), .def = "5s", .min = 3000, .max = 3600000, .flags = CONF_OFF,
+     .doc = "With `peers`: the packet program answers no new connections when it has heard nothing of this process for so long, so "
+            "that they come to another balancer. Without: only after this process was stopped. What has begun goes on. off: it "
+            "answers for ever."},
     {"flows", CONF_UINT, AT(cfg_relay, flows), .def = "1048576", .min = 1024, .max = 1 << 26,
      .doc = "Connections remembered at once; the least used make room for new ones, and are found again at the nodes."},
     {"find-rate", CONF_UINT, AT(cfg_relay, find_rate), .def = "5000", .max = 10000000,

@@ -26,6 +26,11 @@ bool hold_parse(const char *text, struct hold *out)
     return n && text[0] == '/' && !strchr(text, '*');
 }
 
+bool hold_is_whole(const struct hold *h)
+{
+    return h->kind == HOLD_PREFIX && strcmp(h->text, "/") == 0;
+}
+
 bool hold_is_of(const struct hold *h, const char *host)
 {
     return !h->host || (strlen(host) == h->host_len && strncasecmp(h->host, host, h->host_len) == 0);

@@ -25,6 +25,8 @@ struct hold {
 
 /* False: it is none of these. */
 bool hold_parse(const char *text, struct hold *out);
+/* Whether it is all of a host: "www.example.com/", or "/" of any. */
+bool hold_is_whole(const struct hold *h);
 /* Whether it is about this host (lower case). */
 bool hold_is_of(const struct hold *h, const char *host);
 

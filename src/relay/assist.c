@@ -33,15 +33,18 @@ struct assist {
     struct relay *relay;
     int v4, v6; /* UDP sockets */
     struct map by_flow;
+    assist_told_fn *told;
+    void *told_arg;
     struct assist_counts counts;
-    uint32_t random;
 };
 
-int assist_new(struct relay *r, struct assist **out)
+int assist_new(struct relay *r, assist_told_fn *told, void *arg, struct assist **out)
 {
     static const int on = 1;
     struct assist *a = mem_alloc(sizeof *a);
     a->relay = r;
+    a->told = told;
+    a->told_arg = arg;
     a->v4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     a->v6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (a->v4 < 0) {
@@ -164,6 +167,8 @@ static void hand_over(struct assist *a, struct gathering *g, uint32_t node, uint
     f.next = next;
     f.state = RELAY_FLOW_OPENING;
     f.flags |= flags;
+    if (a->told)
+        a->told(a->told_arg, &g->key, &f);
     if (relay_set_flow(a->relay, &g->key, &f) == PM_OK)
         for (uint32_t i = 0; i < g->count; i++)
             send_on(a, g->segment[i].packet, g->segment[i].length, node, HANDOFF_OPEN, &f);
@@ -211,7 +216,7 @@ static void judge(struct assist *a, struct gathering *g)
     bool whole = reading == RELAY_READ_WHOLE && (q.stream || q.head + q.body >= have);
     if (whole) {
         set = relay_set_for(a->relay, &g->key, &q);
-        node = relay_pick(a->relay, set, a->random = a->random * 1664525u + 1013904223u);
+        node = relay_pick(a->relay, set, relay_request_hash(g->flow.start, g->flow.ack));
     }
     if (node == RELAY_NODES_MAX) {
         to_front(a, g, g->flow.start + have);

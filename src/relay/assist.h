@@ -24,7 +24,9 @@ struct assist_counts {
     uint64_t gathered, decided, front, cut, dropped;
 };
 
-int assist_new(struct relay *r, struct assist **out) PM_MUST_CHECK;
+/* told: of each connection that was handed over here. */
+typedef void assist_told_fn(void *arg, const struct relay_flow_key *k, const struct relay_flow *f);
+int assist_new(struct relay *r, assist_told_fn *told, void *arg, struct assist **out) PM_MUST_CHECK;
 void assist_free(struct assist *a);
 /* A RELAY_EVENT_SEGMENT. */
 void assist_segment(struct assist *a, const struct relay_event *e, uint64_t now_ms);

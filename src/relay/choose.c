@@ -38,10 +38,29 @@ static bool resource(const struct relay *r, uint64_t text, uint32_t host, uint32
 
 static bool resource_of(const struct relay *r, const struct relay_request *q, uint32_t host, struct relay_choice *out)
 {
-    bool found = resource(r, q->path, host, RELAY_RESOURCE_PATH, out);
+    bool found = false;
+    for (uint32_t i = 0; !found && i < q->alpns; i++)
+        found = resource(r, q->alpn[i], host, RELAY_RESOURCE_ALPN, out);
+    found = found || resource(r, q->path, host, RELAY_RESOURCE_PATH, out);
     for (uint32_t i = q->prefixes; !found && i > 0; i--)
         found = resource(r, q->prefix[i - 1], host, RELAY_RESOURCE_PREFIX, out);
     return found || (q->suffix && resource(r, q->suffix, host, RELAY_RESOURCE_SUFFIX, out));
+}
+
+/* The name itself, the longest part of it behind a star, any other; *named: not the last. */
+static bool host_of(const struct relay *r, const struct relay_request *q, uint32_t farm, bool *named, struct relay_host *out)
+{
+    uint32_t kind = q->h2c ? RELAY_HOST_H2C : 0;
+    struct relay_host_key key = {.name = q->host, .farm = farm, .kind = kind};
+    *named = q->named && look(r->skel->maps.hosts, &key, out);
+    key.kind |= RELAY_HOST_BELOW;
+    for (uint32_t i = q->labels; q->named && !*named && i > 0; i--) {
+        key.name = q->label[i - 1];
+        *named = look(r->skel->maps.hosts, &key, out);
+    }
+    key.kind = kind;
+    key.name = 0;
+    return *named || look(r->skel->maps.hosts, &key, out);
 }
 
 void relay_choose(const struct relay *r, const struct relay_flow_key *k, const struct relay_request *q,
@@ -55,15 +74,12 @@ void relay_choose(const struct relay *r, const struct relay_flow_key *k, const s
     out->set = out->vip.set;
     if (!q)
         return;
-    struct relay_host_key name = {.name = q->host, .farm = out->vip.farm};
-    out->named = look(r->skel->maps.hosts, &name, &host);
-    if (!out->named) {
-        name.name = 0;
-        if (!look(r->skel->maps.hosts, &name, &host))
-            return;
+    if (!host_of(r, q, out->vip.farm, &out->named, &host)) {
+        out->set = q->h2c ? RELAY_SETS_MAX : out->set;
+        return;
     }
     out->host = host.id;
-    if (!resource_of(r, q, host.id, out))
+    if (q->h2c || !resource_of(r, q, host.id, out))
         out->set = host.set;
 }
 

@@ -4,7 +4,7 @@
  * packets that bring it, without "fragmentation needed" having to come through to the client. Needed at nodes that get
  * plain relayed TCP over hops; a delayed connection's handshake is the balancer's, which says the right size itself.
  *
- * A program at tc egress of the interfaces answers leave by. Needs CAP_BPF and CAP_NET_ADMIN at open and attach, and Linux
+ * A program at tc egress of the interfaces answers leave by. Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach, and Linux
  * 5.17. Thread: control. Failure: a code and one line in why.
  */
 #ifndef PM_RELAY_CLAMP_H

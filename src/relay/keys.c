@@ -50,6 +50,13 @@ void relay_cookie_key(const uint8_t secret[RELAY_SECRET], struct siphash_key *ou
     memcpy(out, k, sizeof *out);
 }
 
+void relay_share_key(const uint8_t secret[RELAY_SECRET], const uint8_t *salt, size_t n, uint8_t out[RELAY_SECRET])
+{
+    uint8_t shared[RELAY_SECRET];
+    derive(secret, "share", 5, shared);
+    derive(shared, salt, n, out);
+}
+
 void relay_tag_secret(const uint8_t secret[RELAY_SECRET], uint8_t out[RELAY_SECRET])
 {
     derive(secret, "tag", 3, out);

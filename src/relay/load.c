@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 #include "base/arena.h"
+#include "base/log.h"
 
 int load_fail(struct buf *why, int err, const char *what)
 {
@@ -47,23 +49,53 @@ bool load_can_pin(const char *folder)
     return statfs(parent, &s) == 0 && s.f_type == BPF_FS_MAGIC;
 }
 
-int load_pin(struct bpf_object *o, const char *folder, struct buf *why)
+/* What another version, or another configuration, has left there cannot be used: it goes. */
+static void refuse_other(const struct bpf_map *map, const char *path)
+{
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof info;
+    int fd = bpf_obj_get(path);
+    if (fd < 0)
+        return;
+    bool same = bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(map) &&
+                info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
+                info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
+    close(fd);
+    if (same)
+        return;
+    log_warn("a table of the process before does not fit, it begins anew", "path", path);
+    if (unlink(path) != 0)
+        log_error("it cannot be removed", "path", path, "why", strerror(errno));
+}
+
+/* Under names with a version: a process of another one finds none of its tables. */
+static int pin(struct bpf_map *map, const char *folder, struct buf *why)
+{
+    char path[PATH_MAX];
+    for (unsigned version = 0; version < RELAY_STATE_VERSION; version++) {
+        snprintf(path, sizeof path, "%s/%s-%u", folder, bpf_map__name(map), version);
+        if (unlink(path) == 0)
+            log_warn("a table of another version is not used, it begins anew", "path", path);
+    }
+    snprintf(path, sizeof path, "%s/%s-%u", folder, bpf_map__name(map), (unsigned)RELAY_STATE_VERSION);
+    refuse_other(map, path);
+    int err = bpf_map__set_pin_path(map, path);
+    return err ? load_fail(why, err, path) : PM_OK;
+}
+
+int load_pin(struct bpf_object *o, const char *folder, const char *const *names, struct buf *why)
 {
     struct bpf_map *map;
-    char path[PATH_MAX];
+    int err = PM_OK;
     if (!folder)
         return PM_OK;
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         return load_fail(why, errno, folder);
-    bpf_object__for_each_map(map, o) {
-        if (bpf_map__is_internal(map))
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, bpf_map__name(map));
-        int err = bpf_map__set_pin_path(map, path);
-        if (err)
-            return load_fail(why, err, path);
-    }
-    return PM_OK;
+    bpf_object__for_each_map(map, o)
+        for (const char *const *name = names; *name && !err; name++)
+            if (strcmp(*name, bpf_map__name(map)) == 0)
+                err = pin(map, folder, why);
+    return err;
 }
 
 void load_counters(const struct bpf_map *map, struct relay_count *sum, uint32_t count)

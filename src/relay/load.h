@@ -15,8 +15,11 @@ struct bpf_object;
 /* The kernel's own words about a rejected program go to nobody; why gets what and the error's text. Returns the code. */
 int load_fail(struct buf *why, int err, const char *what);
 void load_quiet(void);
-/* All tables of the object are to live in the folder of a BPF file system (made when missing); NULL: nothing to do. */
-int load_pin(struct bpf_object *o, const char *folder, struct buf *why) PM_MUST_CHECK;
+/*
+ * The tables of these names (NULL ends them) are to live in the folder of a BPF file system (made when missing), and are used
+ * again by the next process; what is there already but does not fit is removed, and the log says so. NULL: nothing to do.
+ */
+int load_pin(struct bpf_object *o, const char *folder, const char *const *names, struct buf *why) PM_MUST_CHECK;
 /* Whether tables can be kept there: its parent is in a BPF file system. */
 bool load_can_pin(const char *folder);
 /* Sums a per-CPU table of counters. */

@@ -36,7 +36,8 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     load_quiet();
     struct node *n = mem_alloc(sizeof *n);
     n->skel = relay_node_bpf__open();
-    int err = n->skel ? load_pin(n->skel->obj, pin, why) : load_fail(why, errno, "the packet program cannot be read");
+    static const char *const kept[] = {"trusted", "asked", "node_counters", NULL};
+    int err = n->skel ? load_pin(n->skel->obj, pin, kept, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err) {
         err = relay_node_bpf__load(n->skel);
         if (err)

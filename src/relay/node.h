@@ -3,7 +3,7 @@
  * The node's side of the relay: loads the program that takes what balancers hand over, attaches it to interfaces, and says
  * which balancers to believe. The program goes with the process, unless it is kept in a BPF file system.
  *
- * Needs CAP_BPF and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why. A kernel older
+ * Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why. A kernel older
  * than 6.9 does not take the program; the line says so.
  */
 #ifndef PM_RELAY_NODE_H

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/if_link.h>
@@ -13,8 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/arena.h"
+#include "base/log.h"
 #include "relay/load.h"
 #include "relay/relay_internal.h"
+
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
     RELAY_COUNTERS(X)
@@ -26,52 +29,24 @@ const char *relay_counter_name(enum relay_counter c)
     return counter_names[c];
 }
 
-/* Of a process before: under numbers of sets and nodes that were its own. Until they are set again, flows are enough. */
-static void forget_quic(struct relay *r)
-{
-    struct relay_quic_key key;
-    int fd = bpf_map__fd(r->skel->maps.quic_servers);
-    while (bpf_map_get_next_key(fd, NULL, &key) == 0 && bpf_map_delete_elem(fd, &key) == 0)
-        continue;
-}
-
 /*
- * Likewise; and until they are set again, nobody but our own front end knows who has what: hosts first, so that nothing
- * comes to a node that has it not.
+ * What outlasts the process: connections, and the numbers of the nodes they are at. All that a configuration makes is each
+ * process's own; else packets would be judged by half of one and half of another while the next one fills its tables in.
  */
-static int forget_resources(struct relay *r)
-{
-    enum { BATCH = 4096 };
-    int hosts = bpf_map__fd(r->skel->maps.hosts);
-    struct relay_host_key host;
-    struct relay_host value;
-    for (const void *last = NULL; bpf_map_get_next_key(hosts, last, &host) == 0; last = &host) {
-        value = (struct relay_host){.set = RELAY_SETS_MAX};
-        (void)!bpf_map_update_elem(hosts, &host, &value, BPF_EXIST);
-    }
-    int fd = bpf_map__fd(r->skel->maps.resources), err = 0;
-    struct relay_resource_key *keys = mem_alloc(BATCH * sizeof *keys);
-    struct relay_resource *values = mem_alloc(BATCH * sizeof *values);
-    uint32_t at = 0;
-    for (bool first = true; !err; first = false) {
-        uint32_t n = BATCH;
-        err = bpf_map_lookup_and_delete_batch(fd, first ? NULL : &at, &at, keys, values, &n, NULL);
-    }
-    free(keys);
-    free(values);
-    return err == -ENOENT ? 0 : err; /* ENOENT: these were the last */
-}
+static const char *const kept[] = {"flows", "fragments", "unknowns", "cids", "nodes", "counters", NULL};
 
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why)
 {
     load_quiet();
     struct relay *r = mem_alloc(sizeof *r);
     r->skel = relay_balancer_bpf__open();
-    int err = r->skel ? load_pin(r->skel->obj, o->pin, why) : load_fail(why, errno, "the packet program cannot be read");
+    int err = r->skel ? PM_OK : load_fail(why, errno, "the packet program cannot be read");
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.flows, o->flows_max);
     if (!err && o->flows_max)
         err = bpf_map__set_max_entries(r->skel->maps.cids, o->flows_max / 4 + 1);
+    if (!err)
+        err = load_pin(r->skel->obj, o->pin, kept, why);
     if (!err) {
         err = relay_balancer_bpf__load(r->skel);
         if (err)
@@ -81,22 +56,23 @@ int relay_open(const struct relay_options *o, struct relay **out, struct buf *wh
         relay_close(r);
         return err;
     }
-    forget_quic(r);
-    err = forget_resources(r);
-    if (err) {
-        relay_close(r);
-        return load_fail(why, err, "the kernel does not empty a table");
-    }
+    if (o->pin)
+        snprintf(r->pin, sizeof r->pin, "%s", o->pin);
     *out = r;
     return PM_OK;
 }
 
 void relay_close(struct relay *r)
 {
+    while (r && r->attached_count)
+        (void)!relay_detach(r, r->attached[r->attached_count - 1].ifindex);
+    relay_leave(r);
+}
+
+void relay_leave(struct relay *r)
+{
     if (!r)
         return;
-    while (r->attached_count)
-        (void)!relay_detach(r, r->attached[r->attached_count - 1].ifindex);
     for (uint32_t i = 0; i < RELAY_SETS_MAX; i++)
         free(r->ring[i].places);
     ring_buffer__free(r->events);
@@ -106,6 +82,52 @@ void relay_close(struct relay *r)
 
 /* ---- interfaces ---- */
 
+bool relay_is_at(unsigned ifindex)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t id = 0, size = sizeof info;
+    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
+        return false;
+    int fd = bpf_prog_get_fd_by_id(id);
+    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strncmp(info.name, "relay_balancer", BPF_OBJ_NAME_LEN - 1) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ours;
+}
+
+/* Which interface the next process finds our program at. */
+static void mark(const struct relay *r, unsigned ifindex, bool on)
+{
+    char path[PATH_MAX + 32];
+    if (!*r->pin)
+        return;
+    snprintf(path, sizeof path, "%s/on-%u", r->pin, ifindex);
+    (void)!unlink(path);
+    if (on)
+        (void)!bpf_obj_pin(bpf_program__fd(r->skel->progs.relay_balancer), path);
+}
+
+void relay_take_off(const char *pin, const unsigned *keep, unsigned count)
+{
+    DIR *folder = opendir(pin);
+    for (const struct dirent *e; folder && (e = readdir(folder));) {
+        unsigned ifindex, i = 0;
+        char path[PATH_MAX + 32];
+        if (sscanf(e->d_name, "on-%u", &ifindex) != 1)
+            continue;
+        while (i < count && keep[i] != ifindex)
+            i++;
+        if (i < count)
+            continue;
+        if (relay_is_at(ifindex) && bpf_xdp_detach((int)ifindex, 0, NULL) != 0)
+            log_error("the relay's program cannot be taken off an interface", "index", LOG_U(ifindex));
+        snprintf(path, sizeof path, "%s/%s", pin, e->d_name);
+        (void)!unlink(path);
+    }
+    if (folder)
+        closedir(folder);
+}
+
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why)
 {
     int fd = bpf_program__fd(r->skel->progs.relay_balancer);
@@ -113,7 +135,7 @@ int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *wh
         return PM_ETOOBIG;
     *native = true;
     int err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_DRV_MODE, NULL);
-    if (err == -EOPNOTSUPP || err == -EINVAL) {
+    if (err == -EOPNOTSUPP || err == -EINVAL || err == -EEXIST) { /* the last: our own of before is in the generic path */
         *native = false;
         err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_SKB_MODE, NULL);
     }
@@ -121,6 +143,7 @@ int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *wh
         return load_fail(why, err, "the packet program cannot be attached");
     r->attached[r->attached_count].ifindex = ifindex;
     r->attached[r->attached_count++].native = *native;
+    mark(r, ifindex, true);
     return PM_OK;
 }
 
@@ -131,6 +154,7 @@ int relay_detach(struct relay *r, unsigned ifindex)
             continue;
         int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, NULL);
         r->attached[i] = r->attached[--r->attached_count];
+        mark(r, ifindex, false);
         return err ? err_from_errno(-err) : PM_OK;
     }
     return PM_ENOTFOUND;
@@ -138,21 +162,15 @@ int relay_detach(struct relay *r, unsigned ifindex)
 
 /* ---- tables ---- */
 
-static int set(const struct bpf_map *map, const void *key, const void *value)
-{
-    int err = bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY);
-    return err ? err_from_errno(-err) : PM_OK;
-}
-
-static int unset(const struct bpf_map *map, const void *key)
-{
-    int err = bpf_map_delete_elem(bpf_map__fd(map), key);
-    return err ? err_from_errno(-err) : PM_OK;
-}
-
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n)
 {
-    return index < RELAY_NODES_MAX ? set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
+    return index < RELAY_NODES_MAX ? relay_map_set(r->skel->maps.nodes, &index, n) : PM_ERANGE;
+}
+
+int relay_node(const struct relay *r, uint32_t index, struct relay_node *out)
+{
+    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.nodes), &index, out);
+    return err ? err_from_errno(-err) : PM_OK;
 }
 
 static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
@@ -167,13 +185,13 @@ int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, con
     struct relay_vip_key key = vip_key(at, proto);
     if (vip->set >= RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
         return PM_ERANGE;
-    return set(r->skel->maps.vips, &key, vip);
+    return relay_map_set(r->skel->maps.vips, &key, vip);
 }
 
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    return unset(r->skel->maps.vips, &key);
+    return relay_map_unset(r->skel->maps.vips, &key);
 }
 
 static int ring_fill(int fd, const uint32_t *places, uint32_t size)
@@ -218,16 +236,16 @@ int relay_set_ring(struct relay *r, uint32_t index, const uint32_t *places, uint
         s.ring_size = 0;
     if (!s.ring_size) {
         ring_keep(r, index, NULL, 0);
-        return set(r->skel->maps.sets, &index, &s);
+        return relay_map_set(r->skel->maps.sets, &index, &s);
     }
     int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(uint32_t), size, &opts);
     if (fd < 0)
         return err_from_errno(errno);
     int err = ring_fill(fd, places, size);
     if (!err)
-        err = set(r->skel->maps.rings, &index, &fd);
+        err = relay_map_set(r->skel->maps.rings, &index, &fd);
     if (!err)
-        err = set(r->skel->maps.sets, &index, &s);
+        err = relay_map_set(r->skel->maps.sets, &index, &s);
     close(fd); /* the outer table holds it */
     if (!err)
         ring_keep(r, index, places, size);
@@ -247,73 +265,21 @@ int relay_set_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_
 {
     struct relay_quic_key key;
     int err = quic_key(&key, set_index, id, length);
-    return err ? err : set(r->skel->maps.quic_servers, &key, &node);
+    return err ? err : relay_map_set(r->skel->maps.quic_servers, &key, &node);
 }
 
 int relay_remove_quic(struct relay *r, uint32_t set_index, const uint8_t *id, size_t length)
 {
     struct relay_quic_key key;
     int err = quic_key(&key, set_index, id, length);
-    return err ? err : unset(r->skel->maps.quic_servers, &key);
-}
-
-static struct relay_host_key host_key(uint32_t farm, const char *name)
-{
-    return (struct relay_host_key){.name = name ? relay_text_hash(name, true) : 0, .farm = farm};
-}
-
-int relay_set_host(struct relay *r, uint32_t farm, const char *name, const struct relay_host *host)
-{
-    struct relay_host_key key = host_key(farm, name);
-    return set(r->skel->maps.hosts, &key, host);
-}
-
-int relay_remove_host(struct relay *r, uint32_t farm, const char *name)
-{
-    struct relay_host_key key = host_key(farm, name);
-    return unset(r->skel->maps.hosts, &key);
-}
-
-static struct relay_resource_key resource_key(uint32_t host, enum relay_resource_kind kind, const char *text)
-{
-    return (struct relay_resource_key){.text = relay_text_hash(text, false), .host = host, .kind = kind};
-}
-
-int relay_set_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint32_t index,
-                       uint32_t flags)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    struct relay_resource value = {0};
-    if (index >= RELAY_SETS_MAX)
-        return PM_ERANGE;
-    (void)!bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value); /* its hits */
-    value.set = index;
-    value.flags = flags;
-    return set(r->skel->maps.resources, &key, &value);
-}
-
-int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    return unset(r->skel->maps.resources, &key);
-}
-
-int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text,
-                        uint64_t *hits)
-{
-    struct relay_resource_key key = resource_key(host, kind, text);
-    struct relay_resource value;
-    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.resources), &key, &value);
-    if (!err)
-        *hits = value.hits;
-    return err ? err_from_errno(-err) : PM_OK;
+    return err ? err : relay_map_unset(r->skel->maps.quic_servers, &key);
 }
 
 int relay_set_settings(struct relay *r, const struct relay_settings *s)
 {
     uint32_t zero = 0;
     r->settings = *s;
-    return set(r->skel->maps.settings, &zero, s);
+    return relay_map_set(r->skel->maps.settings, &zero, s);
 }
 
 /* ---- events ---- */
@@ -324,7 +290,7 @@ static int on_event(void *arg, void *data, size_t size)
     const struct relay_event *e = data;
     if (size >= sizeof *e && e->length <= size - sizeof *e)
         r->event_fn(r->event_arg, e);
-    return 0;
+    return ++r->events_read < RELAY_EVENTS_AT_ONCE ? 0 : -EAGAIN; /* libbpf ends there; this one counts as read */
 }
 
 int relay_events_open(struct relay *r, relay_event_fn *fn, void *arg)
@@ -342,48 +308,54 @@ int relay_events_fd(const struct relay *r)
 
 int relay_events_read(struct relay *r)
 {
-    return ring_buffer__consume(r->events);
+    r->events_read = 0;
+    int err = ring_buffer__consume(r->events);
+    return err < 0 && err != -EAGAIN ? err_from_errno(-err) : (int)r->events_read;
 }
 
 /* ---- flows ---- */
 
 int relay_set_flow(struct relay *r, const struct relay_flow_key *k, const struct relay_flow *f)
 {
-    return set(r->skel->maps.flows, k, f);
+    return relay_map_set(r->skel->maps.flows, k, f);
 }
 
 int relay_remove_flow(struct relay *r, const struct relay_flow_key *k)
 {
-    return unset(r->skel->maps.flows, k);
+    return relay_map_unset(r->skel->maps.flows, k);
 }
 
 /*
  * In batches: two system calls for each entry would hold up the daemon for seconds when there are a million. The kernel
  * returns whole buckets, so a batch must have room for the fullest.
  */
-void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg)
+bool relay_flows_some(const struct relay *r, struct relay_cursor *c, relay_flow_fn *fn, void *arg)
 {
     enum { BATCH = 4096 };
-    int fd = bpf_map__fd(r->skel->maps.flows);
     struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
     struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
-    uint32_t at = 0;
-    bool more = true;
-    for (bool first = true; more; first = false) {
-        uint32_t n = BATCH;
-        int err = bpf_map_lookup_batch(fd, first ? NULL : &at, &at, keys, values, &n, NULL);
-        more = !err;
-        if (err && err != -ENOENT) /* ENOENT: these are the last */
-            n = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            if (!fn(arg, &keys[i], &values[i])) {
-                more = false;
-                break;
-            }
+    uint32_t n = BATCH;
+    int err = bpf_map_lookup_batch(bpf_map__fd(r->skel->maps.flows), c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
+    bool more = !err;
+    c->begun = true;
+    if (err && err != -ENOENT) /* ENOENT: these are the last */
+        n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!fn(arg, &keys[i], &values[i])) {
+            more = false;
+            break;
         }
     }
     free(keys);
     free(values);
+    return more;
+}
+
+void relay_flows(const struct relay *r, relay_flow_fn *fn, void *arg)
+{
+    struct relay_cursor c = {0};
+    while (relay_flows_some(r, &c, fn, arg))
+        continue;
 }
 
 int relay_flow(const struct relay *r, const struct relay_flow_key *k, struct relay_flow *out)

@@ -61,6 +61,16 @@ uint64_t relay_text_hash(const char *text, bool lower)
     return h;
 }
 
+uint64_t relay_text_hash_back(const char *text)
+{
+    uint64_t h = RELAY_HASH_START;
+    for (size_t n = strlen(text); n > 0; n--) {
+        uint8_t c = (uint8_t)text[n - 1];
+        h = (h ^ (c >= 'A' && c <= 'Z' ? c | 0x20u : c)) * RELAY_HASH_PRIME;
+    }
+    return h;
+}
+
 void relay_addr(uint8_t out[16], const struct addr *a)
 {
     memset(out, 0, 16);

@@ -23,5 +23,7 @@ uint32_t relay_flow_hash(const struct relay_flow_key *k, bool by_client);
 uint32_t relay_cid_hash(const uint8_t *cid, size_t length);
 /* As the packet program hashes hosts (lower: in lower case), paths and suffixes. */
 uint64_t relay_text_hash(const char *text, bool lower);
+/* The same from the end, in lower case: of what is behind the star of a name, ".example.com". */
+uint64_t relay_text_hash_back(const char *text);
 
 #endif

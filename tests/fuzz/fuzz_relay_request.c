@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     if (relay_request_read(bytes, size, &q) == RELAY_READ_WHOLE) {
-        bool hello = bytes[0] == 22;
+        bool hello = bytes[0] == 22 || (q.h2c && !q.prefixes);
         must(q.head <= size && q.prefixes <= RELAY_PREFIXES_MAX && (q.prefixes || hello));
         if (!hello) {
             must(relay_request_read(bytes, q.head - 1, &other) == RELAY_READ_PART);

@@ -556,8 +556,26 @@ def stop_under_load():
     s.check("... and no longer", time.monotonic() - began < 3, time.monotonic() - began)
 
 
+def too_many_clients():
+    """At the limit those go who have asked for nothing for longest."""
+    other = Front("full", "-t", "1", "-m", "20")
+    p = lib.free_port()
+    other.publish(f"service www listen=127.0.0.1:{p}\n{TWO}")
+    silent = []
+    for _ in range(60):
+        silent.append(socket.create_connection(("127.0.0.1", p)))
+        silent[-1].sendall(b"G")
+    got = [raw(p, b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")[:15] for _ in range(5)]
+    s.check("60 silent clients where 20 may be do not keep others out", got == [b"HTTP/1.1 200 OK"] * 5, got)
+    stats = dict(line.split() for line in other.say("stats"))
+    s.check("counted", int(stats["made_room"]) >= 40, stats)
+    for c in silent:
+        c.close()
+    other.say("stop 1000")
+
+
 for part in (basics, uploads, smuggling, misbehaving, websocket, tcp_and_proxy, sticky, limits, hosts_and_rewrites, under_load,
-             stop_under_load):
+             stop_under_load, too_many_clients):
     if len(sys.argv) < 3 or part.__name__ in sys.argv[2:]:
         try:
             part()

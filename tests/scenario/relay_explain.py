@@ -143,8 +143,11 @@ def requests(s, site):
     one_request(s, site, "POST", base + "/only.html", ("-d", "x=1"), ("--method", "POST"), ["n1"])
     one_request(s, site, "an escape", base + "/img/a%20b")
     one_request(s, site, "an unusual method", base + "/img/a", ("-X", "OPTIONS"), ("--method", "OPTIONS"))
-    r = one_request(s, site, "IPv6", f"http://[{relay_lab.VIP6}]/only.html", ("-g",))
-    s.equal("IPv6: by the bare address", r["host"]["matched"], "default")
+    one_request(s, site, "IPv6", base + "/only.html", ("--resolve", f"{NAME}:80:[{relay_lab.VIP6}]"), holders=["n1"])
+    r = one_request(s, site, "a bare IPv4 address", f"http://{relay_lab.VIP4}/only.html", holders=["n1"])
+    s.equal("a bare IPv4 address: as for the first service", r["host"]["matched"], "default")
+    r = one_request(s, site, "a bare IPv6 address is unusual", f"http://[{relay_lab.VIP6}]/only.html", ("-g",))
+    s.equal("a bare IPv6 address: the front end", r["goes-to"], "front end")
     r = site.explain(base + "/moved/x")
     s.equal("rewritten", (r["goes-to"], r["resource"]["text"]), ("front end", "/moved/"))
     s.check("rewritten: the front end answers", "elsewhere.test" in site.curl("-i", base + "/moved/x"))
@@ -178,7 +181,7 @@ def tls(s, site):
             ("tls", "name", True, "n3"))
     site.curl("-k", "--resolve", f"{NAME}:443:{relay_lab.VIP4}", f"https://{NAME}/")
     got = site.tell("sessions", "--vip", relay_lab.VIP4 + ":443")["sessions"]
-    s.equal("TLS: the connection is there", [(x["node"], x["pinned"]) for x in got], [("n3", True)])
+    s.equal("TLS: nothing listens at that node, so the front end has it", [(x["node"], x["pinned"]) for x in got], [("(front end)", True)])
 
 
 def plain(s, site):

@@ -7,7 +7,6 @@ ends.
 """
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -95,7 +94,7 @@ class Farm(Lab):
         self.nodes[i].kind = kind
         self.nodes[i].web = getattr(self, kind)(self.nodes[i], self.root(i))
 
-    def apache(self, host, root, port=80):
+    def apache(self, host, root, port=80, extra=""):
         folder = self.path("apache-" + host.name)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "httpd.conf"), "w") as f:
@@ -112,6 +111,8 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
 LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
 LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+User www-data
+Group www-data
 StartServers 8
 MinSpareThreads 64
 MaxSpareThreads 2048
@@ -127,6 +128,16 @@ Header always set X-Node {host.name}
 <Directory {root}>
   Require all granted
 </Directory>
+<FilesMatch "\.svg$">
+  ForceType image/svg+xml
+</FilesMatch>
+<FilesMatch "\.css$">
+  ForceType text/css
+</FilesMatch>
+<FilesMatch "\.js$">
+  ForceType text/javascript
+</FilesMatch>
+{extra}
 """)
         p = host.start("/usr/sbin/apache2", "-d", folder, "-f", "httpd.conf", "-DFOREGROUND", stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, env={**os.environ, "APACHE_RUN_DIR": folder})
@@ -149,6 +160,7 @@ server.listen-backlog = 8192
 server.errorlog = "{folder}/error.log"
 server.upload-dirs = ( "{folder}" )
 server.modules = ( "mod_setenv" )
+mimetype.assign = ( ".svg" => "image/svg+xml", ".css" => "text/css", ".js" => "text/javascript", ".html" => "text/html" )
 setenv.set-response-header = ( "X-Node" => "{host.name}" )
 $SERVER["socket"] == "[::]:{port}" {{ }}
 """)
@@ -193,7 +205,7 @@ relay: {{interfaces: [eth0], key: {self.path('relay.key')}, pin: {self.bpf}/{bal
 services:
   {HOST}:
     check: []
-    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: {self.interval}, timeout: {self.interval}, fall: {self.fall}}}{self.front_keys}}}
+    front: {{relay: transfer, check: {{tcp: {{}}, port: 0, interval: {self.interval}, timeout: 3s, fall: {self.fall}}}{self.front_keys}}}
     sites:
       here:
         vips: [{VIP4}, '{VIP6}']
@@ -230,9 +242,12 @@ services:
         raise RuntimeError("not all servers are up:\n" + self.log(balancer)[-3000:])
 
     def up(self, balancer):
-        """Names of the servers that are up, as the log says."""
-        last = dict(reversed(m) for m in re.findall(r"server (up|down) service=\S+ server=(\S+)", self.log(balancer)))
-        return {name for name, word in last.items() if word == "up"}
+        """Names of the servers that are up."""
+        try:
+            servers = json.loads(self.cli(balancer, "servers", "--json"))["servers"]
+        except (RuntimeError, ValueError):
+            return set()
+        return {v["server"] for v in servers if v["health"] == "up"}
 
     def cli(self, balancer, *words, check=True):
         return balancer.run(self.daemon_binary, *words, "--socket", self.socket(balancer), check=check)

@@ -4,7 +4,7 @@
     client ── router ──┬── LAN bridge ──┬── balancer b1 (b2)
     198.51.100.0/24    │ 192.0.2.0/24   ├── nodes n1 n2 n3
     2001:db8:c::/64    │ 2001:db8:1::/64└── ...
-                       └── router2 ── far node n4 (203.0.113.0/24, 2001:db8:f::/64): two hops away
+                       └── router2 ── far node n4, the last one (203.0.113.0/24, 2001:db8:f::/64): two hops away
 
 The VIP is 192.0.2.80 and 2001:db8:1::80; nodes answer the client through the router, never through the balancer. All
 names bear the process id; close() takes everything away, and so does atexit.
@@ -125,6 +125,7 @@ class Lab:
         """wan: the emulator is between client and router: self.wan(\"link client site delay=20ms loss=2%\")."""
         self.tools = tools or os.path.join(os.path.dirname(os.path.dirname(TOOLS)), "build", "tests", "tools")
         self.dir = tempfile.mkdtemp(prefix="pm-relay-")
+        os.chmod(self.dir, 0o755)  # web servers drop root
         self.hosts = {}
         self.bpf = os.path.join(self.dir, "bpf")
         os.mkdir(self.bpf)
@@ -206,7 +207,7 @@ class Lab:
         host.run("ip", "-6", "route", "add", "default", "via", v6)
 
     def far_node(self, vips=True):
-        r2, n = self.host("r2"), self.host("n4")
+        r2, n = self.host("r2"), self.host(f"n{len(self.nodes) + 1}")
         r2.sysctl("net.ipv4.ip_forward", 1)
         r2.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.link(self.router, "wan", r2, "wan")
@@ -256,7 +257,7 @@ class Lab:
 worker_rlimit_nofile 40000;
 events {{ worker_connections 20000; multi_accept on; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 200m; client_body_temp_path {folder};
- default_type application/octet-stream; add_header X-Node {host.name} always;
+ default_type application/octet-stream; types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg; }} add_header X-Node {host.name} always;
  server {{ listen 0.0.0.0:{port} backlog=8192; listen [::]:{port} backlog=8192; root {root};
   error_page 405 =200 $uri; # a POST to a file
   location /post {{ return 200 "{host.name} $http_content_length\\n"; }}

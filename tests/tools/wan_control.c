@@ -45,7 +45,7 @@ static bool quantity(const char *text, const struct unit *units, double most, do
 /* One word KEY=VALUE about a pair. */
 static int set_key(struct pair *l, const char *word)
 {
-    double v;
+    double v = 0;
     const char *value = strchr(word, '=');
     size_t n = value ? (size_t)(value++ - word) : 0;
 #define IS(key) (n == strlen(key) && strncmp(word, key, n) == 0)

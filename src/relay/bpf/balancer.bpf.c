@@ -8,6 +8,7 @@
  *   frame -> parse -> VIP? -> flow table | ring -> node -> new link addresses, or a tunnel header -> out
  */
 #include "relay/bpf/delayed.h"
+#include "relay/bpf/found.h"
 #include "relay/bpf/plain.h"
 #include "relay/bpf/send.h"
 
@@ -45,24 +46,6 @@ static __always_inline bool strip(struct xdp_md *ctx, __u32 l3, __u32 over, bool
            (l3 < 22 || bpf_xdp_store_bytes(ctx, 18, link + 18, 4) == 0);
 }
 
-/* A connection a node has said is its own: what we know of it from now on. */
-static __always_inline void learn(const struct packet *p, const struct relay_vip *vip, const struct handoff *h)
-{
-    __u32 all = vip->all, at = h->target;
-    struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
-    if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
-        return;
-    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = h->tcp};
-    f.ack = p->ack - 1; /* it was answered something before: not known when */
-    f.tcp.mss = bpf_ntohs(h->tcp.mss);
-    f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
-    f.flags = RELAY_FLOW_GUESS | (h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0);
-    f.set = vip->set;
-    bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
-    count(RELAY_FIND_FOUND, p->length);
-    tell_flow(&p->flow, &f);
-}
-
 /* The packet a node has sent back, freed of its outer headers, and what the node says of it. */
 __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *w)
 {
@@ -83,13 +66,15 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
         if (f && p->seq != f->next)
             return ACT_DROP; /* of a move that is long done */
         if (f)
-            bpf_map_delete_elem(&flows, &p->flow);
-        return ACT_RESET;
+            bpf_map_delete_elem(&flows, &p->flow); /* when it comes again, it is looked for, in the end in vain */
+        return ACT_DROP;
     case HANDOFF_REFUSED:
         return f && f->node == h.target ? refused(p, f, w) : ACT_DROP;
     case HANDOFF_UNKNOWN:
-        return f ? ACT_DROP : find(p, vip->all, h.target + 1, w);
+        return elsewhere(ctx, p, vip, &h, w);
     case HANDOFF_MINE:
+        if (f && f->flags & RELAY_FLOW_SHARED)
+            confirm(p, vip, f, &h);
         break;
     default:
         count(RELAY_HANDOFF_BAD, p->length);

@@ -11,11 +11,12 @@
 #ifndef PM_RELAY_BPF_DELAYED_H
 #define PM_RELAY_BPF_DELAYED_H
 
-#include "relay/bpf/request.h"
+#include "relay/bpf/names.h"
+#include "relay/bpf/tell.h"
 #include "relay/bpf/way.h"
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
-enum { FIRST_FLIGHT = 65536 };
+enum { FIRST_FLIGHT = 65536, REACH = 1 << 20 };
 enum { REFUSED_TRIES = 8 };
 #define UNKNOWN_PATIENCE_NS 3000000000ull
 #define UNKNOWN_FORGOTTEN_NS 60000000000ull
@@ -31,10 +32,14 @@ static __always_inline const struct relay_resource *resource_get(__u64 text, __u
     return r;
 }
 
-/* The most particular that is known of the resource: path, longest prefix, suffix; NULL: nothing. */
+/* The most particular that is known of the resource: path, longest prefix, suffix, or protocol; NULL: nothing. */
 static __always_inline const struct relay_resource *resource_of(const struct request *q, __u32 host)
 {
-    const struct relay_resource *r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
+    const struct relay_resource *r = NULL;
+    for (__u32 i = 0; !r && i < RELAY_ALPN_MAX && i < q->alpns; i++)
+        r = resource_get(q->alpn[i], host, RELAY_RESOURCE_ALPN);
+    if (!r)
+        r = resource_get(q->path, host, RELAY_RESOURCE_PATH);
     if (r)
         return r;
     for (__u32 i = 0; i < RELAY_PREFIXES_MAX; i++) {
@@ -55,14 +60,10 @@ __noinline __u32 set_of_request(struct scratch *s, __u32 farm, __u32 otherwise)
 {
     if (!s)
         return SET_FRONT;
-    struct relay_host_key name = {.name = s->r.host, .farm = farm};
-    struct relay_host *host = bpf_map_lookup_elem(&hosts, &name);
-    if (!host) {
-        name.name = 0;
-        host = bpf_map_lookup_elem(&hosts, &name);
-    }
-    if (!host)
-        return otherwise;
+    __u32 h2c = s->r.flags & REQUEST_H2C ? RELAY_HOST_H2C : 0;
+    struct relay_host *host = host_of(s, farm, h2c);
+    if (!host || h2c)
+        return host ? host->set : h2c ? SET_FRONT : otherwise;
     const struct relay_resource *r = resource_of(&s->r, host->id);
     if (!r)
         return host->set;
@@ -87,33 +88,6 @@ __noinline int read_segment(struct xdp_md *ctx, __u32 at, __u32 data_len)
     for (int i = 0; i < 40; i++)
         s->data[len + i] = 0;
     return request_read(s, len);
-}
-
-/* ---- what the daemon hears ---- */
-
-static __always_inline void tell_flow(const struct relay_flow_key *k, const struct relay_flow *f)
-{
-    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-    if (!e)
-        return;
-    e->kind = RELAY_EVENT_FLOW;
-    e->length = e->rtt_us = e->pad = 0;
-    e->flow = *k;
-    e->value = *f;
-    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-}
-
-static __always_inline void tell_rtt(const struct relay_flow_key *k, __u32 rtt_us)
-{
-    struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-    if (!e)
-        return;
-    e->kind = RELAY_EVENT_RTT;
-    e->rtt_us = rtt_us;
-    e->length = e->pad = 0;
-    e->flow = *k;
-    __builtin_memset(&e->value, 0, sizeof e->value);
-    bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
 /* ---- where it goes ---- */
@@ -188,6 +162,9 @@ static __always_inline bool find_allowed(__u32 rate)
     return true;
 }
 
+/* As the target of FIND: only the node that a peer has named is asked. */
+enum { FIND_SHARED = RELAY_MEMBERS_MAX };
+
 /*
  * Nobody has it. The segment that would make the connection known may have been lost on the way while others of the same
  * flight were not, so for a while its packets are only dropped; then the client is told that its connection is gone.
@@ -197,10 +174,17 @@ static __always_inline enum act find_nobody(const struct packet *p)
     __u64 now = bpf_ktime_get_ns();
     __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
     count(RELAY_FIND_NOBODY, p->length);
-    if (since && now - *since < UNKNOWN_FORGOTTEN_NS)
-        return now - *since < UNKNOWN_PATIENCE_NS ? ACT_DROP : ACT_RESET;
-    bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
+    if (!since || now - *since >= UNKNOWN_FORGOTTEN_NS)
+        bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
     return ACT_DROP;
+}
+
+/* Asked for in vain for long enough. (Told to a packet of the client's: one that a node has sent back comes from the node.) */
+static __always_inline bool known_by_nobody(const struct packet *p)
+{
+    __u64 now = bpf_ktime_get_ns();
+    __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
+    return since && now - *since >= UNKNOWN_PATIENCE_NS && now - *since < UNKNOWN_FORGOTTEN_NS;
 }
 
 /* Asks the service's nodes from number `from` on; ourselves not, we should know. */
@@ -224,9 +208,13 @@ __noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w
 
 /* ---- a connection's first data ---- */
 
+/*
+ * The same request is always the same node's, as long as the ring is: if we have forgotten the connection in between (table
+ * full, another balancer), a request that is sent again must not come to a second node, for both would answer.
+ */
 static __always_inline __u32 request_hash(const struct packet *p)
 {
-    return (p->seq ^ p->ack) * 0x9e3779b1u ^ (__u32)bpf_ktime_get_ns();
+    return relay_request_hash(p->seq, p->ack);
 }
 
 static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
@@ -266,7 +254,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     } else {
         count(RELAY_REQUEST_FRONT, p->length);
     }
-    f.flags |= f.node == s->self ? RELAY_FLOW_PINNED : 0;
+    f.flags |= f.node == s->self || vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : 0;
     f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
     tell_flow(&p->flow, &f);
@@ -315,6 +303,9 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->ack = p->ack;
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         count(RELAY_REQUEST_STAY, p->length);
+        /* Peers tell a next request from its looks, but not from a body that looks like one. */
+        if (stream || next != p->seq + p->data_len)
+            tell_flow(&p->flow, f);
         return guess ? ACT_PACKET : next_at(w, f);
     }
     __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
@@ -328,7 +319,8 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         f->flags |= stream ? RELAY_FLOW_PINNED : 0;
         return hand_to(w, p, f, target, s->self, next);
     }
-    w->h.tcp.options = f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0;
+    w->h.tcp.options = (f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0) |
+                       (f->flags & RELAY_FLOW_GUESS && reading != READING_WHOLE ? HANDOFF_GUESS : 0);
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
@@ -389,6 +381,20 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
     return next_request(ctx, p, vip, s, f, w, true);
 }
 
+/*
+ * 0: it looks like a request, be it only its beginning, which is the front end's to read; a node that waits for more of a body
+ * says so. -1: part of a body, or the last request once more. One that begins where the last one was guessed to end: that
+ * is no accident, from now on we know.
+ */
+static __always_inline __s32 guessed(const struct packet *p, struct relay_flow *f, int reading)
+{
+    if (p->seq == f->start && p->ack == f->ack)
+        return -1;
+    if (reading == READING_WHOLE && p->seq == f->next)
+        f->flags &= ~RELAY_FLOW_GUESS;
+    return reading == READING_WHOLE || reading == READING_PART ? 0 : -1;
+}
+
 __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                             struct relay_flow *f, struct way *w)
 {
@@ -397,28 +403,38 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return ACT_DROP;
     __u32 index = f->node;
     f->packets++;
-    f->seen_ns = bpf_ktime_get_ns();
+    f->seen_ns = bpf_ktime_get_coarse_ns();
     if (f->state == RELAY_FLOW_ENDED)
         return ACT_DROP;
+    /* Who does not see the connection can guess its ports, not where it is (RFC 5961): that changes nothing here. */
+    __u32 from_start = p->seq - f->start;
     if (f->state == RELAY_FLOW_ASSIST) {
-        if (p->rst)
+        if (p->rst && from_start <= FIRST_FLIGHT)
             f->state = RELAY_FLOW_ENDED;
         return p->data_len || p->tcp_flags & TCP_FIN ? let_daemon(w, f) : ACT_DROP;
     }
+    if (f->flags & RELAY_FLOW_LET_GO && index >= RELAY_NODES_MAX)
+        return find(p, vip->all, 0, w);
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
     count(RELAY_FLOW_HIT, p->length);
-    if (p->tcp_flags & TCP_FIN)
+    if (p->tcp_flags & TCP_FIN && !(f->flags & RELAY_FLOW_REPLACEABLE)) {
         f->flags |= RELAY_FLOW_REPLACEABLE;
-    if (f->state == RELAY_FLOW_OPENING) {
-        if (p->ack != f->ack || (__s32)(p->seq - f->start) > FIRST_FLIGHT)
+        tell_flow(&p->flow, f);
+    }
+    if (f->state == RELAY_FLOW_OPENING && from_start <= REACH && !p->rst) {
+        if ((__s32)(p->ack - f->ack) > 0 || from_start > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
+    }
+    if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) { /* answered in found.h */
+        count(RELAY_SHARED_ASKED, p->length);
+        return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
     }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
         __s32 ahead = p->seq - f->next;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = read_segment(ctx, p->data, p->data_len) == READING_WHOLE ? 0 : -1;
+            ahead = guessed(p, f, read_segment(ctx, p->data, p->data_len));
         if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
@@ -437,12 +453,16 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         }
     }
     if (p->rst) {
-        count(RELAY_FLOW_END, p->length);
-        if (f->state == RELAY_FLOW_OPENING)
-            open_at(w, f);
         __u32 opening = f->state == RELAY_FLOW_OPENING;
-        f->state = RELAY_FLOW_ENDED;
+        if (opening)
+            open_at(w, f);
+        /* A late copy of the request must not open it again. Where the reset may be somebody else's, the node judges. */
+        if (opening ? from_start <= FIRST_FLIGHT : p->seq == f->next) {
+            count(RELAY_FLOW_END, p->length);
+            f->state = RELAY_FLOW_ENDED;
+        }
         f->flags |= RELAY_FLOW_REPLACEABLE;
+        tell_flow(&p->flow, f);
         w->node = index;
         return opening ? ACT_TUNNEL : ACT_PACKET;
     }
@@ -481,7 +501,10 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
     if (p->syn) {
         if (f)
             f->flags |= RELAY_FLOW_REPLACEABLE;
-        return ACT_SYN;
+        if (!silent(s))
+            return ACT_SYN;
+        count(RELAY_SILENT, p->length);
+        return ACT_DROP;
     }
     if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->first || !cookie_of(p, s)))
         return known(ctx, p, vip, f, w);
@@ -498,6 +521,8 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         measure(ctx, p);
         return ACT_DROP;
     }
+    if (known_by_nobody(p))
+        return ACT_RESET;
     if (!(vip->flags & RELAY_VIP_AGENTS) || !find_allowed(s->find_rate)) {
         count(RELAY_FIND_LIMIT, p->length);
         return ACT_DROP;

@@ -36,8 +36,10 @@ enum handoff_options {
     HANDOFF_SACK = 1,
     HANDOFF_TIMESTAMPS = 2,
     HANDOFF_WSCALE = 4,
+    HANDOFF_LET_GO = 64,   /* UNKNOWN: it was here, and was given up for the request that is in this very packet */
     HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
     HANDOFF_PIPELINES = 8, /* MOVE: the client does not wait for answers before it asks */
+    HANDOFF_GUESS = 32, /* MOVE: it may be a request's beginning or part of a body: if the server waits for more it is that */
 };
 
 /* What both ends of the connection agreed on in the handshake, which the node was not part of. */

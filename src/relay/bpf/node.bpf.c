@@ -256,8 +256,12 @@ static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u3
 /* What there is to know of the socket on the packet's tuple. */
 struct found {
     __u32 state; /* 0: none */
-    __u32 rcv_nxt, snd_nxt, snd_una;
-    bool all_sent;   /* of what the server has written */
+    /*
+     * Behind the last byte the server has written. Where the client has acknowledged it, all was sent; what was sent
+     * (snd_nxt) the kernel notes only after sending, and an answer may be here before that.
+     */
+    __u32 write_seq;
+    __u32 rcv_nxt;
     bool all_read;   /* of what was received */
     bool spoke_last; /* the server has sent something since it was last sent to */
     struct handoff_tcp tcp;
@@ -285,9 +289,7 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
         struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
         if (tp) {
             f->rcv_nxt = tp->rcv_nxt;
-            f->snd_nxt = tp->snd_nxt;
-            f->snd_una = tp->snd_una;
-            f->all_sent = tp->write_seq == f->snd_nxt;
+            f->write_seq = tp->write_seq;
             f->all_read = tp->copied_seq == f->rcv_nxt;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
@@ -356,7 +358,7 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
         return send_back(skb, w, HANDOFF_REFUSED, key);
     }
     /* This connection's socket, or what an earlier one on the same addresses and ports has left? */
-    bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.snd_nxt - w->ack < 1u << 28;
+    bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.write_seq - w->ack < 1u << 28;
     bool copy = f.state == STATE_TIME_WAIT && f.rcv_nxt - start - 1 < OLD_BYTES;
     if (same || copy)
         return deliver(skb, w);
@@ -383,14 +385,14 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
 static __always_inline bool has_answered(struct work *w, const struct found *f)
 {
     __u64 now = bpf_ktime_get_ns();
-    if (f->snd_nxt == bpf_ntohl(w->h.start))
+    if (f->write_seq == bpf_ntohl(w->h.start))
         return false;
     if (f->spoke_last && !(w->h.tcp.options & HANDOFF_PIPELINES))
         return true;
     struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
-    if (before && before->seq == w->seq && before->snd_nxt == f->snd_nxt)
+    if (before && before->seq == w->seq && before->write_seq == f->write_seq)
         return now - before->since_ns >= NODE_ANSWERED_NS;
-    struct node_asked first = {.since_ns = now, .seq = w->seq, .snd_nxt = f->snd_nxt};
+    struct node_asked first = {.since_ns = now, .seq = w->seq, .write_seq = f->write_seq};
     bpf_map_update_elem(&asked, &w->tuple, &first, BPF_ANY);
     return false;
 }
@@ -405,7 +407,7 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
         return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
     }
-    bool quiet = f.state == STATE_ESTABLISHED && f.all_sent && f.all_read && f.rcv_nxt == w->seq && f.snd_nxt == w->ack;
+    bool quiet = f.state == STATE_ESTABLISHED && f.all_read && f.rcv_nxt == w->seq && f.write_seq == w->ack;
     if (!quiet || !has_answered(w, &f)) {
         if (f.state == STATE_ESTABLISHED) {
             count_node(NODE_BUSY, skb->len);
@@ -413,7 +415,9 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
         }
         return deliver(skb, w); /* the server is closing: its kernel answers */
     }
-    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1};
+    if (w->h.tcp.options & HANDOFF_GUESS && !f.spoke_last)
+        return deliver(skb, w); /* it has waited for more all the time: this is more */
+    struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1, .tcp = f.tcp};
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
@@ -425,7 +429,7 @@ static __always_inline int next(struct __sk_buff *skb, struct work *w, const str
 {
     struct found f = {};
     look_up(skb, w, &f);
-    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && (f.snd_nxt != w->ack || !f.all_sent)) {
+    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && f.write_seq != w->ack) {
         count_node(NODE_BUSY, skb->len);
         return TC_ACT_SHOT;
     }
@@ -444,12 +448,21 @@ static __always_inline int find(struct __sk_buff *skb, struct work *w, const str
     struct found f = {};
     look_up(skb, w, &f);
     /* Not what an earlier connection on the same addresses and ports has left. */
-    bool near = f.rcv_nxt - w->seq + (1u << 28) < 1u << 29 && (f.state == STATE_TIME_WAIT || f.snd_nxt - w->ack < 1u << 28);
+    bool near = f.rcv_nxt - w->seq + (1u << 28) < 1u << 29 && (f.state == STATE_TIME_WAIT || f.write_seq - w->ack < 1u << 28);
     bool mine = f.state && f.state != STATE_LISTEN && f.state != STATE_NEW && near;
     count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
     w->h.start = bpf_htonl(f.rcv_nxt);
     w->h.tcp = f.tcp;
-    w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
+    if (mine) {
+        w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
+    } else {
+        /* Our answer that it may move has come to a balancer that is no more. */
+        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+        if (before && before->gone && before->seq == w->seq && w->data_len) {
+            w->h.tcp = before->tcp;
+            w->h.tcp.options |= HANDOFF_LET_GO;
+        }
+    }
     return send_back(skb, w, mine ? HANDOFF_MINE : HANDOFF_UNKNOWN, key);
 }
 

@@ -41,8 +41,9 @@ struct node_trust {
 /* Of connections that were asked to move: since when, at which bytes, and whether it is done. */
 struct node_asked {
     __u64 since_ns;
-    __u32 seq, snd_nxt;
-    __u32 gone, pad;
+    __u32 seq, write_seq;
+    __u32 gone;
+    struct handoff_tcp tcp; /* of one that was given up: for whoever has to find it a new node */
 };
 
 enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };

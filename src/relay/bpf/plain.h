@@ -12,6 +12,7 @@
 #define PM_RELAY_BPF_PLAIN_H
 
 #include "relay/bpf/quic.h"
+#include "relay/bpf/tell.h"
 #include "relay/bpf/way.h"
 
 #define SECONDS(n) ((__u64)(n)*1000000000)
@@ -24,7 +25,10 @@ enum {
     CHANCE_EARLIEST_MS = 500, /* a SYN that comes again before is a copy the network made (RFC 6298: a second) */
     CHANCE_LATEST = 10,       /* ... and one after it is no sign of anything */
 };
-enum { NODE_RESET = RELAY_NODES_MAX + 1 /* instead of a node: the connection is gone, the client is to know */ };
+enum { /* instead of a node */
+    NODE_RESET = RELAY_NODES_MAX + 1, /* the connection is gone, the client is to know */
+    NODE_SILENT, /* it is new, and we take none */
+};
 
 static __always_inline __u32 mix(__u32 h, __u32 v)
 {
@@ -65,6 +69,12 @@ static __always_inline __u32 cid_hash(const struct quic *q)
     for (int i = 0; i < RELAY_QUIC_CID_MAX / 4; i++)
         h = mix(h, word[i]);
     return mixed(mix(h, q->length));
+}
+
+/* Its place in the ring: of no interest as long as the flow is in the table. */
+static __always_inline __u32 place_hash(const struct packet *p, const struct quic *q, bool all)
+{
+    return q->hashed ? cid_hash(q) : flow_hash(&p->flow, all);
 }
 
 static __always_inline void by_client(struct relay_flow_key *k)
@@ -152,19 +162,23 @@ static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_
                                  const struct relay_flow_key *key, __u64 now)
 {
     __u32 node = f->node;
+    if (!p->syn && f->state == RELAY_FLOW_SYN) {
+        /* The first answer to the node's SYN/ACK; a SYN sent again would make the time too long. */
+        if (!all && f->packets == 1 && !p->rst)
+            tell_rtt(key, (bpf_ktime_get_ns() - f->seen_ns) / 1000);
+        f->state = RELAY_FLOW_PLAIN;
+        tell_flow(key, f);
+    }
     f->packets++;
     f->seen_ns = now;
-    if (!p->syn && f->state == RELAY_FLOW_SYN)
-        f->state = RELAY_FLOW_PLAIN;
     count(RELAY_FLOW_HIT, p->length);
     if (all)
         return node;
-    if (p->tcp_flags & TCP_FIN)
+    /* Either may be forged: it ends when a SYN comes after it, and until then goes where it went. */
+    if (p->tcp_flags & TCP_FIN || p->rst)
         f->flags |= RELAY_FLOW_REPLACEABLE;
-    if (p->rst) {
-        bpf_map_delete_elem(&flows, key);
+    if (p->rst)
         count(RELAY_FLOW_END, p->length);
-    }
     return node;
 }
 
@@ -199,16 +213,16 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     if (!p || !vip || !q)
         return RELAY_NODES_MAX;
     struct relay_flow_key key = p->flow;
-    struct relay_flow fresh = {.packets = 1, .seen_ns = bpf_ktime_get_ns()};
+    struct relay_flow fresh = {.packets = 1, .seen_ns = bpf_ktime_get_coarse_ns()};
     bool all = vip->flags & RELAY_VIP_BY_CLIENT;
     if (all)
         by_client(&key);
     struct relay_flow *f = bpf_map_lookup_elem(&flows, &key);
     __u32 named = q->kind ? quic_node(p, vip, q, f ? f->node : RELAY_NODES_MAX) : RELAY_NODES_MAX;
-    __u32 hash = q->hashed ? cid_hash(q) : flow_hash(&p->flow, all);
     enum keeping keeping = f ? keeps(p, all, f, fresh.seen_ns) : BEGIN;
     if (f && keeping == KEEP && (named >= RELAY_NODES_MAX || named == f->node)) {
-        second_chance(p, vip, f, hash, fresh.seen_ns);
+        if (f->state == RELAY_FLOW_SYN)
+            second_chance(p, vip, f, place_hash(p, q, all), fresh.seen_ns);
         if (q->kind && named >= RELAY_NODES_MAX)
             quic_learn(p, q, f);
         return hit(p, all, f, &key, fresh.seen_ns);
@@ -224,12 +238,17 @@ __noinline __u32 node_of_flow(const struct packet *p, const struct relay_vip *vi
     } else {
         count(p->syn || p->flow.proto != IPPROTO_TCP ? RELAY_FLOW_NEW : RELAY_FLOW_MISS, p->length);
     }
-    fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, hash);
+    /* Only what says that it is new: the rest has to go on somewhere. */
+    if ((p->syn || (!f && q->hashed)) && silent(settings_get())) {
+        count(RELAY_SILENT, p->length);
+        return NODE_SILENT;
+    }
+    fresh.node = named < RELAY_NODES_MAX ? named : ring_place(vip->set, place_hash(p, q, all));
     fresh.state = p->syn ? RELAY_FLOW_SYN : RELAY_FLOW_PLAIN;
+    if (p->syn)
+        fresh.seen_ns = bpf_ktime_get_ns(); /* a round trip is measured from it */
     fresh.start = p->seq;
-    /* A delayed service's fragments come by here; its connections begin with a valid cookie only. */
-    bool begins = !p->rst && !(vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP);
-    if (fresh.node < RELAY_NODES_MAX && (begins || all))
+    if (fresh.node < RELAY_NODES_MAX && (!p->rst || all))
         bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
     return fresh.node;
 }
@@ -259,6 +278,31 @@ static __always_inline void fragment_key(const struct packet *p, struct relay_fr
     k->proto = p->flow.proto;
 }
 
+static __always_inline void fragment_goes(const struct packet *p, __u32 node)
+{
+    struct relay_fragment_key key = {};
+    fragment_key(p, &key);
+    if (p->fragment == FRAGMENT_FIRST && node < RELAY_NODES_MAX)
+        bpf_map_update_elem(&fragments, &key, &node, BPF_ANY);
+}
+
+/*
+ * A segment of a delayed connection that was cut on the way goes to its node. Of other connections there are none that
+ * could begin so: handshakes in fragments would go round the cookies.
+ */
+static __always_inline int delayed_fragment(const struct packet *p, struct way *w)
+{
+    struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
+    if (!f || p->syn || f->state != RELAY_FLOW_BOUND) {
+        count(RELAY_FRAGMENT_MISS, p->length);
+        return ACT_DROP;
+    }
+    count(RELAY_FLOW_HIT, p->length);
+    w->node = f->node;
+    fragment_goes(p, f->node);
+    return ACT_PACKET;
+}
+
 __noinline int plain(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct way *w)
 {
     struct quic q = {};
@@ -266,16 +310,16 @@ __noinline int plain(struct xdp_md *ctx, const struct packet *p, const struct re
         return ACT_DROP;
     if (p->icmp_error)
         return plain_error(p, vip, w);
+    if (vip->flags & RELAY_VIP_DELAYED && p->flow.proto == IPPROTO_TCP)
+        return delayed_fragment(p, w);
     if (vip->flags & RELAY_VIP_QUIC && p->flow.proto == IPPROTO_UDP && p->fragment == FRAGMENT_NONE)
         quic_read(ctx, p, &q);
     w->node = node_of_flow(p, vip, &q);
     if (w->node == NODE_RESET)
         return ACT_RESET;
-    if (p->fragment == FRAGMENT_FIRST && w->node < RELAY_NODES_MAX) {
-        struct relay_fragment_key key = {};
-        fragment_key(p, &key);
-        bpf_map_update_elem(&fragments, &key, &w->node, BPF_ANY);
-    }
+    if (w->node == NODE_SILENT)
+        return ACT_DROP;
+    fragment_goes(p, w->node);
     return ACT_PACKET;
 }
 

@@ -150,9 +150,10 @@ __noinline int reply_syn(struct xdp_md *ctx, const struct packet *p)
     __u64 room = p->data - p->l4 - sizeof *tcp;
     __u32 at = 0;
     ONE_REGISTER(room);
+    /* The kernel could begin the connection, but no packet of it would come there; and it answers each SYN many times. */
     if (!plain_ip(p)) {
-        count(RELAY_SYN_LOCAL, p->length);
-        return XDP_PASS;
+        count(RELAY_SYN_OPTIONS, p->length);
+        return XDP_DROP;
     }
     if (!o || room > OPTIONS_BYTES || (room && bpf_xdp_load_bytes(ctx, p->l4 + sizeof *tcp, o->bytes, room) != 0))
         return XDP_DROP;

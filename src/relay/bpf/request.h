@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Reads what a client asks for from the first bytes of a segment: an HTTP/1.1 head (RFC 9112) or a TLS ClientHello
- * (RFC 8446 4.1.2, RFC 6066 3). Only what is needed to choose a node: hashes of host and path, where the request ends.
+ * Reads what a client asks for from the first bytes of a segment: an HTTP/1.1 head (RFC 9112), the preface of HTTP/2 in
+ * clear text (RFC 9113 3.4), or a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3, RFC 7301). Only what is needed to choose a
+ * node: hashes of host, path and protocols, where the request ends.
  * Whatever is unusual (an escape in the path, an absolute target, an unknown method) is left to those who have more time;
  * and what two readers may understand differently, lest a request be smuggled past us: a lone CR or LF, a control byte,
  * space before a colon, a folded line. tests/unit/relay compares with the front end's own reader.
@@ -48,12 +49,15 @@ enum request_flags {
     REQUEST_STREAM = 1,  /* what follows is not HTTP/1.1 any more, or may not be: Upgrade; or its end is too far */
     REQUEST_HOST = 2,
     REQUEST_LENGTH = 4,
+    REQUEST_H2C = 8, /* HTTP/2 in clear text is spoken, or asked for */
 };
 
 struct request {
     __u64 host, path, suffix;
     __u64 prefix[RELAY_PREFIXES_MAX];
-    __u32 prefixes;
+    __u64 label[RELAY_LABELS_MAX]; /* the host from each dot on, shortest first: request_labels */
+    __u64 alpn[RELAY_ALPN_MAX];    /* protocols, in the client's order */
+    __u32 prefixes, labels, alpns;
     __u32 head; /* bytes of the head; of a ClientHello: all there is */
     __u64 body; /* bytes that follow it, with Expect, too: the server takes them or closes (RFC 9110 10.1.1) */
     __u32 flags;
@@ -64,6 +68,8 @@ struct scratch {
     __u8 data[REQUEST_BYTES + 64]; /* the segment, and zeros */
     struct request r;
     __u32 at, len, state, digits, end;
+    __u32 name, name_end; /* the host */
+    __u64 hash;
 };
 
 #ifdef __bpf__
@@ -187,6 +193,13 @@ static __always_inline void read_skip(struct scratch *r)
     }
 }
 
+/* The value of Upgrade, `second` its first word in lower case, is "h2c" alone (RFC 7540 3.2). */
+static __always_inline __u32 asks_h2c(const struct scratch *r, __u64 second)
+{
+    return (starts(second, WORD(" h2c    "), 4) && byte_at(r, r->at + 12) == '\r') ||
+           (starts(second, WORD("h2c     "), 3) && byte_at(r, r->at + 11) == '\r');
+}
+
 static __always_inline void read_line(struct scratch *r)
 {
     struct request *q = &r->r;
@@ -212,7 +225,7 @@ static __always_inline void read_line(struct scratch *r)
     } else if (w == WORD("transfer") && second == (WORD("-encodin") | LOWER) && starts(third, WORD("g:      "), 1)) {
         r->state = READ_ODD;
     } else if (starts(w, WORD("upgrade:"), 8)) {
-        q->flags |= REQUEST_STREAM;
+        q->flags |= REQUEST_STREAM | (asks_h2c(r, second) ? REQUEST_H2C : 0);
     }
     if (byte_at(r, r->at) == ':')
         r->state = READ_ODD; /* no name at all */
@@ -227,6 +240,7 @@ static __always_inline void read_host(struct scratch *r, __u8 c)
         if (c >= 'A' && c <= 'Z')
             c |= 0x20;
         if ((c >= 'a' && c <= 'z') || digit || c == '-' || c == '.' || c == '_') {
+            r->name_end = r->at + 1;
             q->host = (q->host ^ c) * RELAY_HASH_PRIME;
             r->at++;
             return;
@@ -254,10 +268,13 @@ static __always_inline void read_value(struct scratch *r, __u8 c)
 {
     struct request *q = &r->r;
     if (r->state == READ_HOST_SPACE || r->state == READ_LENGTH_SPACE) {
-        if (c == ' ' || c == '\t')
+        if (c == ' ' || c == '\t') {
             r->at++;
-        else
-            r->state++;
+            return;
+        }
+        if (r->state == READ_HOST_SPACE)
+            r->name = r->at;
+        r->state++;
         return;
     }
     if (r->state == READ_LENGTH) {
@@ -327,6 +344,20 @@ enum reading {
     READING_ODD,  /* not for us */
 };
 
+/* What HTTP/2 begins with. No path or host is in it: those come in frames, and only to who has spoken first. */
+static __always_inline enum reading request_read_preface(struct scratch *s, __u32 len)
+{
+    static const __u64 preface[] = {WORD("PRI * HT"), WORD("TP/2.0\r\n"), WORD("\r\nSM\r\n\r\n")};
+    for (__u32 i = 0; i < 3; i++) {
+        __u32 have = len > i * 8 ? len - i * 8 : 0;
+        if (have && (word_at(s, i * 8) ^ preface[i]) & FIRST(have < 8 ? have : 8))
+            return READING_ODD;
+    }
+    s->r.flags = REQUEST_STREAM | REQUEST_H2C;
+    s->r.head = len;
+    return len < 24 ? READING_PART : READING_WHOLE;
+}
+
 /* The segment's len bytes are in s->data, zeros behind. */
 static __always_inline enum reading request_read_http(struct scratch *s, __u32 len)
 {
@@ -347,26 +378,74 @@ static __always_inline enum reading request_read_http(struct scratch *s, __u32 l
 
 /* ---- TLS ---- */
 
-enum { HELLO_NAME_MAX = 255 };
+enum {
+    HELLO_RECORD_MAX = 16384,
+    HELLO_NAME_MAX = 255,
+    HELLO_EXTENSIONS_MAX = 64,
+    HELLO_ALPN_BYTES = 255,
+    EXTENSION_NAME = 0,
+    EXTENSION_ALPN = 16
+};
 
 static __always_inline __u32 be16_at(const struct scratch *s, __u32 at)
 {
     return (__u32)byte_at(s, at) << 8 | byte_at(s, at + 1);
 }
 
+static __always_inline __u8 lower_at(const struct scratch *s, __u32 at)
+{
+    __u8 c = byte_at(s, at);
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
 static long hello_host(__u32 i, void *ctx)
 {
     struct scratch *s = *(struct scratch **)ctx;
-    if (s->at >= s->end)
+    if (s->at >= s->name_end)
         return 1;
-    __u8 c = byte_at(s, s->at++);
-    if (c >= 'A' && c <= 'Z')
-        c |= 0x20;
-    s->r.host = (s->r.host ^ c) * RELAY_HASH_PRIME;
+    s->r.host = (s->r.host ^ lower_at(s, s->at)) * RELAY_HASH_PRIME;
+    s->at++;
     return 0;
 }
 
-/* Stops at the name: s->at .. s->end. */
+/* A protocol's length and its bytes; s->digits of them are still to come. */
+static long hello_protocol(__u32 i, void *ctx)
+{
+    struct scratch *s = *(struct scratch **)ctx;
+    if (s->at >= s->end || s->state == READ_ODD)
+        return 1;
+    __u8 c = byte_at(s, s->at);
+    s->at++;
+    if (!s->digits) {
+        s->digits = c;
+        s->hash = RELAY_HASH_START;
+        s->state = c && s->at + c <= s->end ? s->state : READ_ODD;
+        return 0;
+    }
+    s->hash = (s->hash ^ c) * RELAY_HASH_PRIME;
+    if (--s->digits)
+        return 0;
+    __u32 n = s->r.alpns;
+    if (n >= RELAY_ALPN_MAX)
+        return 1;
+    s->r.alpn[n] = s->hash;
+    s->r.alpns = n + 1;
+    return 0;
+}
+
+/* server_name: list length, type, name length, name; one name, as there are no other types. */
+static __always_inline __u32 hello_name(struct scratch *s, __u32 at, __u32 length)
+{
+    __u32 name = be16_at(s, at + 3);
+    if (s->name_end || length != name + 5 || be16_at(s, at) != name + 3 || byte_at(s, at + 2) || !name ||
+        name > HELLO_NAME_MAX)
+        return 0;
+    s->name = at + 5;
+    s->name_end = at + length;
+    return 1;
+}
+
+/* s->len: where the list of protocols is; its length is in front of it. */
 static long hello_extension(__u32 i, void *ctx)
 {
     struct scratch *s = *(struct scratch **)ctx;
@@ -375,17 +454,42 @@ static long hello_extension(__u32 i, void *ctx)
         return 1;
     __u32 type = be16_at(s, at), length = be16_at(s, at + 2);
     s->at = at + 4 + length;
-    if (type != 0)
-        return 0;
-    /* server_name: list length, type, name length, name; one name, as there are no other types */
-    __u32 name = be16_at(s, at + 7);
-    s->state = length == name + 5 && be16_at(s, at + 4) == name + 3 && byte_at(s, at + 6) == 0 && name && name <= HELLO_NAME_MAX &&
-                       s->at <= s->end
-                   ? READ_DONE
-                   : READ_ODD;
-    s->at = at + 9;
-    s->end = at + 9 + name;
-    return 1;
+    if (type == EXTENSION_NAME && !hello_name(s, at + 4, length))
+        s->state = READ_ODD;
+    if (type == EXTENSION_ALPN) {
+        if (s->len || length != be16_at(s, at + 4) + 2)
+            s->state = READ_ODD;
+        s->len = at + 6;
+    }
+    return s->state == READ_ODD;
+}
+
+/* The message's bytes end at s->end; they are all there. */
+static __always_inline enum reading hello_read(struct scratch *s)
+{
+    s->at = 9 + 2 + 32;
+    s->at += 1 + byte_at(s, s->at);
+    s->at += 2 + be16_at(s, s->at);
+    s->at += 1 + byte_at(s, s->at);
+    if (s->at == s->end)
+        return READING_WHOLE; /* of a time before extensions */
+    if (s->at + 2 + be16_at(s, s->at) != s->end)
+        return READING_ODD;
+    s->at += 2;
+    REPEAT(HELLO_EXTENSIONS_MAX, hello_extension, &s);
+    if (s->state == READ_ODD || s->at != s->end)
+        return READING_ODD;
+    if (s->len) {
+        s->at = s->len;
+        s->end = s->at + be16_at(s, s->at - 2);
+        REPEAT(HELLO_ALPN_BYTES, hello_protocol, &s);
+    }
+    if (s->name_end) {
+        s->at = s->name;
+        REPEAT(HELLO_NAME_MAX, hello_host, &s);
+        s->r.flags |= REQUEST_HOST;
+    }
+    return s->state == READ_ODD ? READING_ODD : READING_WHOLE;
 }
 
 static __always_inline enum reading request_read_hello(struct scratch *s, __u32 len)
@@ -395,35 +499,56 @@ static __always_inline enum reading request_read_hello(struct scratch *s, __u32 
     if (len < 11)
         return READING_PART;
     /* record: type, version, length; handshake: type, length of three bytes, version, random, session, suites, methods */
-    if (byte_at(s, 0) != 22 || byte_at(s, 1) != 3 || byte_at(s, 5) != 1)
-        return READING_ODD;
     __u32 record = be16_at(s, 3), message = be16_at(s, 7);
-    if (byte_at(s, 6) != 0 || message + 4 > record) /* in several records: allowed, and seen nowhere but in attacks */
+    if (byte_at(s, 1) != 3 || !record || record > HELLO_RECORD_MAX || byte_at(s, 5) != 1)
         return READING_ODD;
-    if (9 + message > len)
+    /* In several records: the daemon puts them together before it reads. */
+    if (record < 4)
+        return READING_PART;
+    if (byte_at(s, 6) != 0)
+        return READING_ODD;
+    if (message + 4 > record || 9 + message > len)
         return READING_PART;
     s->end = 9 + message;
-    s->at = 9 + 2 + 32;
-    s->at += 1 + byte_at(s, s->at);
-    s->at += 2 + be16_at(s, s->at);
-    s->at += 1 + byte_at(s, s->at);
-    if (s->at + 2 + be16_at(s, s->at) != s->end)
-        return READING_ODD;
-    s->at += 2;
     s->state = READ_LINE;
-    REPEAT(64, hello_extension, &s);
-    if (s->state != READ_DONE)
-        return s->state == READ_LINE && s->at == s->end ? READING_WHOLE : READING_ODD;
-    REPEAT(HELLO_NAME_MAX, hello_host, &s);
-    s->r.flags |= REQUEST_HOST;
-    return READING_WHOLE;
+    s->len = s->digits = 0;
+    return hello_read(s);
+}
+
+/* ---- all ---- */
+
+static long label_step(__u32 i, void *ctx)
+{
+    struct scratch *s = *(struct scratch **)ctx;
+    __u32 n = s->r.labels;
+    if (s->end <= s->name || n >= RELAY_LABELS_MAX)
+        return 1;
+    s->end--;
+    s->hash = (s->hash ^ lower_at(s, s->end)) * RELAY_HASH_PRIME;
+    if (byte_at(s, s->end) == '.') {
+        s->r.label[n] = s->hash;
+        s->r.labels = n + 1;
+    }
+    return 0;
+}
+
+/* What a name with a star is looked for by; only needed where there is no entry for the name itself. */
+static __always_inline void request_labels(struct scratch *s)
+{
+    s->end = s->name_end;
+    s->hash = RELAY_HASH_START;
+    s->r.labels = 0;
+    REPEAT(HELLO_NAME_MAX, label_step, &s);
 }
 
 static __always_inline enum reading request_read(struct scratch *s, __u32 len)
 {
     __builtin_memset(&s->r, 0, sizeof s->r);
     s->r.path = s->r.host = RELAY_HASH_START;
-    return byte_at(s, 0) == 22 ? request_read_hello(s, len) : request_read_http(s, len);
+    s->name = s->name_end = 0;
+    if (byte_at(s, 0) == 22)
+        return request_read_hello(s, len);
+    return byte_at(s, 0) == 'P' && byte_at(s, 1) == 'R' ? request_read_preface(s, len) : request_read_http(s, len);
 }
 
 #endif

@@ -26,7 +26,7 @@
     X(FLOW_MISS, "flow_miss", "Packets in the middle of a flow that is not in the table, sent by hash")      \
     X(FLOW_END, "flow_end", "Flows ended by RST")                                                            \
     X(FRAGMENT_HIT, "fragment_hit", "Later fragments sent after the first one")                              \
-    X(FRAGMENT_MISS, "fragment_miss", "Later fragments that came before their first one, dropped")           \
+    X(FRAGMENT_MISS, "fragment_miss", "Fragments whose flow or first fragment is not known")           \
     X(NO_NODE, "passed_no_node", "Packets of a service without a usable node, left to the kernel")           \
     X(SELF, "passed_self", "Packets for this machine as a node")                                             \
     X(SENT_L2, "sent_l2", "Packets sent on by link address")                                                 \
@@ -37,7 +37,7 @@
     X(SYN_COOKIE, "syn_cookie", "SYNs answered with a cookie, nothing remembered")                           \
     X(HANDSHAKE, "handshake", "Handshakes completed, awaiting a request")                                    \
     X(HANDSHAKE_CLOSED, "handshake_closed", "Connections closed by the client before any request")           \
-    X(SYN_LOCAL, "passed_syn", "SYNs that cannot be answered with a cookie, left to the kernel")             \
+    X(SYN_OPTIONS, "dropped_syn", "SYNs with options of IP or extension headers, dropped")                   \
     X(REQUEST_OPEN, "request_open", "First requests decided in the kernel: connection handed to a node")     \
     X(REQUEST_STAY, "request_stay", "Later requests that the same node has")                                 \
     X(REQUEST_MOVE, "request_move", "Later requests for another node: the old one is asked to let go")       \
@@ -62,7 +62,11 @@
     X(QUIC_ID, "quic_id", "QUIC packets from a new address, whose connection id names their server")                             \
     X(QUIC_KEPT, "quic_kept", "QUIC packets from a new address, known by a connection id seen before")      \
     X(QUIC_UNKNOWN, "quic_unknown", "QUIC packets from a new address whose connection id says nothing")     \
-    X(ICMP_LIMIT, "dropped_icmp_limit", "Packets too big about which clients were told often enough")
+    X(ICMP_LIMIT, "dropped_icmp_limit", "Packets too big about which clients were told often enough")        \
+    X(SILENT, "dropped_silent", "New connections not answered: the daemon is silent, another balancer is to")  \
+    X(SHARED_ASKED, "shared_asked", "Packets of connections heard of from a peer: their node is asked first")  \
+    X(SHARED_KEPT, "shared_kept", "Connections heard of from a peer that are where it said")                   \
+    X(SHARED_WRONG, "shared_wrong", "Connections heard of from a peer that are not where it said")
 
 enum relay_counter {
 #define X(sym, name, text) RELAY_##sym,
@@ -101,6 +105,7 @@ enum relay_vip_flags {
     RELAY_VIP_AGENTS = 4,    /* nodes run our program: connections not known here are looked for */
     RELAY_VIP_QUIC = 8,      /* UDP: flows are QUIC connections, told apart by their ids */
     RELAY_VIP_QUIC_IDS = 16, /* ... and servers put their own id into them: quic_length says where */
+    RELAY_VIP_PINNED = 32,   /* delayed: the first bytes decide for the whole connection, as for TLS */
 };
 
 struct relay_vip {
@@ -132,11 +137,16 @@ struct relay_cid_key {
 #define RELAY_HASH_START 0xcbf29ce484222325ull
 #define RELAY_HASH_PRIME 0x100000001b3ull
 
-/* A virtual host of a farm: name hashed in lower case, without port; 0: any other. */
+/*
+ * A virtual host of a farm: name hashed in lower case, without port; 0: any other. All names below one: what is behind the
+ * star, with its dot, hashed from its end. Who asks for HTTP/2 in clear text has entries of his own, for not every server
+ * speaks it.
+ */
+enum relay_host_kind { RELAY_HOST_BELOW = 1, RELAY_HOST_H2C = 2 };
 struct relay_host_key {
     __u64 name;
     __u32 farm;
-    __u32 pad;
+    __u32 kind;
 };
 
 struct relay_host {
@@ -148,6 +158,7 @@ enum relay_resource_kind {
     RELAY_RESOURCE_PATH,
     RELAY_RESOURCE_PREFIX, /* up to and with a slash */
     RELAY_RESOURCE_SUFFIX, /* from the last dot of the last segment */
+    RELAY_RESOURCE_ALPN,   /* of a TLS connection: a protocol its client offers (RFC 7301) */
 };
 
 struct relay_resource_key {
@@ -203,12 +214,14 @@ enum relay_flow_flags {
     RELAY_FLOW_PINNED = 2,      /* no requests are read any more */
     RELAY_FLOW_PIPELINES = 8, /* its client has sent a request before it had anything of the last one's answer */
     RELAY_FLOW_GUESS = 4,       /* found at a node: where its requests begin is not known, only what looks like one */
+    RELAY_FLOW_LET_GO = 64, /* with SHARED: a node has given it up for the request at `next`, and maybe no other has it */
+    RELAY_FLOW_SHARED = 32, /* as a peer said: its node has not said so yet, and may have had more since */
     RELAY_FLOW_CIDS = 16, /* the server's connection ids are long enough to be known again */
 };
 
 /* Sequence numbers in machine order. */
 struct relay_flow {
-    __u64 seen_ns;
+    __u64 seen_ns; /* by the coarse clock: up to a tick late, and a tenth of the precise one to read */
     __u32 packets; /* how much it is used: shown, not decided on */
     __u32 node;
     __u32 set;     /* what the last request needs */
@@ -232,7 +245,17 @@ struct relay_settings {
     __u32 find_rate;      /* packets of unknown connections per second and CPU */
     __u32 icmp_rate;      /* "too big" per second and CPU */
     __u32 pad;
+    __u64 until_ns; /* of the monotonic clock: new connections are not answered after it; 0: for ever */
 };
+
+/* A request's place in a ring, by where it begins: the packet program and the daemon must agree. */
+static inline __attribute__((always_inline)) __u32 relay_request_hash(__u32 seq, __u32 ack)
+{
+    __u32 h = (seq ^ ack) * 0x9e3779b1u;
+    h ^= h >> 16;
+    h *= 0x85ebca6bu;
+    return h ^ h >> 13;
+}
 
 /* What the daemon hears of packets. */
 enum relay_event_kind {
@@ -258,6 +281,9 @@ struct relay_fragment_key {
     __u8 pad[3];
 };
 
+/* Of the tables that outlast the process; one more when what is in them changes its meaning. */
+enum { RELAY_STATE_VERSION = 1 };
+
 enum {
     RELAY_PORT = 6080, /* UDP, GUE */
     RELAY_NODES_MAX = 4096,
@@ -265,6 +291,8 @@ enum {
     RELAY_HOSTS_MAX = 65536,
     RELAY_RESOURCES_MAX = 1 << 20,
     RELAY_PREFIXES_MAX = 12,
+    RELAY_LABELS_MAX = 8, /* of a name, from its end: where a star may stand before */
+    RELAY_ALPN_MAX = 4,   /* protocols looked at of those a client offers */
     RELAY_UNKNOWNS_MAX = 16384,
     RELAY_EVENT_BYTES = 1 << 22,
     RELAY_VIPS_MAX = 16384,

@@ -19,9 +19,9 @@ const char *farm_node_name(const struct farm *f, const struct farm_service *s, u
     return name;
 }
 
-const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT + 1])
+const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESOURCE_TEXT])
 {
-    snprintf(out, FARM_RESOURCE_TEXT + 1, "%s%s", r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
+    snprintf(out, FARM_RESOURCE_TEXT, "%s%s", r->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", r->text);
     return out;
 }
 
@@ -44,7 +44,7 @@ void farm_set_give(struct farm *f, uint32_t i)
     f->sets_used--;
 }
 
-int farm_hosts_put(struct farm *f, const struct farm_service *s)
+int farm_put_names_of(struct farm *f, const struct farm_service *s)
 {
     lab.hosts_put++;
     return PM_OK;
@@ -273,6 +273,7 @@ void lab_open(const char *servers, const char *catalog)
     lab.known = front_known_new();
     lab.f = mem_alloc(sizeof *lab.f);
     lab.f->clock = &lab.clock.clock;
+    lab.f->next_host = 1;
     lab.f->front = &lab.front;
     lab.f->relay = (struct relay *)&lab;
     for (int i = 0; i < NODES; i++)

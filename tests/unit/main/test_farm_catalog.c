@@ -259,8 +259,9 @@ static void test_shown(void **state)
     assert_string_equal(json_string_value(json_object_get(o, "text")), "/a.html");
     json_decref(o);
     struct farm_resource r;
+    char text[FARM_RESOURCE_TEXT];
     assert_true(farm_catalog_resource(lab.c, lab.f->plan.services, RELAY_RESOURCE_PREFIX, relay_text_hash("/img/", false),
-                                      "/img/deep/x?y", &r));
+                                      "/img/deep/x?y", &r, text));
     assert_string_equal(r.text, "/img/");
     assert_false(r.front);
     assert_int_equal(farm_catalog_count(lab.c, lab.f->plan.services), 4);

@@ -194,6 +194,8 @@ static inline const char *heads_disagree(const char *bytes, size_t len, bool *st
     *strict_too = false;
     if (!len || bytes[0] == 22 || relay_request_read(bytes, len, &q) != RELAY_READ_WHOLE)
         return NULL;
+    if (q.h2c && !q.prefixes) /* the preface of HTTP/2: all of it is as it must be, or it is not whole */
+        return len >= 24 && memcmp(bytes, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24) == 0 ? NULL : "the preface of HTTP/2";
     if (q.head > len)
         return "a head beyond the bytes";
     const char *what = strict_differs(bytes, len, &q, strict_too);

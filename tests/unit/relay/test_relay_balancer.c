@@ -50,9 +50,12 @@ static void test_flows(void **state)
             tcp_frame(&f, client, pairs[i][1], RST, vlans);
             sent_to(&f, &out, run(&f, &out), node);
             COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_L2);
-            tcp_frame(&f, client, pairs[i][1], ACK, vlans);
+            tcp_frame(&f, client, pairs[i][1], ACK, vlans); /* it may have been forged */
             sent_to(&f, &out, run(&f, &out), node);
-            COUNTED(RELAY_FLOW_MISS, RELAY_SENT_L2);
+            COUNTED(RELAY_FLOW_HIT, RELAY_SENT_L2);
+            tcp_frame(&f, client, pairs[i][1], SYN, vlans);
+            sent_to(&f, &out, run(&f, &out), node);
+            COUNTED(RELAY_FLOW_NEW, RELAY_SENT_L2);
         }
     }
 }

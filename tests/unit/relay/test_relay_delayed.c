@@ -176,9 +176,8 @@ static void test_syn_others(void **state)
     COUNTED(RELAY_NOT_OURS);
     c.to = "192.0.2.1:80";
     tcp_build(&f, &(struct tcp_say){.from = c.from, .to = c.to, .flags = SYN, .ip_options = 8});
-    assert_int_equal(run(&f, &out), XDP_PASS);
-    COUNTED(RELAY_SYN_LOCAL);
-    assert_memory_equal(out.data, f.data, f.len);
+    assert_int_equal(run(&f, &out), XDP_DROP); /* the kernel would send its SYN/ACK again and again */
+    COUNTED(RELAY_SYN_OPTIONS);
     assert_false(flow_is(&c));
 }
 
@@ -473,6 +472,12 @@ static void test_parts(void **state)
         COUNTED_NOTHING();
         assert_int_equal(say(&c, &f, &out, FIN | ACK, NULL, 0), XDP_DROP);
         COUNTED(RELAY_REQUEST_ASSIST);
+        struct client forged = c;
+        forged.seq = flow.start - 1;
+        assert_int_equal(say(&forged, &f, &out, RST | ACK, NULL, 0), XDP_DROP);
+        forged.seq = flow.start + 65537;
+        assert_int_equal(say(&forged, &f, &out, RST | ACK, NULL, 0), XDP_DROP);
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_ASSIST);
         assert_int_equal(say(&c, &f, &out, RST | ACK, NULL, 0), XDP_DROP);
         COUNTED_NOTHING();
         assert_int_equal(flow_of(&c).state, RELAY_FLOW_ENDED);
@@ -485,14 +490,17 @@ static void test_daemon_behind(void **state)
     struct frame f, out;
     struct client c = client_open("192.0.2.1:80");
     bool full = false;
+    unsigned told_of = 0;
     segment(&c, &f, PSH | ACK, "GET /", 5);
     for (unsigned i = 0; i < RELAY_EVENT_BYTES / RELAY_SEGMENT_MAX + 2 && !full; i++) {
         assert_int_equal(run(&f, &out), XDP_DROP);
         full = after[RELAY_ASSIST_FULL].packets != before[RELAY_ASSIST_FULL].packets;
+        told_of += !full;
     }
     assert_true(full);
     COUNTED(RELAY_ASSIST_FULL);
-    relay_events_read(relay);
+    assert_int_equal(relay_events_read(relay), RELAY_EVENTS_AT_ONCE); /* no reading is without end */
+    assert_int_equal(relay_events_read(relay), told_of - RELAY_EVENTS_AT_ONCE);
     assert_int_equal(run(&f, &out), XDP_DROP);
     COUNTED(RELAY_REQUEST_ASSIST);
     relay_events_read(relay);

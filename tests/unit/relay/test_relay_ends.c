@@ -41,6 +41,56 @@ static void test_ends(void **state)
     is_over(&c, first);
 }
 
+/* Whoever does not see a connection may guess its ports; not its numbers (RFC 5961): the node judges, we change nothing. */
+static void test_forged(void **state)
+{
+    static const uint32_t away[] = {0x80000000u, 0x40000000u, 1u << 21, -1u, -70000u};
+    for (size_t i = 0; i < sizeof away / sizeof *away; i++) {
+        struct frame f, out;
+        struct handoff h;
+        struct client c = client_bound("192.0.2.1:80"), forged = c;
+        forged.seq += away[i];
+        passes(&forged, RST, "", NODE_V4);
+        COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND);
+        passes(&c, ACK, "", NODE_V4);
+        /* While it opens, neither a reset nor an acknowledgement makes the node's answer unnecessary. */
+        c = client_open("192.0.2.1:80");
+        assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
+        forged = c;
+        forged.seq += away[i];
+        forged.ack += 500;
+        assert_int_equal(say(&forged, &f, &out, RST | ACK, NULL, 0), XDP_TX);
+        assert_int_equal(say(&forged, &f, &out, ACK, NULL, 0), XDP_TX);
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_OPENING);
+        forged = c;
+        forged.ack -= 500;
+        assert_int_equal(say(&forged, &f, &out, ACK, NULL, 0), XDP_TX);
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_OPENING);
+        assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
+        tunnel_read(&f, &out, &nodes[NODE_V4], &h);
+        assert_int_equal(h.kind, HANDOFF_OPEN);
+    }
+}
+
+/* Forgotten and sent again, a request is the same node's: two must not answer it. */
+static void test_forgotten_while_it_opens(void **state)
+{
+    unsigned at_v4 = 0;
+    for (int i = 0; i < 64; i++) {
+        struct frame f, out;
+        struct client c = client_open("192.0.2.1:80");
+        struct relay_flow_key k = key_of(&c);
+        assert_int_equal(say_text(&c, &f, &out, GET("/both")), XDP_TX);
+        uint32_t node = flow_of(&c).node;
+        at_v4 += node == NODE_V4;
+        assert_int_equal(relay_remove_flow(relay, &k), 0);
+        assert_int_equal(say_text(&c, &f, &out, GET("/both")), XDP_TX);
+        assert_int_equal(flow_of(&c).node, node);
+    }
+    assert_in_range(at_v4, 8, 56);
+}
+
 static void test_same_addresses_again(void **state)
 {
     for (int by_syn = 0; by_syn <= 1; by_syn++) {
@@ -158,6 +208,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ends, need_relay),
+        cmocka_unit_test_setup(test_forged, need_relay),
+        cmocka_unit_test_setup(test_forgotten_while_it_opens, need_relay),
         cmocka_unit_test_setup(test_same_addresses_again, need_relay),
         cmocka_unit_test_setup(test_node_down, need_relay),
         cmocka_unit_test_setup(test_refused, need_relay),

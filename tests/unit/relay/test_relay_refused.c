@@ -183,25 +183,30 @@ static void test_answers_over_any_way(void **state)
 
 /* ---- fragments and ICMP ---- */
 
-/* TCP in fragments: of a known connection they follow it; of an unknown one nothing is remembered. */
+/* TCP in fragments: of a known connection they follow it; others would go round the cookies. */
 static void test_fragments(void **state)
 {
     struct frame whole, f, out;
     struct handoff h;
     for (int known = 0; known <= 1; known++) {
         struct client c = known ? client_bound("192.0.2.1:80") : client_of("192.0.2.1:80");
-        segment(&c, &whole, known ? ACK : SYN, "some data", 9);
-        f = whole;
-        store16(&f, f.l3 + 6, 0x2000);
-        store16(&f, f.l3 + 4, (uint16_t)(100 + known));
-        assert_int_equal(run(&f, &out), XDP_TX);
-        if (known)
-            COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
-        else
-            COUNTED(RELAY_FLOW_NEW, RELAY_SENT_HOPS);
+        for (int i = 1; i >= 0; i--) { /* a SYN, even of a known connection: no */
+            segment(&c, &whole, i ? SYN : known ? RST | ACK : ACK, "some data", 9);
+            f = whole;
+            store16(&f, f.l3 + 6, 0x2000);
+            store16(&f, f.l3 + 4, (uint16_t)(100 + known));
+            assert_int_equal(run(&f, &out), known && !i ? XDP_TX : XDP_DROP);
+            if (known && !i)
+                COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
+            else
+                COUNTED(RELAY_FRAGMENT_MISS);
+        }
+        assert_int_equal(flow_is(&c), known);
+        if (!known)
+            continue;
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND); /* a reset without its end resets nothing here */
         tunnel_read(&f, &out, &nodes[NODE_V4], &h);
         assert_int_equal(h.kind, HANDOFF_PACKET);
-        assert_int_equal(flow_is(&c), known);
         store16(&f, f.l3 + 6, 100);
         assert_int_equal(run(&f, &out), XDP_TX);
         COUNTED(RELAY_FRAGMENT_HIT, RELAY_SENT_HOPS);
@@ -258,6 +263,28 @@ static void test_icmp(void **state)
     }
 }
 
+/* Anybody can complete handshakes: what they tell leaves half of the room for segments. */
+static void test_round_trips_give_way(void **state)
+{
+    struct frame f, ack, out;
+    struct client c = client_open("192.0.2.1:80"), timed = client_open("192.0.2.1:80");
+    timed.options = "\x01\x01\x08\x0a\0\0\x30\x40\0\0\0\x01";
+    timed.options_len = 12;
+    segment(&timed, &ack, ACK, NULL, 0);
+    segment(&c, &f, PSH | ACK, "GET /", 5);
+    memset(&told, 0, sizeof told);
+    for (unsigned i = 0; i < RELAY_EVENT_BYTES / RELAY_SEGMENT_MAX / 4 * 3; i++) {
+        if (i == 100)
+            assert_int_equal(run(&ack, &out), XDP_DROP);
+        assert_int_equal(run(&f, &out), XDP_DROP);
+    }
+    assert_int_equal(run(&ack, &out), XDP_DROP);
+    COUNTED(RELAY_HANDSHAKE);
+    while (relay_events_read(relay))
+        continue;
+    assert_int_equal(told.rtts, 1);
+}
+
 static void test_every_counter(void **state)
 {
     all_seen(SHARE_REFUSED);
@@ -272,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup(test_answers_over_any_way, need_relay),
         cmocka_unit_test_setup(test_fragments, need_relay),
         cmocka_unit_test_setup(test_icmp, need_relay),
+        cmocka_unit_test_setup(test_round_trips_give_way, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };
     return cmocka_run_group_tests_name("relay_refused", tests, farm_begin, farm_end);

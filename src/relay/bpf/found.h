@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What nodes answer when they are asked for a connection: by a balancer that knows nothing of it, or that knows it from a
+ * peer, which may have died before it told of a move.
+ *
+ *   known from a peer ──> FIND ──> the node it named ─┬─ MINE ──> as the peer said, or further
+ *   not known ──> FIND ──> one node after the other ──┴─ UNKNOWN ──> the next; the last: one has let it go? ──> opened anew
+ */
+#ifndef PM_RELAY_BPF_FOUND_H
+#define PM_RELAY_BPF_FOUND_H
+
+#include "relay/bpf/delayed.h"
+
+/* A connection a node has said is its own: what we know of it from now on. */
+static __always_inline void learn(const struct packet *p, const struct relay_vip *vip, const struct handoff *h)
+{
+    __u32 all = vip->all, at = h->target;
+    struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
+    if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
+        return;
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq - 1, .tcp = h->tcp};
+    f.ack = p->ack - 1; /* it was answered something before: not known when */
+    f.tcp.mss = bpf_ntohs(h->tcp.mss);
+    f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
+    f.flags = vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : RELAY_FLOW_GUESS;
+    f.flags |= h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0;
+    f.set = vip->set;
+    bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
+    count(RELAY_FIND_FOUND, p->length);
+    tell_flow(&p->flow, &f);
+}
+
+/*
+ * The node has said that a connection heard of from a peer is its own, and how much it has received. If that is no more than
+ * we know of, the next request is where the peer said; else there were requests since, and where the next begins is a guess.
+ */
+static __always_inline void confirm(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
+                                    const struct handoff *h)
+{
+    __u32 all = vip->all, at = h->target;
+    bool named = at == FIND_SHARED;
+    if (!named) {
+        struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
+        if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
+            return;
+        f->node = set->member[at];
+    }
+    f->flags &= ~(RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO);
+    if (!named || (__s32)(bpf_ntohl(h->start) - f->next) > 0)
+        f->flags |= RELAY_FLOW_GUESS;
+    count(named ? RELAY_SHARED_KEPT : RELAY_FIND_FOUND, p->length);
+    tell_flow(&p->flow, f);
+}
+
+/* A node has given the connection up for this packet's request, and who was to have it next did not get to know. */
+static __always_inline void let_go(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
+                                   const struct handoff *h)
+{
+    struct relay_flow fresh = {.node = RELAY_NODES_MAX, .set = vip->set, .ack = p->ack - 1, .tcp = h->tcp};
+    fresh.seen_ns = bpf_ktime_get_ns();
+    fresh.tcp.mss = bpf_ntohs(h->tcp.mss);
+    fresh.tcp.options &= ~HANDOFF_LET_GO;
+    fresh.state = RELAY_FLOW_BOUND;
+    fresh.flags = RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO;
+    fresh.start = fresh.next = p->seq;
+    if (!f) {
+        bpf_map_update_elem(&flows, &p->flow, &fresh, BPF_NOEXIST);
+        return;
+    }
+    f->next = p->seq;
+    f->flags |= RELAY_FLOW_LET_GO;
+}
+
+/* A node has said that it does not have the connection. */
+__noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct handoff *h, struct way *w)
+{
+    const struct relay_settings *s = settings_get();
+    if (!p || !vip || !h || !w || !s)
+        return ACT_DROP;
+    struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
+    __u32 next = h->target == FIND_SHARED ? 0 : h->target + 1;
+    if (f && !(f->flags & RELAY_FLOW_SHARED))
+        return ACT_DROP; /* found meanwhile */
+    if (f && h->target == FIND_SHARED)
+        count(RELAY_SHARED_WRONG, p->length);
+    if (h->tcp.options & HANDOFF_LET_GO)
+        let_go(p, vip, f, h);
+    int act = find(p, vip->all, next, w);
+    if (act == ACT_TUNNEL)
+        return act;
+    f = bpf_map_lookup_elem(&flows, &p->flow);
+    if (!f || !(f->flags & RELAY_FLOW_LET_GO) || p->seq != f->next || !p->data_len)
+        return act;
+    f->flags &= ~(RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO | RELAY_FLOW_GUESS);
+    return next_request(ctx, p, vip, s, f, w, true);
+}
+
+#endif

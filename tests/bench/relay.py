@@ -1,0 +1,284 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Transferred connections beside direct ones and beside HAProxy and nginx as proxies, over the same links in one run.
+
+    tests/bench/relay.py [--build DIR] [--sizes 1k,64k,1m,10m] [--modes keep,close] [--spreads one,four] [--rounds 3]
+                         [--seconds 0.7] [--connections 32] [--patience 50] [--quick] [--json FILE]
+
+A client behind a router, four nodes with unmodified nginx on a LAN, and on that LAN the balancer and a host with the
+proxies. `one`: all files asked for are one node's. `four`: each node has files of its own and each request is for another
+node than the one before, so that a kept connection moves with every request; who asks the nodes directly has a client for
+each, which asks this node only. `four-stay` (not by default): each client asks one node only, whatever the way.
+
+In every round each way is measured once per case, in an order that turns; medians over the rounds. "by direct" is the
+median of the rounds' ratios, "by proxy" is to the better of the two. All share the machine's cores: client, servers, who is
+in the middle, and whatever else the machine has to do; where that is much, the report says so, and p99 says nothing.
+
+CPU per request: the scheduler's time of all processes of the site, client and servers included, and of the softirq
+threads; packets between namespaces are processed in the time of whoever sends them, so it is the whole cost. Beside it,
+as a check, the busy time of the whole machine; what it has more is others'. A run with too much of that is made again.
+Through: bytes in and out of the one in the middle by bytes the clients have read.
+New connections: connect, ask for 1 KB, read it: one after the other, each way in turn, so that they see the same machine.
+"""
+import argparse
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import relay_site  # noqa: E402
+import run  # noqa: E402
+from relay_site import NODES, SIZES, path  # noqa: E402
+
+WAYS = ("direct", "transferred", "haproxy", "nginx")
+KEYS = ("rps", "cpu_us", "machine_us", "p50_us", "p99_us", "through", "others")
+
+
+OTHERS = 0.25  # CPUs that others may use while we measure
+
+
+# ---- one run ----
+
+def clients(site, way, spread, size, mode, connections):
+    """(target, paths, close, connections) of each wrk."""
+    close, count = mode == "close", 1 if spread == "one" else NODES
+    files = [path(i, size) for i in range(count)]
+    if spread == "four" and way != "direct":
+        return [(site.target(way), files[i:] + files[:i], close, connections // count) for i in range(count)]
+    return [(site.target(way, i), [files[i]], close, connections // count) for i in range(count)]
+
+
+def once(site, clock, way, case, args):
+    spread, size, mode = case
+    wrks = clients(site, way, spread, size, mode, args.connections)
+    own, machine, through, begin = clock.own_us(), clock.machine_us(), site.middle_bytes(way), time.monotonic()
+    got = site.load(wrks, args.seconds)
+    time.sleep(0.03)
+    own, machine = clock.own_us() - own + got["cpu_us"], clock.machine_us() - machine
+    # Of files so large a part that was read counts as that part of a request: many are under way when the run ends.
+    count = max(got["bytes"] / SIZES[size] if SIZES[size] >= SIZES["1m"] else got["requests"], 1)
+    return {"requests": count, "rps": count / got["seconds"], "p50_us": got["p50_us"], "p99_us": got["p99_us"], "cpu_us": own / count,
+            "machine_us": machine / count, "others": max(machine - own, 0) / (time.monotonic() - begin) / 1e6,
+            "through": (site.middle_bytes(way) - through) / max(got["bytes"], 1), "bad": got["bad"]}
+
+
+class Patience:
+    """Measures again, as long as there are seconds left for that, when others were using the machine meanwhile."""
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def calm(self, one):
+        best = one()
+        while best["others"] > OTHERS and self.left > 0:
+            begin = time.monotonic()
+            time.sleep(0.5)
+            best = min(best, one(), key=lambda x: x["others"])
+            self.left -= time.monotonic() - begin
+        return best
+
+
+def measure(site, clock, args):
+    cases = [(spread, size, mode) for mode in args.modes.split(",") for spread in args.spreads.split(",")
+             for size in args.sizes.split(",")]
+    runs = {case: {way: [] for way in WAYS} for case in cases}
+    patience = Patience(args.patience)
+    for r in range(args.rounds):
+        for case in cases:
+            for way in WAYS[r % len(WAYS):] + WAYS[:r % len(WAYS)]:
+                runs[case][way].append(patience.calm(lambda w=way, c=case: once(site, clock, w, c, args)))
+        print(f"# round {r + 1} of {args.rounds}, {max(patience.left, 0):.0f} s of patience left", file=sys.stderr, flush=True)
+    results = []
+    for (spread, size, mode), ways in runs.items():
+        for way, all_runs in ways.items():
+            result = {"spread": spread, "size": size, "mode": mode, "way": way, "runs": all_runs}
+            result.update({k: statistics.median(x[k] for x in all_runs) for k in KEYS})
+            result["by_direct"] = statistics.median(x["rps"] / d["rps"] for x, d in zip(all_runs, ways["direct"]))
+            result["bad"] = next((x["bad"] for x in all_runs if x["bad"]), "")
+            results.append(result)
+    return results
+
+
+# ---- new connections, one after the other ----
+
+def ask(sock, request):
+    sock.sendall(request)
+    have, want = b"", None
+    while want is None or len(have) < want:
+        got = sock.recv(65536)
+        if not got:
+            raise OSError("closed early")
+        have += got
+        if want is None and b"\r\n\r\n" in have:
+            want = have.index(b"\r\n\r\n") + 4 + int(re.search(rb"content-length: *(\d+)", have, re.I).group(1))
+
+
+def probe(job):
+    """In the client's namespace: microseconds of each way, new connections and requests on kept ones."""
+    request = f"GET {job['path']} HTTP/1.1\r\nHost: {job['host']}\r\n".encode()
+    seen = {way: {"new": [], "kept": []} for way in job["targets"]}
+    kept = {way: socket.create_connection(tuple(t), 5) for way, t in job["targets"].items()}
+    order = list(job["targets"])
+    for i in range(job["times"]):
+        for way in order:
+            begin = time.perf_counter_ns()
+            with socket.create_connection(tuple(job["targets"][way]), 5) as sock:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                ask(sock, request + b"Connection: close\r\n\r\n")
+                seen[way]["new"].append((time.perf_counter_ns() - begin) / 1000)
+            begin = time.perf_counter_ns()
+            ask(kept[way], request + b"\r\n")
+            seen[way]["kept"].append((time.perf_counter_ns() - begin) / 1000)
+        order = order[1:] + order[:1]
+    json.dump({way: {f"{kind}_p{share}": statistics.quantiles(t[20:], n=100)[share - 1] for kind, t in times.items() for share in (50, 99)}
+               for way, times in seen.items()}, sys.stdout)
+
+
+def connection_times(site, times):
+    job = {"path": path(0, "1k"), "host": relay_site.relay_farm.HOST, "times": times, "targets": {w: site.target(w) for w in WAYS}}
+    return json.loads(site.client.run(sys.executable, os.path.abspath(__file__), "--probe", json.dumps(job)))
+
+
+# ---- packet programs ----
+
+def programs(site, args):
+    """In real traffic: ns per packet, packets per request."""
+    found = []
+    with relay_site.Programs(site) as counted:
+        for spread, size, mode in (("one", "1k", "keep"), ("one", "1k", "close"), ("four", "1k", "keep"), ("one", "1m", "keep")):
+            before = counted.read()
+            got = site.load(clients(site, "transferred", spread, size, mode, args.connections), args.seconds)
+            after = counted.read()
+            row = {"spread": spread, "size": size, "mode": mode}
+            for kind in after:
+                runs, ns = (after[kind][i] - before[kind][i] for i in range(2))
+                row[kind] = {"ns": ns / max(runs, 1), "packets": runs / max(got["requests"], 1)}
+            found.append(row)
+    return found
+
+
+def test_runs(args):
+    """What relay_ns says: {"IPv4 what": ns}"""
+    text = subprocess.run([os.path.join(args.build, "tests/bench/relay_ns"), "300000" if args.quick else "1000000"], capture_output=True,
+                          text=True, check=False).stdout
+    return {f"{m[0]} {m[1]}": int(m[2]) for m in re.findall(r"^(IPv\d)\s+(.*?)\s+(\d+) ns", text, re.M)}
+
+
+# ---- report ----
+
+def find(results, **what):
+    return next((r for r in results if all(r[k] == v for k, v in what.items())), None)
+
+
+def goals(report):
+    """(what, goal, measured, met) of the goals that what was measured can tell of."""
+    out, results = [], report["results"]
+    for case in sorted({(r["spread"], r["size"], r["mode"]) for r in results}, key=str):
+        ways = {r["way"]: r for r in results if (r["spread"], r["size"], r["mode"]) == case}
+        name = f"{case[1]} {case[2]}, {case[0]}"
+        if SIZES[case[1]] >= SIZES["64k"]:
+            ratio = ways["transferred"]["by_direct"]
+            out.append((f"requests/s by direct, {name}", ">= 0.95", f"{ratio:.2f}", ratio >= 0.95))
+        if case[1:] == ("1k", "keep") and case[0] == "one":
+            ratio = ways["transferred"]["cpu_us"] / min(ways[w]["cpu_us"] for w in ("haproxy", "nginx"))
+            out.append((f"CPU by the better proxy's, {name}", "<= 0.50", f"{ratio:.2f}", ratio <= 0.5))
+            direct = ways["direct"]["cpu_us"]
+            ratio = (ways["transferred"]["cpu_us"] - direct) / (min(ways[w]["cpu_us"] for w in ("haproxy", "nginx")) - direct)
+            out.append((f"the same, of what is added to direct, {name}", "<= 0.50", f"{ratio:.2f}", ratio <= 0.5))
+        if case[1] == "1m":
+            share = ways["transferred"]["through"]
+            out.append((f"bytes through the balancer, {name}", "< 1 %", f"{share:.2%}", share < 0.01))
+    added = report["connections"]["transferred"]["new_p50"] - report["connections"]["direct"]["new_p50"]
+    out.append(("added p50 per new connection", "< 15 us", f"{added:.1f} us", added < 15))
+    for family in ("IPv4", "IPv6"):
+        ns = report["test_runs"].get(f"{family} plain: flow known")
+        if ns is not None:
+            out.append((f"plain relay, flow known, {family}", "< 100 ns", f"{ns} ns", ns < 100))
+    return out
+
+
+def table(rows, left=1):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def show(report):
+    rows = [["case", "way", "requests/s", "by direct", "CPU us/req", "added", "by proxy", "(machine)", "p50 us", "p99 us", "through"]]
+    for r in report["results"]:
+        case = {k: r[k] for k in ("spread", "size", "mode")}
+        ways = {w: find(report["results"], way=w, **case) for w in WAYS}
+        best = min(ways[w]["cpu_us"] for w in ("haproxy", "nginx"))
+        rows.append([f"{r['size']} {r['mode']}, {r['spread']}" if r["way"] == "direct" else "", r["way"], f"{r['rps']:,.0f}",
+                     f"{r['by_direct']:.2f}", f"{r['cpu_us']:.1f}", f"{r['cpu_us'] - ways['direct']['cpu_us']:.1f}",
+                     f"{r['cpu_us'] / best:.2f}", f"{r['machine_us']:.1f}", f"{r['p50_us']:,.0f}", f"{r['p99_us']:,.0f}",
+                     f"{r['through']:.2%}" if r["way"] != "direct" else "-"])
+        if r["bad"]:
+            rows[-1][1] += " ! " + r["bad"]
+    print(table(rows, 2))
+    rows = [["one after the other", "new connection p50 us", "p99 us", "kept p50 us", "p99 us"]]
+    rows += [[way, *(f"{c[k]:.1f}" for k in ("new_p50", "new_p99", "kept_p50", "kept_p99"))] for way, c in report["connections"].items()]
+    print("\n" + table(rows))
+    rows = [["packet programs in this traffic", "balancer ns/packet", "packets/request", "node ns/packet", "packets/request"]]
+    for p in report["programs"]:
+        rows.append([f"{p['size']} {p['mode']}, {p['spread']}", *(f"{p[k][v]:.{d}f}" for k in ("balancer", "node")
+                                                                 for v, d in (("ns", 0), ("packets", 1)))])
+    print("\n" + table(rows))
+    print("\n" + table([["packet program alone (bpf_prog_test_run)", "ns"]] + [[k, str(v)] for k, v in report["test_runs"].items()]))
+    busy = max(r["others"] for r in report["results"])
+    if busy > OTHERS:
+        print(f"\nothers used the machine meanwhile, up to {busy:.1f} of its {report['machine']['cpus']} CPUs: do not believe requests/s")
+    rows = [["goal", "", "measured", ""]] + [[g["what"], g["goal"], g["measured"], "met" if g["met"] else "NOT MET"] for g in report["goals"]]
+    print("\n" + table(rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(relay_site.ROOT, "build-bench"))
+    parser.add_argument("--sizes", default="1k,64k,1m,10m")
+    parser.add_argument("--modes", default="keep,close")
+    parser.add_argument("--spreads", default="one,four", help="of one, four, four-stay")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.7)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--patience", type=float, default=50, help="seconds for runs made again because others used the machine")
+    parser.add_argument("--quick", action="store_true", help="1 KB and 1 MB, one short round: to see that it works")
+    parser.add_argument("--json", help="every single figure into that file")
+    parser.add_argument("--probe", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.probe:
+        return probe(json.loads(args.probe))
+    if args.quick:
+        args.sizes, args.rounds, args.seconds, args.patience = "1k,1m", 1, 0.4, 5
+    args.build = os.path.abspath(args.build)
+    why = relay_site.relay_farm.impossible()
+    if why:
+        print("relay.py: left out: " + why, file=sys.stderr)
+        return 0
+    if "PM_SOFTIRQ" not in os.environ:
+        os.environ["PM_SOFTIRQ"] = ",".join(map(str, relay_site.kernel_threads()))
+    relay_site.relay_farm.alone()
+    report = {"machine": run.machine(), "command": sys.argv}
+    site = relay_site.Site(args.build)
+    try:
+        clock = relay_site.Clock([int(fd) for fd in os.environ["PM_SOFTIRQ"].split(",") if fd])
+        report["results"] = measure(site, clock, args)
+        report["connections"] = connection_times(site, 400 if args.quick else 3000)
+        report["programs"] = programs(site, args)
+    finally:
+        site.close()
+    report["test_runs"] = test_runs(args)
+    report["goals"] = [dict(zip(("what", "goal", "measured", "met"), g)) for g in goals(report)]
+    show(report)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(report, f, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site that relay.py measures: relay_farm's namespaces with nginx on all nodes and the daemon on the balancer, and
+beside the balancer, on the same LAN, a host with HAProxy and nginx as proxies.
+
+The proxies have a host of their own because a packet program on a virtual link takes segmentation offload away from the
+other end: on the balancer they would be slower than they are. Links keep their offloads, as real ones do, but for the one
+port before the packet program, which must see finished checksums.
+"""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/tools"))
+import relay_farm  # noqa: E402
+import relay_lab  # noqa: E402
+from relay_lab import VIP4  # noqa: E402
+
+SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
+NODES, HAPROXY_PORT, NGINX_PORT = 4, 8001, 8002
+relay_farm.SERVERS = ("nginx",)
+
+
+def path(node, size):
+    return f"/n{node + 1}/f-{SIZES[size]}.bin"
+
+
+class Site(relay_farm.Farm):
+    """Node i has /n<i+1>/ and nobody else has."""
+
+    def __init__(self, build):
+        super().__init__(os.path.join(build, "src/main/pointsman"), nodes=NODES, far=False)
+        self.balancer = self.balancers[0]
+        self.daemon(self.balancer)
+        self.proxy = self.join(self.host("p"), 40)
+        self.haproxy()
+        self.proxy_nginx()
+        self.scripts = {}
+        self.watch = self.lan.start("sleep", "infinity")
+        self.warm()
+
+    def link(self, a, a_dev, b, b_dev):
+        relay_lab.sh("ip", "link", "add", a_dev, "netns", a.ns, "type", "veth", "peer", "name", b_dev, "netns", b.ns)
+        for host, device in ((a, a_dev), (b, b_dev)):
+            if host is self.lan and device.startswith("b"):
+                relay_lab.checksums_off(host.ns, device)
+            host.run("ip", "link", "set", device, "up")
+            host.macs[device] = host.run("cat", f"/sys/class/net/{device}/address").strip()
+
+    def holds(self, i):
+        return [f"/n{i + 1}/"]
+
+    def files(self):
+        for i in range(NODES):
+            mine = [path(i, size) for size in SIZES]
+            self.paths += mine
+            subprocess.run([self.binary("content"), "write", self.root(i), *mine], check=True)
+
+    def nginx(self, host, root, extra="", port=80):
+        return super().nginx(host, root, "open_file_cache max=100;", port)
+
+    # ---- proxies ----
+
+    def haproxy(self):
+        backends = "".join(f"backend n{i + 1}\n server s {n.v4}:80\n" for i, n in enumerate(self.nodes))
+        rules = "".join(f" use_backend n{i + 1} if {{ path_beg /n{i + 1}/ }}\n" for i in range(NODES))
+        with open(self.path("haproxy.cfg"), "w", encoding="ascii") as f:
+            f.write(f"""global
+ nbthread 1
+ maxconn 4000
+ tune.pipesize 524288
+defaults
+ mode http
+ timeout connect 3s
+ timeout client 60s
+ timeout server 60s
+ timeout http-keep-alive 60s
+ option http-keep-alive
+ http-reuse always
+ option forwardfor
+ option splice-response
+frontend f
+ bind 0.0.0.0:{HAPROXY_PORT} backlog 4096 defer-accept
+{rules} default_backend n1
+{backends}""")
+        self.proxy.start("/usr/sbin/haproxy", "-f", self.path("haproxy.cfg"), "-db", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.listening(self.proxy, HAPROXY_PORT)
+
+    def proxy_nginx(self):
+        folder = self.path("proxy")
+        os.makedirs(folder)
+        upstreams = "".join(f" upstream n{i + 1} {{ server {n.v4}:80; keepalive 256; keepalive_requests 100000000; }}\n"
+                            for i, n in enumerate(self.nodes))
+        places = "".join(f"  location /n{i + 1}/ {{ proxy_pass http://n{i + 1}; }}\n" for i in range(NODES))
+        with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as f:
+            f.write(f"""worker_processes 1; daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;
+worker_rlimit_nofile 40000;
+events {{ worker_connections 8192; }}
+http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; server_tokens off; client_body_temp_path {folder}/t1;
+ proxy_temp_path {folder}/t2;
+{upstreams} server {{ listen 0.0.0.0:{NGINX_PORT} backlog=4096 deferred; tcp_nodelay on;
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+  proxy_set_header X-Forwarded-For $remote_addr; proxy_buffer_size 16k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;
+  proxy_max_temp_file_size 0;
+{places} }} }}
+""")
+        self.proxy.start("/usr/sbin/nginx", "-c", os.path.join(folder, "nginx.conf"), "-p", folder, stderr=subprocess.DEVNULL)
+        self.listening(self.proxy, NGINX_PORT)
+
+    def target(self, way, node=0):
+        """Where the client goes for a node's files."""
+        return {"direct": (self.nodes[node].v4, 80), "transferred": (VIP4, 80), "haproxy": (self.proxy.v4, HAPROXY_PORT),
+                "nginx": (self.proxy.v4, NGINX_PORT)}[way]
+
+    def middle_bytes(self, way):
+        """Bytes in and out of what is in the middle."""
+        return 0 if way == "direct" else port_bytes(self.watch.pid, "b1" if way == "transferred" else "p")
+
+    def warm(self):
+        """Every byte of every file by way of the VIP, once; addresses of the LAN are known from then on."""
+        status, got = self.surf("-c", 4, "-n", 3 * len(self.paths), "--keep", 4)
+        if status:
+            raise RuntimeError(f"wrong bytes from the VIP: {got}")
+        for way in ("direct", "haproxy", "nginx"):
+            for node in range(NODES):
+                address, port = self.target(way, node)
+                got = self.client.run("curl", "-s", "-o", self.path("got"), "-w", "%{http_code} %{size_download}",
+                                      f"http://{address}:{port}{path(node, '1k')}", check=False)
+                if got != "200 1024":
+                    raise RuntimeError(f"{way} to node {node + 1}: {got}")
+
+    # ---- load ----
+
+    def script(self, paths, close):
+        """wrk asks for one after the other."""
+        key = (tuple(paths), close)
+        if key not in self.scripts:
+            name = self.scripts[key] = self.path(f"load{len(self.scripts)}.lua")
+            with open(name, "w", encoding="ascii") as f:
+                f.write(f'''local paths, at, ready = {{{", ".join(f'"{p}"' for p in paths)}}}, 0, {{}}
+function init(args)
+  wrk.headers["Host"] = "{relay_farm.HOST}"
+  {'wrk.headers["Connection"] = "close"' if close else ""}
+  for i, p in ipairs(paths) do ready[i] = wrk.format("GET", p) end
+end
+function request() at = at % #ready + 1; return ready[at] end
+''')
+        return self.scripts[key]
+
+    def start_wrk(self, target, paths, close, connections):
+        return self.client.start("/usr/bin/wrk", "-t1", f"-c{connections}", "-d60", "--latency", "-s", self.script(paths, close),
+                                 f"http://{target[0]}:{target[1]}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def load(self, clients, seconds):
+        """wrk (ended by SIGINT: -d takes whole seconds) for each (target, paths, close, connections), all at once."""
+        running = [self.start_wrk(*c) for c in clients]
+        time.sleep(seconds)
+        for p in running:
+            p.send_signal(signal.SIGINT)
+        total = {"requests": 0, "bytes": 0.0, "seconds": 0.0, "p50_us": [], "p99_us": [], "cpu_us": 0.0, "bad": ""}
+        for p in running:
+            text = p.stdout.read()
+            _, status, usage = os.wait4(p.pid, 0)
+            p.returncode = status
+            total["cpu_us"] += (usage.ru_utime + usage.ru_stime) * 1e6
+            read_wrk(text, total)
+            self.client.processes.remove(p)
+        for key in ("p50_us", "p99_us"):
+            total[key] = sum(total[key]) / len(total[key])
+        total["seconds"] /= len(running)
+        return total
+
+
+TIMES = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
+BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+def read_wrk(text, total):
+    done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m), ([\d.]+)(B|KB|MB|GB) read", text)
+    if not done:
+        raise RuntimeError("wrk: " + text)
+    errors = re.search(r"Socket errors:.*|Non-2xx.*", text)
+    if errors:
+        total["bad"] = errors.group(0).strip()
+    total["requests"] += int(done.group(1))
+    total["seconds"] += float(done.group(2)) * TIMES[done.group(3)] / 1e6
+    total["bytes"] += float(done.group(4)) * BYTES[done.group(5)]
+    for key, share in (("p50_us", 50), ("p99_us", 99)):
+        value, unit = re.search(str(share) + r"%\s+([\d.]+)(us|ms|s|m)\b", text).groups()
+        total[key].append(float(value) * TIMES[unit])
+
+
+# ---- counting ----
+
+def kernel_threads():
+    """Descriptors of the softirq threads' clocks, to be opened before this process gets a /proc of its own."""
+    fds = []
+    for name in glob.glob("/proc/[0-9]*/comm"):
+        with open(name, encoding="ascii", errors="replace") as f:
+            if f.read().startswith("ksoftirqd/"):
+                fds.append(os.open(name.replace("comm", "schedstat"), os.O_RDONLY))
+                os.set_inheritable(fds[-1], True)
+    return fds
+
+
+class Clock:
+    """CPU time: of the farm's processes (all there are in this /proc) with the softirq threads, and of the whole machine."""
+
+    def __init__(self, kernel_fds):
+        self.kernel_fds = kernel_fds
+        self.tick_us = 1e6 / os.sysconf("SC_CLK_TCK")
+
+    def own_us(self):
+        """Those that have ended are not in it: wait4 tells of them. Ours neither."""
+        total, me = 0, os.getpid()
+        for name in glob.glob("/proc/[0-9]*/task/[0-9]*/schedstat"):
+            if name.startswith(f"/proc/{me}/"):
+                continue
+            try:
+                with open(name, encoding="ascii") as f:
+                    total += int(f.read().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        for fd in self.kernel_fds:
+            total += int(os.pread(fd, 100, 0).split()[0])
+        return total / 1000
+
+    def machine_us(self):
+        with open("/proc/stat", encoding="ascii") as f:
+            user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, f.readline().split()[1:])
+        return (user + nice + system + irq + softirq) * self.tick_us
+
+
+def port_bytes(watch_pid, port):
+    """Both directions of a port of the LAN's bridge: it counts what packet programs send and receive, too."""
+    with open(f"/proc/{watch_pid}/net/dev", encoding="ascii") as f:
+        for line in f:
+            name, _, rest = line.partition(":")
+            if name.strip() == port:
+                fields = rest.split()
+                return int(fields[0]) + int(fields[8])
+    raise RuntimeError("no such port: " + port)
+
+
+class Programs:
+    """Runs and nanoseconds of the site's packet programs, as the kernel counts them while kernel.bpf_stats_enabled is set."""
+
+    def __init__(self, site):
+        links = json.loads(site.balancer.run("ip", "-j", "link", "show", "dev", "eth0"))
+        self.ids = {"balancer": [links[0]["xdp"]["prog"]["id"]], "node": []}
+        for n in site.nodes:
+            shown = n.run("tc", "filter", "show", "dev", "eth0", "ingress")
+            self.ids["node"] += [int(i) for i in re.findall(r"\bid (\d+)", shown)]
+
+    def read(self):
+        """{kind: (runs, ns)}"""
+        shown = {p["id"]: p for p in json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)}
+        return {kind: tuple(sum(shown[i].get(key, 0) for i in set(ids)) for key in ("run_cnt", "run_time_ns"))
+                for kind, ids in self.ids.items()}
+
+    def __enter__(self):
+        with open("/proc/sys/kernel/bpf_stats_enabled", encoding="ascii") as f:
+            self.before = f.read()
+        return self.set("1")
+
+    def __exit__(self, *_):
+        self.set(self.before)
+
+    def set(self, value):
+        with open("/proc/sys/kernel/bpf_stats_enabled", "w", encoding="ascii") as f:
+            f.write(value)
+        return self
