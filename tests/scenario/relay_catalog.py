@@ -75,8 +75,9 @@ def change_config(how):
 def reported():
     up = lib.wait_until(lambda: all(n["reported"] for n in catalog()["nodes"]), 20)
     s.check("all agents report what they have", up, catalog()["nodes"])
-    wrong = [p for p in farm.paths if holders(p) != on_disk(p)]
-    s.check("the catalog says of each file who has it", not wrong, [(p, holders(p), on_disk(p)) for p in wrong[:2]])
+    s.check("the catalog says of each file who has it", lib.wait_until(lambda: all(holders(p) == on_disk(p) for p in farm.paths), 5),
+            [(p, holders(p), on_disk(p)) for p in farm.paths if holders(p) != on_disk(p)][:2])
+    time.sleep(0.3)
     before = farm.counters(balancer)
     surf("every file from a node that has it, on kept connections", "--keep", 20, "--random", 1)
     surf("and on connections of one request", "--random", 2)
