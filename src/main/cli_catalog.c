@@ -191,10 +191,13 @@ static void figures(struct text *t, const json_t *d)
                  {"divergent", "that differ between nodes", TEXT_WARN}};
     const json_t *f = json_object_get(d, "figures");
     text_add(t, TEXT_PLAIN, "%lld files, %lld copies", (long long)json_int(f, "resources"), (long long)json_int(f, "copies"));
-    for (size_t i = 0; i < PM_ARRAY_LEN(shown); i++)
-        if (json_int(f, shown[i].key))
-            text_add(t, shown[i].style, ", %lld %s", (long long)json_int(f, shown[i].key), shown[i].text);
     text_line(t);
+    for (size_t i = 0; i < PM_ARRAY_LEN(shown); i++) {
+        if (!json_int(f, shown[i].key))
+            continue;
+        text_add(t, shown[i].style, "  %lld %s", (long long)json_int(f, shown[i].key), shown[i].text);
+        text_line(t);
+    }
 }
 
 void cli_render_catalog_plan(struct text *t, const json_t *d)
