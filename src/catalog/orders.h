@@ -7,9 +7,9 @@
  *                      ^                │ failed, lost, no answer
  *                      └── pause <──────┴──> after the last try: given up, remembered for a while
  *
- * A copy is ordered of the node that gets it, a removal of the one that has it. Orders that are done stay known until the
- * node has reported what came of it, so that the next plan does not want the same again; orders given up are known as
- * such, so that the next plan can choose another node.
+ * A copy is ordered of the node that gets it, a removal of the one that has it. Orders that are done stay known until
+ * the node has reported what came of it, so that the next plan does not want the same again; orders given up are known
+ * as such, so that the next plan can choose another node.
  *
  * Ids are unique in the life of the farm: they begin at a number that the caller makes from the wall clock.
  * Memory: texts are copied; ORDERS_GIVEN_UP_MAX given up ones, the oldest make room. Thread: one at a time. Pure: times
@@ -43,8 +43,8 @@ void orders_policy(struct orders *o, const struct orders_policy *p);
 /* PM_EEXISTS: the same is on its way, or was given up lately; PM_EBUSY: too many. */
 int orders_take(struct orders *o, const struct plan_action *a, uint64_t now) PM_MUST_CHECK;
 /*
- * Sends what is due. send: PM_OK: sent. PM_EAGAIN: the node takes no more now. PM_EUNREACH, PM_ENOTFOUND: it is not there,
- * the order waits without a try being counted. Anything else is a failed try.
+ * Sends what is due. send: PM_OK: sent. PM_EAGAIN: the node takes no more now. PM_EUNREACH, PM_ENOTFOUND: it is not
+ * there, the order waits without a try being counted. Anything else is a failed try.
  */
 typedef int orders_send_fn(void *ctx, uint64_t id, const struct plan_action *a);
 void orders_run(struct orders *o, uint64_t now, orders_send_fn *send, void *ctx);
@@ -57,7 +57,8 @@ void orders_seen(struct orders *o, uint16_t node, const char *host, const char *
 /* Takes back what waits; what was sent goes on. */
 void orders_drop_waiting(struct orders *o);
 /* Whether a copy of that to the node was given up lately. */
-bool orders_gave_up(const struct orders *o, const char *host, const char *path, size_t len, uint16_t node, uint64_t now);
+bool orders_gave_up(const struct orders *o, const char *host, const char *path, size_t len, uint16_t node,
+                    uint64_t now);
 
 /* All but those given up, for plan_input; valid until the next call that is not const. */
 const struct plan_action *orders_pending(struct orders *o, size_t *count);
@@ -74,7 +75,7 @@ struct order_view {
 bool orders_view(const struct orders *o, size_t i, struct order_view *out);
 
 struct orders_figures {
-    size_t waiting, sent, settling, given_up; /* now */
+    size_t waiting, sent, settling, given_up;    /* now */
     uint64_t copied, removed, failed, abandoned; /* ever: done; failed tries; given up */
     uint64_t copied_bytes;
 };

@@ -20,11 +20,11 @@
  *                is right. What a node reported that is down since does not count in this
  *
  * What always holds. A copy goes only to a node that is up, is `allowed`, `may` take it, has weight and as many bytes
- * free (counted down by copies under way and by those of the plan), and has nothing under this key, known or not. A copy is removed
- * only from a node that is up and `allowed`, that holds it as SCANNED only (what is CONFIGURED stays: requests would
- * still go there), and only if copies_min others are up, have the same hash, were not learned to lack it, and none of
- * this resource is being made; one at a time; with `spread`, not the last one outside a domain. Doubt does nothing:
- * without statistics nothing is hot and nothing is cold.
+ * free (counted down by copies under way and by those of the plan), and has nothing under this key, known or not. A
+ * copy is removed only from a node that is up and `allowed`, that holds it as SCANNED only (what is CONFIGURED stays:
+ * requests would still go there), and only if copies_min others are up, have the same hash, were not learned to lack
+ * it, and none of this resource is being made; one at a time; with `spread`, not the last one outside a domain. Doubt
+ * does nothing: without statistics nothing is hot and nothing is cold.
  *
  * It comes to rest: what is copied for heat is not cold (a factor of two lies between), what is removed is neither
  * hot nor under-copied nor in one domain then. When a plan has been carried out and reported, and nothing else has

@@ -58,7 +58,8 @@ static struct place *place_of(struct catalog_table *t, uint32_t id)
     return &t->at[id];
 }
 
-static void become(struct catalog_table *t, struct place *p, const struct directory_entry *e, uint8_t state, uint8_t places)
+static void become(struct catalog_table *t, struct place *p, const struct directory_entry *e, uint8_t state,
+                   uint8_t places)
 {
     bool was_out = p->state == OUT, is_out = state == OUT;
     t->f.in += (state == IN) - (uint32_t)(p->state == IN);
@@ -112,7 +113,7 @@ void catalog_table_sweep(struct catalog_table *t)
 
 /* ---- turns ---- */
 
-/* Of those not in it, only put says whether they belong there: over the limit, one place more for a moment is allowed. */
+/* Of those not in it, only put says whether they belong there: for a moment, one may be over the limit. */
 static void sweep_one(struct catalog_table *t, uint32_t id, const struct directory_entry *e)
 {
     t->call.seen(t->call.ctx, id, e);
@@ -152,8 +153,8 @@ static bool fill(struct catalog_table *t, const struct directory *d, uint32_t bu
 }
 
 /* Takes out an entry that is asked for much less than `rate`; false: none was found within the budget. */
-static bool make_room(struct catalog_table *t, const struct directory *d, const struct usage *u, uint64_t now, double rate,
-                      uint32_t *budget)
+static bool make_room(struct catalog_table *t, const struct directory *d, const struct usage *u, uint64_t now,
+                      double rate, uint32_t *budget)
 {
     struct directory_entry e;
     for (uint32_t looked = 0; *budget && looked < t->count; looked++, (*budget)--) {
@@ -168,7 +169,8 @@ static bool make_room(struct catalog_table *t, const struct directory *d, const 
     return false;
 }
 
-static void exchange(struct catalog_table *t, const struct directory *d, const struct usage *u, uint64_t now, uint32_t budget)
+static void exchange(struct catalog_table *t, const struct directory *d, const struct usage *u, uint64_t now,
+                     uint32_t budget)
 {
     struct usage_item top[HOTTEST];
     size_t n = usage_top(u, now, top, HOTTEST);
@@ -203,7 +205,8 @@ bool catalog_table_turn(struct catalog_table *t, const struct directory *d, cons
     return false;
 }
 
-void catalog_table_read(struct catalog_table *t, const struct directory *d, struct usage *u, uint64_t now, uint32_t budget)
+void catalog_table_read(struct catalog_table *t, const struct directory *d, struct usage *u, uint64_t now,
+                        uint32_t budget)
 {
     struct directory_entry e;
     uint64_t hits;

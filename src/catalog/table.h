@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of a directory that is in a table of limited size, such as the kernel's: which entries are in, which are left
- * out, and how often those in it are asked for.
+ * The part of a directory that is in a table of limited size, such as the kernel's: which entries are in, which are
+ * left out, and how often those in it are asked for.
  *
  *   directory_changes ──change──> in, if there is room, else out            counters of those in ──read──> usage
  *                                  ^ asked for most <──── exchange ────> out: asked for least
  *
  * PREFIX and SUFFIX entries are few and about many paths: they count, but are never left out for want of room here. Of
- * EXACT ones the least asked for make room, as far as the statistics tell; a doubt moves nothing. Who reads the table must
- * know by other means that something is left out (`left`): a path that is not in it need not be unknown.
+ * EXACT ones the least asked for make room, as far as the statistics tell; a doubt moves nothing. Who reads the table
+ * must know by other means that something is left out (`left`): a path that is not in it need not be unknown.
  *
  * Work is bounded: change is for one entry, turn and read take a budget of entries.
- * Memory: 2 bytes for each entry, and the meter's 16 (catalog/usage.h) for each that fits. Thread: one at a time. Pure but
- * for what the callbacks do. Failure: put says no (PM_E*): left out, and tried again when there is room.
+ * Memory: 2 bytes for each entry, and the meter's 16 (catalog/usage.h) for each that fits. Thread: one at a time. Pure
+ * but for what the callbacks do. Failure: put says no (PM_E*): left out, and tried again when there is room.
  */
 #ifndef PM_CATALOG_TABLE_H
 #define PM_CATALOG_TABLE_H
@@ -23,11 +23,13 @@ struct catalog_table;
 
 struct catalog_table_calls {
     void *ctx;
-    /* Writes the entry as it is now, whether it is in already or not. Returns how many places it takes (0: it does not belong
-     * into the table, and is not in it), or PM_E*, and it is not in it. */
+    /*
+     * Writes the entry as it is now, in or not. Returns how many places it takes (0: it does not belong into the table,
+     * and is not in it), or PM_E*, and it is not in it.
+     */
     int (*put)(void *ctx, uint32_t id, const struct directory_entry *e);
     void (*take)(void *ctx, uint32_t id, const struct directory_entry *e);
-    /* Its requests since it was put first; false: not known. as: what they count for, the entry's own key unless said. */
+    /* Its requests since it was put first; false: not known. as: what they count for, else the entry's own key. */
     bool (*hits)(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *hits, struct directory_key *as);
     /* It is left out from now on, or not any more. */
     void (*left)(void *ctx, const struct directory_entry *e, bool out);

@@ -289,8 +289,8 @@ void front_request_dispatch(struct thread *t, struct client *c);
 /* The server could not be used before it answered. */
 void front_request_failed(struct thread *t, struct client *c, bool exclude, unsigned status);
 /*
- * The server has not got it: true if another one that should is asked instead. Then the answer so far is thrown away, and
- * c->up with it.
+ * The server has not got it: true if another one that should is asked instead. Then the answer so far is thrown away,
+ * and c->up with it.
  */
 bool front_request_elsewhere(struct thread *t, struct client *c);
 /* No place anywhere: the overload rule. */

@@ -96,7 +96,8 @@ static void renew(struct front_known *k)
     free(old);
 }
 
-void front_known_set(struct front_known *k, uint64_t scope, uint8_t kind, const char *text, size_t len, uint64_t servers)
+void front_known_set(struct front_known *k, uint64_t scope, uint8_t kind, const char *text, size_t len,
+                     uint64_t servers)
 {
     uint64_t key = key_of(k, scope, kind, text, len);
     size_t at = seek(k->places, key);

@@ -4,8 +4,8 @@
  * resources can come and go without a new routing table (frontend/table.h).
  *
  * A text (decoded path, "/folder/", ".suffix") of a scope (a service) maps to the servers that have it, a bit for each
- * front_server.slot. Texts themselves are not kept, only a seeded 64-bit hash: two of a million have the same by a chance
- * of one in forty million, and clients cannot look for such a pair.
+ * front_server.slot. Texts themselves are not kept, only a seeded 64-bit hash: two of a million have the same by a
+ * chance of one in forty million, and clients cannot look for such a pair.
  *
  * Threads: one writer, who is an RCU reader or offline. Readers are RCU readers; they take no lock and never wait. What
  * they see of one text is its old or its new servers.
@@ -23,7 +23,8 @@ struct front_known;
 struct front_known *front_known_new(void);
 void front_known_free(struct front_known *k); /* no reader may have it; NULL is allowed */
 /* kind: enum front_holds. servers may be 0: all who should have it said no. */
-void front_known_set(struct front_known *k, uint64_t scope, uint8_t kind, const char *text, size_t len, uint64_t servers);
+void front_known_set(struct front_known *k, uint64_t scope, uint8_t kind, const char *text, size_t len,
+                     uint64_t servers);
 void front_known_remove(struct front_known *k, uint64_t scope, uint8_t kind, const char *text, size_t len);
 size_t front_known_count(const struct front_known *k);
 size_t front_known_bytes(const struct front_known *k);

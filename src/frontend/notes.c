@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What front-end threads note of answers, for the content directory: a ring for each thread, which it alone writes and the
- * control thread alone reads. A full ring drops what comes and counts it: clients never wait for the directory.
+ * What front-end threads note of answers, for the content directory: a ring for each thread, which it alone writes and
+ * the control thread alone reads. A full ring drops what comes and counts it: clients never wait for the directory.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -37,8 +37,9 @@ static void summary(struct text *t, const json_t *d)
     char bytes[32];
     size_text(json_num(s, "bytes", 0), bytes);
     text_add(t, TEXT_BOLD, "%lld", (long long)json_int(s, "paths"));
-    text_add(t, TEXT_PLAIN, " paths, %lld folders, %lld suffixes; %lld sets of servers; %sB of memory", (long long)json_int(s, "prefixes"),
-             (long long)json_int(s, "suffixes"), (long long)json_int(s, "sets"), bytes);
+    text_add(t, TEXT_PLAIN, " paths, %lld folders, %lld suffixes; %lld sets of servers; %sB of memory",
+             (long long)json_int(s, "prefixes"), (long long)json_int(s, "suffixes"), (long long)json_int(s, "sets"),
+             bytes);
     text_line(t);
     text_add(t, TEXT_PLAIN, "%lld of them in the packet program's table", (long long)json_int(s, "in-table"));
     if (out)
@@ -65,11 +66,19 @@ static void nodes(struct text *t, const json_t *d)
         bool agent = json_has(n, "agent"), on = json_flag(n, "connected");
         char age[AGE_TEXT];
         table_cell(&tb, TEXT_NAME, "%s", json_text(n, "node"));
-        table_cell(&tb, strcmp(state, "up") == 0 ? TEXT_GOOD : strcmp(state, "down") == 0 ? TEXT_BAD : TEXT_WARN, "%s", state);
+        table_cell(&tb,
+                   strcmp(state, "up") == 0     ? TEXT_GOOD
+                   : strcmp(state, "down") == 0 ? TEXT_BAD
+                                                : TEXT_WARN,
+                   "%s", state);
         table_cell(&tb, TEXT_DIM, "%s", age_text(json_num(n, "state-ms", 0), age));
-        table_cell(&tb, !agent ? TEXT_DIM : on ? TEXT_PLAIN : TEXT_BAD, "%s%s", agent ? json_text(n, "agent") : "none",
-                   agent && !on ? ", not connected" : "");
-        table_cell(&tb, json_flag(n, "reported") ? TEXT_GOOD : TEXT_DIM, "%s", json_flag(n, "reported") ? "reported" : "not reported");
+        table_cell(&tb,
+                   !agent ? TEXT_DIM
+                   : on   ? TEXT_PLAIN
+                          : TEXT_BAD,
+                   "%s%s", agent ? json_text(n, "agent") : "none", agent && !on ? ", not connected" : "");
+        table_cell(&tb, json_flag(n, "reported") ? TEXT_GOOD : TEXT_DIM, "%s",
+                   json_flag(n, "reported") ? "reported" : "not reported");
         table_cell(&tb, TEXT_PLAIN, "%s", json_flag(n, "writable") ? "yes" : "no");
         size_cell(&tb, n, "free-bytes");
     }
@@ -105,7 +114,8 @@ static void resources(struct text *t, const json_t *d)
         const json_t *first = json_array_get(json_object_get(r, "holders"), 0);
         holders_text(json_object_get(r, "holders"), &words);
         table_cell(&tb, TEXT_NAME, "%s", json_text(r, "host"));
-        table_cell(&tb, TEXT_BOLD, "%s%s", strcmp(json_text(r, "kind"), "suffix") == 0 ? "*" : "", json_text(r, "text"));
+        table_cell(&tb, TEXT_BOLD, "%s%s", strcmp(json_text(r, "kind"), "suffix") == 0 ? "*" : "",
+                   json_text(r, "text"));
         table_cell(&tb, copies > 1 ? TEXT_PLAIN : TEXT_WARN, "%lld", copies);
         size_cell(&tb, first, "size");
         table_cell(&tb, TEXT_PLAIN, "%.3g/s", json_num(r, "rate", 0));
@@ -114,7 +124,8 @@ static void resources(struct text *t, const json_t *d)
     }
     table_print(&tb, t);
     if (json_int(d, "total") > (json_int_t)json_array_size(list)) {
-        text_add(t, TEXT_WARN, "  %lld more; see --limit", (long long)json_int(d, "total") - (long long)json_array_size(list));
+        text_add(t, TEXT_WARN, "  %lld more; see --limit",
+                 (long long)json_int(d, "total") - (long long)json_array_size(list));
         text_line(t);
     }
 }
@@ -185,12 +196,15 @@ static void figures(struct text *t, const json_t *d)
     static const struct {
         const char *key, *text;
         enum text_style style;
-    } shown[] = {{"under-copied", "with too few copies", TEXT_WARN}, {"lost", "on no node that is there", TEXT_BAD},
+    } shown[] = {{"under-copied", "with too few copies", TEXT_WARN},
+                 {"lost", "on no node that is there", TEXT_BAD},
                  {"waiting", "whose copies are on their way or will be back", TEXT_PLAIN},
-                 {"hot", "asked for too often for their copies", TEXT_PLAIN}, {"surplus", "with more copies than needed", TEXT_PLAIN},
+                 {"hot", "asked for too often for their copies", TEXT_PLAIN},
+                 {"surplus", "with more copies than needed", TEXT_PLAIN},
                  {"divergent", "that differ between nodes", TEXT_WARN}};
     const json_t *f = json_object_get(d, "figures");
-    text_add(t, TEXT_PLAIN, "%lld files, %lld copies", (long long)json_int(f, "resources"), (long long)json_int(f, "copies"));
+    text_add(t, TEXT_PLAIN, "%lld files, %lld copies", (long long)json_int(f, "resources"),
+             (long long)json_int(f, "copies"));
     text_line(t);
     for (size_t i = 0; i < PM_ARRAY_LEN(shown); i++) {
         if (!json_int(f, shown[i].key))

@@ -43,7 +43,8 @@ static void wake(struct farm_catalog *c)
 }
 
 /* The key of a file as an agent names it; path is filled. PM_EINVAL: it is none. */
-static int file_key(struct farm_catalog *c, const char *host, const char *path, struct buf *text, struct directory_key *key)
+static int file_key(struct farm_catalog *c, const char *host, const char *path, struct buf *text,
+                    struct directory_key *key)
 {
     int err = agent_name_decode(path, text);
     const struct catalog_service *s = catalog_service_of(c, host);
@@ -116,7 +117,8 @@ static void on_result(void *ctx, uint32_t node, uint64_t order, int err, const c
 {
     struct farm_catalog *c = ctx;
     if (orders_result(c->orders, order, err, text, catalog_now(c)) && err)
-        log_warn("a node could not do what the catalog asked for", "node", farm_node_name(c->f, NULL, node), "why", text);
+        log_warn("a node could not do what the catalog asked for", "node", farm_node_name(c->f, NULL, node), "why",
+                 text);
 }
 
 const struct farm_agent_events *farm_catalog_events(struct farm_catalog *c)
@@ -166,7 +168,8 @@ static void on_note(void *ctx, const struct front_note *n)
         return;
     if (c->denials == CATALOG_DENIALS)
         c->denials_over++;
-    else if (directory_learn(c->d, s->name, n->path, n->len, (uint16_t)node, now + c->f->config->catalog.denied_ms) == PM_OK) {
+    else if (directory_learn(c->d, s->name, n->path, n->len, (uint16_t)node, now + c->f->config->catalog.denied_ms) ==
+             PM_OK) {
         c->denials++;
         c->denied++;
     }
@@ -195,7 +198,8 @@ bool catalog_index_of(const struct farm_catalog *c, const struct directory_key *
 }
 
 /* Nodes that have it by what says so of this key, not what follows from another: bits. */
-static void holders_of(const struct farm_catalog *c, const struct directory_key *key, uint64_t bits[CATALOG_NODES_MAX / 64])
+static void holders_of(const struct farm_catalog *c, const struct directory_key *key,
+                       uint64_t bits[CATALOG_NODES_MAX / 64])
 {
     struct directory_holder h;
     uint32_t id = directory_find(c->d, key);
@@ -249,7 +253,8 @@ static bool of_service(const struct cfg_service *s, const struct hold *h)
     return is;
 }
 
-static void hold_add(struct farm_catalog *c, struct map *known, struct catalog_service *s, const struct hold *h, uint32_t node)
+static void hold_add(struct farm_catalog *c, struct map *known, struct catalog_service *s, const struct hold *h,
+                     uint32_t node)
 {
     struct buf id = BUF_INIT;
     buf_printf(&id, "%s %d %u %s", s->name, (int)h->kind, node, h->text);

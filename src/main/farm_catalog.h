@@ -11,16 +11,16 @@
  * Who has a file named in `catalog.index` has the path of its folder, too.
  *
  * The kernel's table takes the most asked for; of a service that does not fit in, whatever is not in it is the front
- * end's, which knows all. So is everything, at the beginning, until the agents of a service have reported once (at most a
- * minute): what is not in the table then need not be missing.
+ * end's, which knows all. So is everything, at the beginning, until the agents of a service have reported once (at most
+ * a minute): what is not in the table then need not be missing.
  *
  * Of a site's balancers all make plans, and one acts: the first by name of those that are there (farm_catalog_lead). It
- * does not act before all agents of nodes that are up have reported, or `lost-for` has passed: what has not been heard of
- * is not lost.
+ * does not act before all agents of nodes that are up have reported, or `lost-for` has passed: what has not been heard
+ * of is not lost.
  *
  * Work is done in turns of bounded size, on a timer of the loop. Thread: control. Memory: belongs to the farm, outlives
- * configurations; about 150 bytes for each resource, in all. Failure: what the kernel does not take is left to the front
- * end, counted and shown; orders that fail are tried again, then given up visibly.
+ * configurations; about 150 bytes for each resource, in all. Failure: what the kernel does not take is left to the
+ * front end, counted and shown; orders that fail are tried again, then given up visibly.
  */
 #ifndef PM_MAIN_FARM_CATALOG_H
 #define PM_MAIN_FARM_CATALOG_H

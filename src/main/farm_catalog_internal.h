@@ -24,7 +24,7 @@ enum {
     CATALOG_RINGS = 300,
     CATALOG_TURN_MS = 100,
     CATALOG_WAKE_MS = 2,
-    CATALOG_SETTLE_MS = 60000,  /* agents that have not reported in so long are not waited for */
+    CATALOG_SETTLE_MS = 60000,   /* agents that have not reported in so long are not waited for */
     CATALOG_HANDOVER_MS = 15000, /* a balancer that leads from now on does not act before */
     CATALOG_METER = 1 << 21,
     CATALOG_DENIALS = 200, /* learned in a second */
@@ -91,25 +91,25 @@ struct farm_catalog {
     struct {
         char *name;
         uint32_t id;
-    } *hosts;
+    } * hosts;
     uint32_t host_count;
     struct catalog_hold *holds;
     uint32_t hold_count;
     struct catalog_node nodes[FARM_SELF];
     struct {
         char *host, *path;
-    } *folders; /* whose index may have come or gone */
+    } * folders; /* whose index may have come or gone */
     uint32_t folder_count, folder_cap;
     uint64_t started_ms;
-    uint32_t changes_left; /* in this turn */
-    bool again; /* a sweep is wanted */
+    uint32_t changes_left;              /* in this turn */
+    bool again;                         /* a sweep is wanted */
     char index[DIRECTORY_TEXT_MAX + 1]; /* what a folder counts for */
     uint32_t ring_front, ring_at;
     bool rings_due, rings_again;
     /* plan */
     struct planner *planner;
     struct orders *orders;
-    bool awake; /* a turn is due */
+    bool awake;           /* a turn is due */
     bool planning, asked; /* asked: orders are given though `apply` is manual */
     uint64_t plan_due, plan_number, plan_ms, shown_ms, lead_since;
     char *leader; /* NULL: this one */
@@ -123,7 +123,8 @@ struct farm_catalog {
 };
 
 /* farm_catalog.c */
-struct catalog_service *catalog_service_of(const struct farm_catalog *c, const char *host); /* NULL: none is called that */
+struct catalog_service *catalog_service_of(const struct farm_catalog *c,
+                                           const char *host); /* NULL: none is called that */
 struct directory_key catalog_key(const char *host, enum directory_kind kind, const char *text, size_t len);
 uint64_t catalog_now(const struct farm_catalog *c);
 /* The name of the index file that a folder's path stands for, into out: it has a holder; false: none. */
@@ -132,7 +133,7 @@ bool catalog_index_of(const struct farm_catalog *c, const struct directory_key *
 /* farm_catalog_table.c */
 extern const struct catalog_table_calls catalog_calls; /* ctx is to be set */
 extern const struct directory_watch catalog_watch;
-/* The plan's services are as the directory's: fronts, what has moved, stamps; sets c->again if entries must be put anew. */
+/* Services as the plan has them: fronts, what has moved, stamps; sets c->again if entries must be put anew. */
 void catalog_services_make(struct farm_catalog *c);
 void catalog_services_tidy(struct farm_catalog *c); /* those that are no more, after a sweep */
 void catalog_services_free(struct farm_catalog *c);

@@ -8,7 +8,7 @@
 
 enum {
     REPORTS = 100,
-    ID_SHIFT = 14,   /* orders in a millisecond of this process's life, at most */
+    ID_SHIFT = 14, /* orders in a millisecond of this process's life, at most */
     ID_WALL_BITS = 41,
     FIRST_PAUSE_MS = 10000,
     LAST_PAUSE_MS = 600000,
@@ -205,8 +205,8 @@ static void plan_keep(struct farm_catalog *c, const struct plan *plan)
 }
 
 /*
- * The same file under another name: roots may be shared by services, and what one of them has enough of, another may not.
- * Such copies stay.
+ * The same file under another name: roots may be shared by services, and what one of them has enough of, another may
+ * not. Such copies stay.
  */
 static bool is_shared(const struct farm_catalog *c, const struct plan_action *a)
 {
@@ -267,7 +267,8 @@ static bool endpoint_of(const struct catalog_service *s, uint32_t node, struct e
 }
 
 /* The one that was chosen first, then others that have the same. */
-static size_t sources_of(const struct farm_catalog *c, const struct plan_action *a, struct endpoint out[AGENT_SOURCES_MAX])
+static size_t sources_of(const struct farm_catalog *c, const struct plan_action *a,
+                         struct endpoint out[AGENT_SOURCES_MAX])
 {
     const struct catalog_service *s = catalog_service_of(c, a->host);
     struct directory_key key = catalog_key(a->host, DIRECTORY_EXACT, a->path, a->len);

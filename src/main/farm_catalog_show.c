@@ -20,11 +20,11 @@ static json_t *path_json(const char *path, size_t len)
 static json_t *action_json(const struct farm_catalog *c, const struct plan_action *a)
 {
     bool copy = a->kind == PLAN_COPY;
-    return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:s, s:i, s:f}", "do", copy ? "copy" : "remove", "host", a->host,
-                     "path", path_json(a->path, a->len), "size", (json_int_t)a->size, "node",
+    return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:s, s:i, s:f}", "do", copy ? "copy" : "remove", "host",
+                     a->host, "path", path_json(a->path, a->len), "size", (json_int_t)a->size, "node",
                      node_name(c, a->host, copy ? a->to : a->from), "reason", plan_reason_name(a->reason), "from",
-                     copy ? json_string(node_name(c, a->host, a->from)) : json_null(), "why", plan_reason_text(a->reason),
-                     "copies", (int)a->copies, "rate", a->rate);
+                     copy ? json_string(node_name(c, a->host, a->from)) : json_null(), "why",
+                     plan_reason_text(a->reason), "copies", (int)a->copies, "rate", a->rate);
 }
 
 static json_t *actions_json(const struct farm_catalog *c)
@@ -39,8 +39,8 @@ static json_t *reports_json(const struct plan_report *list, size_t n)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:i}", "reason", plan_reason_name(list[i].reason), "host",
-                                             list[i].host, "path", path_json(list[i].path, list[i].len), "why",
+        json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s, s:i}", "reason", plan_reason_name(list[i].reason),
+                                             "host", list[i].host, "path", path_json(list[i].path, list[i].len), "why",
                                              plan_reason_text(list[i].reason), "copies", (int)list[i].copies));
     return out;
 }
@@ -80,13 +80,13 @@ json_t *farm_catalog_plan_view(const struct farm_catalog *c)
 {
     const struct plan *p = &c->shown;
     uint64_t now = catalog_now(c);
-    return json_pack("{s:I, s:o, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:o}", "plan", (json_int_t)c->plan_number, "age-ms",
-                     c->plan_number ? json_integer((json_int_t)(now - c->shown_ms)) : json_null(), "apply",
+    return json_pack("{s:I, s:o, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:o}", "plan", (json_int_t)c->plan_number,
+                     "age-ms", c->plan_number ? json_integer((json_int_t)(now - c->shown_ms)) : json_null(), "apply",
                      c->f->config->catalog.apply == CFG_APPLY_AUTO ? "auto" : "manual", "leader",
-                     c->leader ? c->leader : c->f->config->node.name, "idle", text_or_null(catalog_idle_why(c)), "figures",
-                     figures_json(&p->figures), "total", (int)p->action_count, "actions", actions_json(c), "conflicts",
-                     reports_json(p->conflicts, p->conflict_count), "cannot", reports_json(p->cannots, p->cannot_count),
-                     "orders", orders_json(c));
+                     c->leader ? c->leader : c->f->config->node.name, "idle", text_or_null(catalog_idle_why(c)),
+                     "figures", figures_json(&p->figures), "total", (int)p->action_count, "actions", actions_json(c),
+                     "conflicts", reports_json(p->conflicts, p->conflict_count), "cannot",
+                     reports_json(p->cannots, p->cannot_count), "orders", orders_json(c));
 }
 
 json_t *farm_catalog_apply(struct farm_catalog *c, bool dry, uint64_t plan, const char **error, struct buf *why)
@@ -139,19 +139,23 @@ static void directory_metrics(const struct telling *t, const struct farm_catalog
     static const char *const kinds[] = {"kind=\"path\"", "kind=\"prefix\"", "kind=\"suffix\""};
     for (unsigned i = 0; i < PM_ARRAY_LEN(kinds); i++)
         gauge(t, "pointsman_catalog_resources", kinds[i], "Entries of the content directory.", f.entries[i]);
-    gauge(t, "pointsman_catalog_denied", "", "Paths that a server should have and answered 404 to, for now.", f.learned);
+    gauge(t, "pointsman_catalog_denied", "", "Paths that a server should have and answered 404 to, for now.",
+          f.learned);
     gauge(t, "pointsman_catalog_bytes", "", "Memory of the content directory.", (double)f.bytes);
     gauge(t, "pointsman_catalog_in_table", "", "Entries in the packet program's table.", table.in);
     gauge(t, "pointsman_catalog_left_out", "",
           "Entries that do not fit into it: their services' other requests are the front end's.", table.out);
-    counter(t, "pointsman_catalog_exchanged_total", "", "Entries put into the table for others that are asked for less.",
-            (double)table.exchanged);
-    counter(t, "pointsman_catalog_refused_total", "", "Times that the kernel did not take an entry.", (double)table.refused);
+    counter(t, "pointsman_catalog_exchanged_total", "",
+            "Entries put into the table for others that are asked for less.", (double)table.exchanged);
+    counter(t, "pointsman_catalog_refused_total", "", "Times that the kernel did not take an entry.",
+            (double)table.refused);
     counter(t, "pointsman_catalog_files_total", "", "Files that agents have reported.", c ? (double)c->files : 0);
-    counter(t, "pointsman_catalog_bad_paths_total", "", "Of these, with a path that is none.", c ? (double)c->bad_paths : 0);
+    counter(t, "pointsman_catalog_bad_paths_total", "", "Of these, with a path that is none.",
+            c ? (double)c->bad_paths : 0);
     counter(t, "pointsman_catalog_strange_hosts_total", "", "Of these, of a host that is no relayed service here.",
             c ? (double)c->strange_hosts : 0);
-    counter(t, "pointsman_catalog_denied_total", "", "404s of servers that should have had it.", c ? (double)c->denied : 0);
+    counter(t, "pointsman_catalog_denied_total", "", "404s of servers that should have had it.",
+            c ? (double)c->denied : 0);
     counter(t, "pointsman_catalog_denied_over_total", "", "Of these, beyond what is learned in a second.",
             c ? (double)c->denials_over : 0);
 }

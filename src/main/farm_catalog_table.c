@@ -143,8 +143,8 @@ static void unset(const struct farm_catalog *c, const struct catalog_service *s,
 }
 
 /* What is about many paths would hide those that are left out. */
-static uint32_t flags_of(const struct catalog_service *s, const struct catalog_front *t, const struct directory_entry *e,
-                         const char *text)
+static uint32_t flags_of(const struct catalog_service *s, const struct catalog_front *t,
+                         const struct directory_entry *e, const char *text)
 {
     bool hides = e->key.kind != DIRECTORY_EXACT && s->left;
     return hides || has_moved(t->s, e->key.kind, text) ? RELAY_RESOURCE_FRONT : 0;
@@ -167,7 +167,8 @@ static int put(void *ctx, uint32_t id, const struct directory_entry *e)
             continue;
         }
         const struct farm_set *set = set_for(c, t, e->set);
-        err = set ? relay_set_resource(c->f->relay, t->host, kind, text, set->index, flags_of(s, t, e, text)) : PM_ESPACE;
+        err =
+            set ? relay_set_resource(c->f->relay, t->host, kind, text, set->index, flags_of(s, t, e, text)) : PM_ESPACE;
         n++;
     }
     if (err)
@@ -193,7 +194,8 @@ static bool hits(void *ctx, uint32_t id, const struct directory_entry *e, uint64
     text_of(e, text);
     for (uint32_t i = 0; s && i < s->front_count; i++) {
         uint64_t n;
-        if (relay_resource_hits(c->f->relay, s->fronts[i]->host, (enum relay_resource_kind)e->key.kind, text, &n) != PM_OK)
+        if (relay_resource_hits(c->f->relay, s->fronts[i]->host, (enum relay_resource_kind)e->key.kind, text, &n) !=
+            PM_OK)
             continue;
         *out += n;
         any = true;
@@ -287,7 +289,8 @@ static struct catalog_service *service_make(struct farm_catalog *c, const struct
     return s;
 }
 
-static struct catalog_front *transfer_make(struct farm_catalog *c, struct catalog_service *s, const struct farm_service *of)
+static struct catalog_front *transfer_make(struct farm_catalog *c, struct catalog_service *s,
+                                           const struct farm_service *of)
 {
     for (uint32_t i = 0; i < s->front_count; i++)
         if (strcmp(s->fronts[i]->name, of->name) == 0)
@@ -330,8 +333,9 @@ static void moved_make(struct farm_catalog *c, struct catalog_front *t)
     for (; t->moved_count < n; t->moved_count++) {
         const char *text = s->moved[t->moved_count];
         t->moved[t->moved_count] = mem_strdup(text);
-        int err = c->f->relay ? relay_set_resource(c->f->relay, t->host, RELAY_RESOURCE_PREFIX, text, 0, RELAY_RESOURCE_FRONT)
-                              : PM_OK;
+        int err = c->f->relay
+                      ? relay_set_resource(c->f->relay, t->host, RELAY_RESOURCE_PREFIX, text, 0, RELAY_RESOURCE_FRONT)
+                      : PM_OK;
         if (err)
             log_error("the relay does not take what has moved", "service", t->name, "path", text, "why", err_text(err));
     }

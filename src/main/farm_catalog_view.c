@@ -44,12 +44,14 @@ static void resource_fill(const struct farm_catalog *c, const struct farm_servic
 
 static bool moved_fill(const struct farm_service *s, uint32_t i, struct farm_resource *out)
 {
-    *out = (struct farm_resource){.host = s->host_id, .kind = RELAY_RESOURCE_PREFIX, .text = s->moved[i], .set = SETS_NONE, .front = true};
+    *out = (struct farm_resource){
+        .host = s->host_id, .kind = RELAY_RESOURCE_PREFIX, .text = s->moved[i], .set = SETS_NONE, .front = true};
     return true;
 }
 
 /* fn NULL: counts only. `most` entries are looked at. */
-static uint32_t walk(const struct farm_catalog *c, const struct farm_service *s, uint32_t most, farm_resource_fn *fn, void *ctx)
+static uint32_t walk(const struct farm_catalog *c, const struct farm_service *s, uint32_t most, farm_resource_fn *fn,
+                     void *ctx)
 {
     const struct catalog_service *of;
     struct directory_entry e;
@@ -112,8 +114,9 @@ bool farm_catalog_of_set(const struct farm_catalog *c, const struct farm_service
     return o.found > 0;
 }
 
-static bool found(const struct farm_catalog *c, const struct farm_service *s, const char *host, enum relay_resource_kind kind,
-                  const char *text, size_t len, uint64_t hash, struct farm_resource *out, char buffer[FARM_RESOURCE_TEXT])
+static bool found(const struct farm_catalog *c, const struct farm_service *s, const char *host,
+                  enum relay_resource_kind kind, const char *text, size_t len, uint64_t hash, struct farm_resource *out,
+                  char buffer[FARM_RESOURCE_TEXT])
 {
     char whole[DIRECTORY_TEXT_MAX + 1];
     struct directory_entry e;
@@ -136,8 +139,7 @@ static bool found(const struct farm_catalog *c, const struct farm_service *s, co
 }
 
 bool farm_catalog_resource(const struct farm_catalog *c, const struct farm_service *s, enum relay_resource_kind kind,
-                           uint64_t hash, const char *target, struct farm_resource *out,
-                           char text[FARM_RESOURCE_TEXT])
+                           uint64_t hash, const char *target, struct farm_resource *out, char text[FARM_RESOURCE_TEXT])
 {
     const struct catalog_service *of;
     size_t len = strcspn(target, "?"), dot = len;
@@ -202,7 +204,8 @@ static bool is_folder(const struct directory_key *k)
     return k->kind == DIRECTORY_EXACT && k->len && k->text[k->len - 1] == '/';
 }
 
-static json_t *holders_json(const struct farm_catalog *c, uint32_t id, const struct directory_entry *e, uint32_t *copies)
+static json_t *holders_json(const struct farm_catalog *c, uint32_t id, const struct directory_entry *e,
+                            uint32_t *copies)
 {
     json_t *list = json_array();
     struct directory_holder h;
@@ -227,9 +230,10 @@ static json_t *entry_json(const struct farm_catalog *c, uint32_t id, const struc
     struct usage_rate rate = usage_rate(c->usage, &e->key, catalog_now(c));
     uint32_t copies;
     json_t *holders = holders_json(c, id, e, &copies);
-    return json_pack("{s:s, s:s, s:o, s:i, s:b, s:f, s:f, s:o}", "host", e->key.host, "kind", farm_kinds[e->key.kind], "text",
-                     text_json(e->key.text, e->key.len), "copies", (int)copies, "in-table", catalog_table_has(c->table, id),
-                     "rate", rate.at_least, "bytes-rate", rate.bytes, "holders", holders);
+    return json_pack("{s:s, s:s, s:o, s:i, s:b, s:f, s:f, s:o}", "host", e->key.host, "kind", farm_kinds[e->key.kind],
+                     "text", text_json(e->key.text, e->key.len), "copies", (int)copies, "in-table",
+                     catalog_table_has(c->table, id), "rate", rate.at_least, "bytes-rate", rate.bytes, "holders",
+                     holders);
 }
 
 json_t *farm_catalog_holders(const struct farm_catalog *c, const struct farm_service *s, const char *target)
@@ -303,11 +307,11 @@ static void list_top(struct listing *l)
             list_entry(l, id, &e);
         } else if (!l->q->node && !l->q->path && (!l->q->host || strcmp(l->q->host, items[i].key.host) == 0)) {
             l->total++; /* asked for, and nobody is known to have it */
-            json_array_append_new(
-                l->list, json_pack("{s:s, s:s, s:o, s:i, s:b, s:f, s:f, s:[]}", "host", items[i].key.host, "kind",
-                                   farm_kinds[items[i].key.kind], "text", text_json(items[i].key.text, items[i].key.len),
-                                   "copies", 0, "in-table", 0, "rate", items[i].rate.at_least, "bytes-rate",
-                                   items[i].rate.bytes, "holders"));
+            json_array_append_new(l->list, json_pack("{s:s, s:s, s:o, s:i, s:b, s:f, s:f, s:[]}", "host",
+                                                     items[i].key.host, "kind", farm_kinds[items[i].key.kind], "text",
+                                                     text_json(items[i].key.text, items[i].key.len), "copies", 0,
+                                                     "in-table", 0, "rate", items[i].rate.at_least, "bytes-rate",
+                                                     items[i].rate.bytes, "holders"));
         }
     }
     free(items);
@@ -336,10 +340,10 @@ static json_t *summary(const struct farm_catalog *c)
     struct usage_total u = usage_total(c->usage, catalog_now(c));
     directory_figures(c->d, &f);
     catalog_table_figures(c->table, &t);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:f}", "paths", (int)f.entries[DIRECTORY_EXACT], "prefixes",
-                     (int)f.entries[DIRECTORY_PREFIX], "suffixes", (int)f.entries[DIRECTORY_SUFFIX], "denied", (int)f.learned,
-                     "sets", (int)f.sets, "in-table", (int)t.in, "left-out", (int)t.out, "table", (int)t.max, "bytes",
-                     (json_int_t)f.bytes, "requests-rate", u.requests_rate);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:f}", "paths", (int)f.entries[DIRECTORY_EXACT],
+                     "prefixes", (int)f.entries[DIRECTORY_PREFIX], "suffixes", (int)f.entries[DIRECTORY_SUFFIX],
+                     "denied", (int)f.learned, "sets", (int)f.sets, "in-table", (int)t.in, "left-out", (int)t.out,
+                     "table", (int)t.max, "bytes", (json_int_t)f.bytes, "requests-rate", u.requests_rate);
 }
 
 static json_t *nodes_json(const struct farm_catalog *c)
@@ -355,9 +359,9 @@ static json_t *nodes_json(const struct farm_catalog *c)
         bool agent = c->agents.agents && c->agents.status(c->agents.agents, i, &s);
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:I, s:o, s:b, s:b, s:b, s:o}", "node", farm_node_name(c->f, NULL, i), "state",
-                            states[n->state], "state-ms", (json_int_t)(n->since && now > n->since ? now - n->since : 0), "agent",
-                            agent ? json_string(s.name) : json_null(), "connected", agent && s.connected, "reported", n->heard,
-                            "writable", agent && s.writable, "free-bytes",
+                            states[n->state], "state-ms", (json_int_t)(n->since && now > n->since ? now - n->since : 0),
+                            "agent", agent ? json_string(s.name) : json_null(), "connected", agent && s.connected,
+                            "reported", n->heard, "writable", agent && s.writable, "free-bytes",
                             agent ? json_integer((json_int_t)s.free_bytes) : json_null()));
     }
     return list;
@@ -379,6 +383,6 @@ json_t *farm_catalog_view(const struct farm_catalog *c, const struct api_catalog
             list_entry(&l, id, &e);
     if (!l.total && q->path && !q->node && !q->top)
         list_match(&l);
-    return json_pack("{s:o, s:o, s:i, s:o}", "summary", summary(c), "nodes", nodes_json(c), "total", (int)l.total, "resources",
-                     l.list);
+    return json_pack("{s:o, s:o, s:i, s:o}", "summary", summary(c), "nodes", nodes_json(c), "total", (int)l.total,
+                     "resources", l.list);
 }

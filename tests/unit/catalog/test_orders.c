@@ -27,8 +27,14 @@ static int send_it(void *ctx, uint64_t id, const struct plan_action *a)
 
 static struct plan_action copy(const char *path, uint16_t from, uint16_t to)
 {
-    return (struct plan_action){.kind = PLAN_COPY, .host = "h", .path = path, .len = strlen(path), .size = 100, .hash = 7,
-                                .from = from, .to = to};
+    return (struct plan_action){.kind = PLAN_COPY,
+                                .host = "h",
+                                .path = path,
+                                .len = strlen(path),
+                                .size = 100,
+                                .hash = 7,
+                                .from = from,
+                                .to = to};
 }
 
 static struct orders *open_with(uint32_t at_once, uint32_t tries)

@@ -90,8 +90,17 @@ static int setup(void **state)
     }
     known = front_known_new();
     at.port = port;
-    struct front_service s = {.name = "w", .mode = FRONT_SERVE, .is_default = true, .retries = 3, .listen = &at, .listen_count = 1,
-                              .servers = list, .server_count = SERVERS, .holders_else = 7u << 10, .known = known, .scope = SCOPE};
+    struct front_service s = {.name = "w",
+                              .mode = FRONT_SERVE,
+                              .is_default = true,
+                              .retries = 3,
+                              .listen = &at,
+                              .listen_count = 1,
+                              .servers = list,
+                              .server_count = SERVERS,
+                              .holders_else = 7u << 10,
+                              .known = known,
+                              .scope = SCOPE};
     int err = frontend_new(&(struct frontend_options){.threads = 1}, &f, &why);
     if (!err)
         err = frontend_publish(f, &s, 1, &why);

@@ -131,7 +131,8 @@ int relay_remove_resource(struct relay *r, uint32_t host, enum relay_resource_ki
     return PM_OK;
 }
 
-int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text, uint64_t *hits)
+int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resource_kind kind, const char *text,
+                        uint64_t *hits)
 {
     const struct kernel_entry *e = kernel_find(host, (int)kind, text);
     *hits = e ? e->hits : 0;
@@ -237,8 +238,12 @@ static void plan(struct farm *f, struct arena *a, const struct config *c)
     CONFIG_EACH(struct cfg_service, s, c->services) {
         struct farm_service *to = &f->plan.services[f->plan.service_count++];
         const struct cfg_front *front = s->fronts.items;
-        *to = (struct farm_service){
-            .name = s->name, .config = s, .front = front, .at = s->sites.items, .host_id = farm_catalog_host(lab.c, s->name), .published = true};
+        *to = (struct farm_service){.name = s->name,
+                                    .config = s,
+                                    .front = front,
+                                    .at = s->sites.items,
+                                    .host_id = farm_catalog_host(lab.c, s->name),
+                                    .published = true};
         to->servers = arena_alloc(a, (to->at->servers.count + 1) * sizeof *to->servers);
         CONFIG_EACH(struct cfg_server, v, to->at->servers) {
             uint32_t node = (uint32_t)(v->name[0] - 'a');
@@ -337,7 +342,8 @@ const char *lab_kernel(void)
         const struct kernel_entry *e = &lab.kernel[i];
         if (e->host != 1)
             continue;
-        at += snprintf(at, (size_t)(end - at), "%s%s%s ", at == out ? "" : ", ", e->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", e->text);
+        at += snprintf(at, (size_t)(end - at), "%s%s%s ", at == out ? "" : ", ",
+                       e->kind == RELAY_RESOURCE_SUFFIX ? "*" : "", e->text);
         for (uint32_t k = 0; k < s->server_count && !(e->flags & RELAY_RESOURCE_FRONT); k++)
             if (lab.set_holders[e->set] >> k & 1)
                 at += snprintf(at, (size_t)(end - at), "%s", s->servers[k].config->name);

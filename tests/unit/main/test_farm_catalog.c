@@ -260,8 +260,8 @@ static void test_shown(void **state)
     json_decref(o);
     struct farm_resource r;
     char text[FARM_RESOURCE_TEXT];
-    assert_true(farm_catalog_resource(lab.c, lab.f->plan.services, RELAY_RESOURCE_PREFIX, relay_text_hash("/img/", false),
-                                      "/img/deep/x?y", &r, text));
+    assert_true(farm_catalog_resource(lab.c, lab.f->plan.services, RELAY_RESOURCE_PREFIX,
+                                      relay_text_hash("/img/", false), "/img/deep/x?y", &r, text));
     assert_string_equal(r.text, "/img/");
     assert_false(r.front);
     assert_int_equal(farm_catalog_count(lab.c, lab.f->plan.services), 4);
@@ -271,8 +271,8 @@ static void test_shown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_configured),   cmocka_unit_test(test_scanned),      cmocka_unit_test(test_index),
-        cmocka_unit_test(test_reload),       cmocka_unit_test(test_denied),       cmocka_unit_test(test_does_not_fit),
+        cmocka_unit_test(test_configured),   cmocka_unit_test(test_scanned),   cmocka_unit_test(test_index),
+        cmocka_unit_test(test_reload),       cmocka_unit_test(test_denied),    cmocka_unit_test(test_does_not_fit),
         cmocka_unit_test(test_not_reported), cmocka_unit_test(test_no_kernel), cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,9 +265,11 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_manual),   cmocka_unit_test(test_lost),  cmocka_unit_test(test_drained),
-        cmocka_unit_test(test_waits_for_reports), cmocka_unit_test(test_leader), cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_where),    cmocka_unit_test(test_shared_roots), cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_manual),  cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_drained), cmocka_unit_test(test_waits_for_reports),
+        cmocka_unit_test(test_leader),  cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_where),   cmocka_unit_test(test_shared_roots),
+        cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,10 +11,11 @@ static struct config *load(const char *catalog)
 {
     struct buf text = BUF_INIT;
     struct config *c = NULL;
-    buf_printf(&text,
-               "%s\nzones: {example.com: {ns: [ns1.example.com]}}\nsites:\n  paris: {}\nservices:\n  w.example.com:\n    "
-               "policy: any\n    sites: {paris: {vips: 192.0.2.1}}\n",
-               catalog);
+    buf_printf(
+        &text,
+        "%s\nzones: {example.com: {ns: [ns1.example.com]}}\nsites:\n  paris: {}\nservices:\n  w.example.com:\n    "
+        "policy: any\n    sites: {paris: {vips: 192.0.2.1}}\n",
+        catalog);
     diag = conf_diag_new();
     if (config_load_text("t.yaml", buf_str(&text), text.len, &fake_reg, &c, diag) != 0)
         c = NULL;
@@ -50,7 +51,8 @@ static void test_defaults(void **state)
 
 static void test_taken(void **state)
 {
-    struct config *c = load("catalog: {copies: 3, most: 5, hot: 2.5, cold: off, lost-for: 0, apply: auto, index: [a, b.htm]}");
+    struct config *c =
+        load("catalog: {copies: 3, most: 5, hot: 2.5, cold: off, lost-for: 0, apply: auto, index: [a, b.htm]}");
     assert_non_null(c);
     assert_int_equal(c->catalog.copies, 3);
     assert_int_equal(c->catalog.most, 5);
