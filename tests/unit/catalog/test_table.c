@@ -23,7 +23,8 @@ static struct catalog_table *t;
 static int put(void *ctx, uint32_t id, const struct directory_entry *e)
 {
     kernel.puts++;
-    if (kernel.none && strncmp(e->key.text, kernel.none, strlen(kernel.none)) == 0) {
+    size_t none = kernel.none ? strlen(kernel.none) : 0;
+    if (none && e->key.len >= none && memcmp(e->key.text, kernel.none, none) == 0) {
         kernel.in[id] = false;
         return 0;
     }
@@ -44,7 +45,7 @@ static void take(void *ctx, uint32_t id, const struct directory_entry *e)
 static bool hits(void *ctx, uint32_t id, const struct directory_entry *e, uint64_t *out, struct directory_key *as)
 {
     *out = kernel.hits[id];
-    if (kernel.as && strcmp(as->text, "/") == 0)
+    if (kernel.as && as->len == 1)
         *as = (struct directory_key){"h", DIRECTORY_EXACT, kernel.as, strlen(kernel.as)};
     return true;
 }
