@@ -34,9 +34,13 @@ static void interfaces(struct text *t, const json_t *d)
     text_add(t, TEXT_GOOD, "on");
     json_array_foreach(list, k, i) {
         bool driver = strcmp(json_text(i, "in"), "driver") == 0;
+        bool nowhere = strcmp(json_text(i, "in"), "nowhere") == 0;
         text_add(t, TEXT_PLAIN, "%s ", k ? "," : " ");
         text_add(t, TEXT_NAME, "%s", json_text(i, "interface"));
-        text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
+        if (nowhere)
+            text_add(t, TEXT_BAD, ": %s", json_text(i, "why"));
+        else
+            text_add(t, driver ? TEXT_PLAIN : TEXT_WARN, "%s", driver ? " in the driver" : " in the generic path, slower");
     }
     if (json_is_false(json_object_get(d, "attached")))
         text_add(t, TEXT_WARN, ", not yet: the program of the process before goes on until the servers were looked at");
@@ -51,7 +55,7 @@ static enum text_style style_of_state(const char *state)
 
 static enum text_style style_of_way(const char *via)
 {
-    return strcmp(via, "not reached") == 0 || strcmp(via, "down") == 0 ? TEXT_BAD : TEXT_PLAIN;
+    return strcmp(via, "not reached") == 0 || strcmp(via, "silent") == 0 || strcmp(via, "down") == 0 ? TEXT_BAD : TEXT_PLAIN;
 }
 
 static void nodes(struct text *t, const json_t *d)
@@ -127,6 +131,10 @@ static void service_head(struct text *t, const json_t *s)
     text_wrap(t, TEXT_BOLD, text_columns(name) + text_columns(relay) + 6, 4, buf_str(&vips));
     text_line(t);
     buf_fini(&vips);
+    if (json_is_string(json_object_get(s, "left-out"))) {
+        text_add(t, TEXT_BAD, "  does not fit into the tables (%s), the front end serves it", json_text(s, "left-out"));
+        text_line(t);
+    }
 }
 
 static void service(struct text *t, const json_t *s)

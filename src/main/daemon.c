@@ -467,7 +467,7 @@ static int boot(struct daemon *d, struct buf *report)
         err = daemon_api_start(d, c, report);
     if (!err)
         err = priv_drop(c->node.user ? c->node.user : "", c->node.state ? c->node.state : "",
-                        c->api.socket ? c->api.socket : "", d->farm != NULL);
+                        c->api.socket ? c->api.socket : "", d->farm ? &c->relay : NULL);
     if (err) {
         generation_free(g);
         return err;

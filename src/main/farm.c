@@ -41,7 +41,10 @@ static int open_programs(struct farm *f, const struct config *c)
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
         err = node_open(NULL, &f->node, &f->why);
-    return err ? err : farm_interfaces(f, c);
+    if (err)
+        return err;
+    farm_interfaces(f, c);
+    return PM_OK;
 }
 
 static void close_programs(struct farm *f)
@@ -251,38 +254,28 @@ static void set_self(struct farm *f)
         log_error("the relay does not take its own front end", "why", err_text(err));
 }
 
-static int put_plan(struct farm *f)
-{
-    settings(f, false);
-    set_self(f);
-    farm_nodes_reach(f);
-    int err = farm_plan_put(f);
-    if (!err)
-        farm_names_settled(f);
-    return err;
-}
-
 int farm_publish(struct farm *f, const struct config *c, const struct front *front, struct buf *why)
 {
     struct farm_plan old = f->plan;
-    int err = PM_OK;
     f->config = c;
     f->front = front;
     for (uint32_t i = 0; i < f->node_count; i++)
-        f->nodes[i].wanted = false, f->nodes[i].agent = NULL;
+        f->nodes[i].wanted = f->nodes[i].handed = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
+    if (f->relay)
+        farm_interfaces(f, c);
     farm_plan_make(f, c, &f->plan);
-    if (f->relay)
-        err = put_plan(f);
-    else /* the front end is told who has what all the same */
-        farm_catalog_publish(f->catalog);
-    if (err)
-        buf_printf(why, "the relay does not take the configuration: %s", err_text(err));
-    farm_plan_remove(f, &old);
-    if (f->relay)
+    if (f->relay) {
+        settings(f, false);
+        set_self(f);
+        farm_nodes_reach(f);
+    }
+    farm_put_plan(f, &old);
+    if (f->relay) {
+        farm_names_settled(f);
         farm_peers_publish(f);
-    if (!err)
-        err = farm_agents_publish(f->agents, c, why);
+    }
+    int err = farm_agents_publish(f->agents, c, why);
     if (!err)
         farm_attach(f);
     return err;
@@ -329,11 +322,14 @@ void farm_second(struct farm *f)
 {
     if (!f->config)
         return;
+    if (f->relay) {
+        settings(f, false);
+        farm_nodes_ask(f);
+    }
     farm_agents_second(f->agents);
     farm_catalog_second(f->catalog);
     if (!f->relay)
         return;
-    settings(f, false);
     farm_peers_second(f);
     farm_update(f);
 }

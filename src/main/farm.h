@@ -23,8 +23,10 @@ struct farm;
 
 /* Whether the configuration wants anything relayed at this node. */
 bool farm_wanted(const struct config *c);
-/* Loads, before root is given up; attached is with the first farm_publish, or soon after. Failure only for what the configuration can cure (the key's file); a
- * kernel that cannot is no failure. */
+/*
+ * Loads, before root is given up; the first farm_publish attaches, or something soon after it. Failure only for
+ * what the configuration can cure (the key's file); a kernel that cannot is no failure.
+ */
 int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop, struct listen_set *kept, struct farm **out,
              struct buf *why) PM_MUST_CHECK;
 /* Copies of its listening sockets, for the next process. */

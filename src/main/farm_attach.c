@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When our packet program takes the place of one before, and who goes on when we do not. A program serves by the tables of
- * the process that loaded it, also after that process has ended; so ours is put in its place only when our own tables are
- * filled and the servers have been looked at, and no packet is judged by half of them.
+ * When our packet program takes the place of one before, and that it stays there. A program serves by the tables of the
+ * process that loaded it, also after that process has ended; so ours is put in its place only when our own tables are filled
+ * and the servers have been looked at, and no packet is judged by half of them.
+ *
+ * From then on the interfaces are looked after: those that are not there yet, that go and come back under another number, or
+ * that somebody has taken the program from or put another one at. What cannot be now is tried again every second, and said
+ * once.
  */
 #include <net/if.h>
+#include <string.h>
 #include "base/log.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
@@ -30,10 +35,102 @@ void farm_nodes_adopt(struct farm *f)
 
 /* ---- the interfaces ---- */
 
+static void leave(struct farm *f, struct farm_interface *i)
+{
+    (void)!relay_detach(f->relay, i->index);
+    node_detach(f->node, i->index);
+    i->index = 0;
+}
+
+static int put(struct farm *f, struct farm_interface *i, unsigned index, struct buf *why)
+{
+    int err = index ? PM_OK : PM_ENOTFOUND;
+    if (!index)
+        buf_printf(why, "there is no interface %s", i->name);
+    if (!err && i->taken && relay_at(f->relay, index) == RELAY_AT_OTHER) {
+        buf_printf(why, "another packet program has taken its place at %s", i->name);
+        err = PM_EINUSE;
+    }
+    if (!err)
+        err = node_attach(f->node, index, why);
+    if (!err)
+        err = relay_attach(f->relay, index, &i->native, why);
+    return err;
+}
+
+static void look_after(struct farm *f, struct farm_interface *i)
+{
+    struct buf why = BUF_INIT;
+    unsigned index = if_nametoindex(i->name);
+    enum relay_at at = index ? relay_at(f->relay, index) : RELAY_AT_NONE;
+    bool was = i->index;
+    if (index && index == i->index && at == RELAY_AT_OWN && node_is_attached(f->node, index))
+        return;
+    i->taken = at == RELAY_AT_OTHER && (i->taken || (was && index == i->index)); /* whoever did that meant it */
+    if (was)
+        leave(f, i);
+    if (put(f, i, index, &why) == PM_OK) {
+        i->index = index;
+        i->why[0] = 0;
+        log_notice("relay attached", "interface", i->name, "in", i->native ? "the driver" : "the generic path, slower");
+    } else if (was || strncmp(i->why, buf_str(&why), sizeof i->why - 1) != 0) {
+        snprintf(i->why, sizeof i->why, "%s", buf_str(&why));
+        log_warn("the relay is not at an interface, front ends serve what comes there", "interface", i->name, "why", i->why);
+    }
+    buf_fini(&why);
+}
+
+static bool named(const char *const *names, uint32_t count, const char *name)
+{
+    for (uint32_t k = 0; k < count; k++)
+        if (strcmp(names[k], name) == 0)
+            return true;
+    return false;
+}
+
+void farm_interfaces(struct farm *f, const struct config *c)
+{
+    const char *const *names = c->relay.interfaces.items;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < f->interface_count; i++) {
+        if (named(names, c->relay.interfaces.count, f->interface[i].name))
+            f->interface[kept++] = f->interface[i];
+        else if (f->interface[i].index)
+            leave(f, &f->interface[i]);
+    }
+    f->interface_count = kept;
+    for (uint32_t k = 0; k < c->relay.interfaces.count; k++) {
+        bool there = false;
+        for (unsigned i = 0; i < f->interface_count; i++)
+            there |= strcmp(f->interface[i].name, names[k]) == 0;
+        if (there || f->interface_count == FARM_INTERFACES_MAX)
+            continue;
+        struct farm_interface *i = &f->interface[f->interface_count++];
+        *i = (struct farm_interface){.index = 0};
+        snprintf(i->name, sizeof i->name, "%s", names[k]);
+    }
+}
+
+static void look(struct farm *f)
+{
+    for (unsigned i = 0; i < f->interface_count; i++)
+        look_after(f, &f->interface[i]);
+}
+
+bool farm_interfaces_any(const struct farm *f)
+{
+    for (unsigned i = 0; i < f->interface_count; i++)
+        if (f->interface[i].index)
+            return true;
+    return false;
+}
+
+/* ---- when ---- */
+
 static bool replaces(const struct farm *f)
 {
     for (unsigned i = 0; i < f->interface_count; i++)
-        if (relay_is_at(f->interface[i].index))
+        if (relay_is_at(if_nametoindex(f->interface[i].name)))
             return true;
     return false;
 }
@@ -53,57 +150,39 @@ static bool settled(const struct farm *f)
     return true;
 }
 
-int farm_interfaces(struct farm *f, const struct config *c)
-{
-    const char *const *names = c->relay.interfaces.items;
-    for (uint32_t i = 0; i < c->relay.interfaces.count && i < FARM_INTERFACES_MAX; i++) {
-        unsigned index = if_nametoindex(names[i]);
-        if (!index) {
-            buf_printf(&f->why, "there is no interface %s", names[i]);
-            return PM_ENOTFOUND;
-        }
-        snprintf(f->interface[i].name, sizeof f->interface[i].name, "%s", names[i]);
-        f->interface[i].index = index;
-        f->interface_count++;
-    }
-    return PM_OK;
-}
-
-static int attach(struct farm *f)
-{
-    unsigned keep[FARM_INTERFACES_MAX];
-    int err = PM_OK;
-    for (unsigned i = 0; i < f->interface_count && !err; i++) {
-        keep[i] = f->interface[i].index;
-        err = node_attach(f->node, keep[i], &f->why);
-        if (!err)
-            err = relay_attach(f->relay, keep[i], &f->interface[i].native, &f->why);
-        if (!err)
-            log_notice("relay attached", "interface", f->interface[i].name, "in",
-                       f->interface[i].native ? "the driver" : "the generic path, slower");
-    }
-    if (!err)
-        relay_take_off(f->config->relay.pin, keep, f->interface_count);
-    /* The daemon's own segments to its own front end come in there. */
-    return err ? err : node_attach(f->node, if_nametoindex("lo"), &f->why);
-}
-
 const char *farm_unready(const struct farm *f)
 {
     /* Where the kernel cannot relay, the front ends serve, here as at the other one. */
     return f->attached || !f->relay ? NULL : "the relay's tables are being filled";
 }
 
+/* Programs of processes before us, which had other interfaces, go. */
+static void take_off_others(struct farm *f)
+{
+    unsigned keep[FARM_INTERFACES_MAX], n = 0;
+    for (unsigned i = 0; i < f->interface_count; i++)
+        if (f->interface[i].index)
+            keep[n++] = f->interface[i].index;
+    relay_take_off(f->config->relay.pin, keep, n);
+}
+
 void farm_attach(struct farm *f)
 {
     uint64_t now = clock_mono_ms(f->clock);
-    if (f->attached || !f->relay)
+    if (!f->relay)
         return;
+    if (f->attached) {
+        look(f);
+        return;
+    }
     if (!f->attach_by_ms)
         f->attach_by_ms = now + SETTLE_MS;
     if (now < f->attach_by_ms && replaces(f) && !settled(f))
         return;
     f->attached = true;
-    if (attach(f) != PM_OK)
+    look(f);
+    take_off_others(f);
+    /* The daemon's own segments to its own front end come in there. */
+    if (node_attach(f->node, if_nametoindex("lo"), &f->why) != PM_OK)
         farm_off(f);
 }

@@ -531,7 +531,7 @@ void catalog_defaults(struct farm_catalog *c)
             if (!t->s || t->now->default_front == fronted)
                 continue;
             t->now->default_front = fronted;
-            int err = t->now->published ? farm_put_names_of(c->f, t->s) : PM_OK;
+            int err = t->now->published ? farm_put_names(c->f, t->s) : PM_OK;
             if (err)
                 log_error("the relay does not take a host", "service", t->name, "why", err_text(err));
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by farm.c (life), farm_plan.c (what is relayed), farm_attach.c (from when on), farm_peers.c (what other balancers of the site are told),
- * farm_nodes.c (how nodes are reached), farm_rings.c (who is chosen), and what shows it: farm_view.c, farm_sessions.c,
- * farm_explain.c. Names, and what is filed under them: farm_names.c.
+ * Shared by farm.c (life), farm_plan.c (what is relayed), farm_put.c (in the kernel's tables), farm_attach.c (where, and from
+ * when on), farm_peers.c (what other balancers of the site are told), farm_nodes.c (how nodes are reached), farm_rings.c (who
+ * is chosen), and what shows it: farm_view.c, farm_sessions.c, farm_explain.c. Names, and what is filed under them:
+ * farm_names.c.
  */
 #ifndef PM_MAIN_FARM_INTERNAL_H
 #define PM_MAIN_FARM_INTERNAL_H
@@ -36,6 +37,10 @@ struct farm_node {
     struct addr addr; /* family 0: the place is free */
     int via;          /* enum cfg_via, or FARM_VIA_ANY */
     bool wanted, reached, down;
+    bool handed; /* connections are handed over to it: it needs our program */
+    bool silent; /* ... which does not answer */
+    unsigned unanswered;
+    uint32_t answers;  /* as the packet program had counted them */
     const char *agent; /* its name, the configuration's; NULL = none */
     float load; /* as its agent says, 1 = full; NaN = it does not */
     struct relay_node now;
@@ -55,6 +60,7 @@ struct farm_set {
     bool only;        /* others cannot serve it, whatever the policy leaves: by name and protocol, not by content */
     uint64_t stamp;   /* of the ring in force */
     uint8_t fallen_back;
+    bool refused; /* by the table, and the log says so */
 };
 
 /* TLS: names and protocols, the plan's. HTTP: one of the content directory's entries, as it is shown (main/farm_catalog.h). */
@@ -92,6 +98,7 @@ struct farm_service {
     bool default_front;  /* what no resource is about is the front end's for now */
     bool published;      /* its names are in the kernel's table */
     bool packets_of_all; /* every packet of the address */
+    int left_out;        /* why it is not in the tables, or not all of it; PM_OK: it is */
     bool tls;            /* the first bytes are a greeting, and decide for the whole connection */
 };
 
@@ -99,6 +106,7 @@ struct farm_service {
 struct farm_door {
     struct endpoint at;
     uint32_t farm;       /* what its names are filed under */
+    bool front;          /* it leads to the front end only */
     struct farm_set all; /* every server of its services: who is asked for unknown connections */
     struct farm_service *first, *first_h2c; /* who gets what has no known name; NULL: nobody */
 };
@@ -110,6 +118,13 @@ struct farm_plan {
     uint32_t service_count;
     struct farm_door *doors;
     uint32_t door_count;
+};
+
+struct farm_interface {
+    char name[16];
+    unsigned index; /* 0: the programs are not there, and why */
+    bool native, taken; /* taken: ours was replaced by another's */
+    char why[160];
 };
 
 struct farm {
@@ -133,15 +148,12 @@ struct farm {
     uint32_t sets_used;
     uint32_t next_host, next_farm;
     uint32_t own_host, own_farm; /* the first of this process; 0: those of processes before are forgotten */
-    struct {
-        char name[16];
-        unsigned index;
-        bool native;
-    } interface[FARM_INTERFACES_MAX];
+    struct farm_interface interface[FARM_INTERFACES_MAX];
     unsigned interface_count;
+    uint32_t probes;          /* number of the last question to nodes */
     uv_loop_t *loop;          /* from farm_start on */
     struct farm_peers *peers; /* NULL: none are configured */
-    bool attached;
+    bool attached; /* it was time to */
     uint64_t attach_by_ms;
     struct rtt_samples *samples;
     uint64_t settled_ms; /* when they last became beliefs */
@@ -152,9 +164,6 @@ bool farm_relays(const struct config *c, const struct cfg_service *s, const stru
 
 /* farm_plan.c */
 void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
-int farm_plan_put(struct farm *f) PM_MUST_CHECK;
-/* What the plan before had and the one in force has not. */
-void farm_plan_remove(struct farm *f, struct farm_plan *old);
 /* A place for a set, as long as more than `spare` are free; RELAY_SETS_MAX: none. */
 uint32_t farm_set_take(struct farm *f, uint32_t spare);
 void farm_set_give(struct farm *f, uint32_t index);
@@ -167,8 +176,8 @@ void farm_plan_names(struct farm *f, struct farm_plan *p, struct farm_service *s
 void farm_plan_hello(struct farm *f, struct farm_plan *p, struct farm_service *s);
 void farm_plan_doors(struct farm *f, struct farm_plan *p);
 const struct farm_door *farm_door_at(const struct farm_plan *p, const struct endpoint *at); /* NULL: no transfers there */
-int farm_put_names(struct farm *f) PM_MUST_CHECK;
-int farm_put_names_of(struct farm *f, const struct farm_service *s) PM_MUST_CHECK;
+int farm_put_names(struct farm *f, const struct farm_service *s) PM_MUST_CHECK;
+void farm_doors_to_front(struct farm *f, const struct farm_service *s); /* what the service is behind */
 void farm_remove_names(struct farm *f, struct farm_plan *old);
 /* Numbers that no process before has used; and away with theirs. */
 void farm_names_begin(struct farm *f);
@@ -177,9 +186,14 @@ void farm_names_settled(struct farm *f);
 void farm_off(struct farm *f);
 
 /* farm_attach.c */
-int farm_interfaces(struct farm *f, const struct config *c) PM_MUST_CHECK; /* there they are */
+void farm_interfaces(struct farm *f, const struct config *c); /* these it is to be at */
+bool farm_interfaces_any(const struct farm *f);               /* it is at one of them */
 void farm_nodes_adopt(struct farm *f); /* a process before us had these: connections in the table bear their numbers */
-void farm_attach(struct farm *f);      /* if it is time */
+void farm_attach(struct farm *f);      /* if it is time; then looks after it, once a second */
+
+/* farm_put.c: f->plan into the tables, the old one out of them, and freed */
+void farm_put_plan(struct farm *f, struct farm_plan *old);
+unsigned farm_left_out(const struct farm *f); /* services that did not fit */
 
 /* farm_peers.c */
 struct farm_peers;
@@ -194,6 +208,8 @@ void farm_peers_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx);
 /* farm_nodes.c */
 uint32_t farm_node_at(struct farm *f, const struct addr *addr, int via); /* RELAY_NODES_MAX: no place */
 void farm_nodes_reach(struct farm *f);
+void farm_nodes_ask(struct farm *f); /* once a second: whether their programs live */
+unsigned farm_nodes_silent(const struct farm *f);
 
 /* farm_rtt.c */
 void farm_rtt_event(struct farm *f, const struct relay_event *e);

@@ -143,9 +143,9 @@ static int put_at(struct farm *f, const struct farm_service *s, const struct far
     return err;
 }
 
-int farm_put_names_of(struct farm *f, const struct farm_service *s)
+int farm_put_names(struct farm *f, const struct farm_service *s)
 {
-    struct arena *a = arena_new();
+    struct arena *a = arena_new(); /* not the plan's: names are put again as long as it is in force */
     uint32_t n;
     int err = PM_OK;
     const struct endpoint *at = doors_of(a, s, &n);
@@ -155,15 +155,13 @@ int farm_put_names_of(struct farm *f, const struct farm_service *s)
     return err;
 }
 
-int farm_put_names(struct farm *f)
+void farm_doors_to_front(struct farm *f, const struct farm_service *s)
 {
-    struct farm_plan *p = &f->plan;
-    int err = PM_OK;
-    for (uint32_t i = 0; i < p->service_count && !err; i++) {
-        err = farm_put_names_of(f, &p->services[i]);
-        p->services[i].published = true;
-    }
-    return err;
+    uint32_t n;
+    const struct endpoint *at = doors_of(f->plan.arena, s, &n);
+    for (uint32_t i = 0; i < f->plan.door_count; i++)
+        for (uint32_t k = 0; k < n; k++)
+            f->plan.doors[i].front |= same_door(&f->plan.doors[i].at, &at[k]);
 }
 
 void farm_remove_names(struct farm *f, struct farm_plan *old)

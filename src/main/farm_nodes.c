@@ -70,14 +70,65 @@ static void reach(struct farm *f, uint32_t index)
     n->reached = reached;
     if (!reached)
         fresh.mode = RELAY_NODE_NONE;
-    else if (n->down && fresh.mode != RELAY_NODE_SELF)
-        fresh.mode = RELAY_NODE_DOWN;
+    else if ((n->down || (n->silent && fresh.mode == RELAY_NODE_HOPS)) && fresh.mode != RELAY_NODE_SELF)
+        fresh.mode = RELAY_NODE_DOWN; /* out of a tunnel nobody takes anything without the program */
+    fresh.silent = n->silent;
     if (memcmp(&fresh, &n->now, sizeof fresh) == 0)
         return;
     n->now = fresh;
     err = relay_set_node(f->relay, index, &fresh);
     if (err)
         log_error("the relay does not take a node", "address", addr_format(&n->addr, text), "why", err_text(err));
+}
+
+/* ---- whether their programs live ---- */
+
+enum { UNANSWERED_MAX = 3, COPIES = 2 /* of each question: two are rarely lost together */ };
+
+static void listen_to(struct farm *f, uint32_t index)
+{
+    struct farm_node *n = &f->nodes[index];
+    struct relay_heard last;
+    char text[ADDR_TEXT];
+    if (relay_heard(f->relay, index, &last) != PM_OK)
+        return;
+    /* Whoever repeats old answers is not heard. */
+    bool answered = last.answers != n->answers && f->probes - last.number < UNANSWERED_MAX;
+    n->answers = last.answers;
+    n->unanswered = answered ? 0 : n->unanswered + 1;
+    bool silent = n->silent ? !answered : n->unanswered > UNANSWERED_MAX;
+    if (silent != n->silent && silent)
+        log_warn("node takes no hand-off packets, others serve instead: does its agent run, with the same key?", "address",
+                 addr_format(&n->addr, text));
+    else if (silent != n->silent)
+        log_notice("node takes hand-off packets again", "address", addr_format(&n->addr, text));
+    n->silent = silent;
+}
+
+void farm_nodes_ask(struct farm *f)
+{
+    if (!f->assist || !farm_interfaces_any(f))
+        return;
+    for (uint32_t i = 0; i < f->node_count; i++) {
+        struct farm_node *n = &f->nodes[i];
+        bool needs = n->handed || n->now.mode == RELAY_NODE_HOPS || n->silent;
+        if (n->addr.family && n->wanted && n->reached && n->now.mode != RELAY_NODE_SELF && needs)
+            listen_to(f, i);
+        else
+            n->silent = false, n->unanswered = 0;
+    }
+    f->probes++;
+    for (uint32_t i = 0; i < f->node_count; i++)
+        for (int k = 0; k < COPIES && f->nodes[i].wanted && f->nodes[i].reached; k++)
+            assist_probe(f->assist, &f->nodes[i].addr, i, f->probes);
+}
+
+unsigned farm_nodes_silent(const struct farm *f)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < f->node_count; i++)
+        n += f->nodes[i].silent;
+    return n;
 }
 
 void farm_nodes_reach(struct farm *f)

@@ -116,7 +116,8 @@ static uint32_t node_of(const struct farm *f, const uint8_t addr[16])
 
 /* ---- telling ---- */
 
-static void send_batch(struct farm_peers *p, struct peer *to, enum share_kind kind, const struct share_record *records, uint32_t n)
+static void send_batch(struct farm_peers *p, struct peer *to, enum share_kind kind, const struct share_record *records,
+                       uint32_t n)
 {
     uint8_t datagram[SHARE_DATAGRAM];
     struct sockaddr_storage sa;
@@ -145,7 +146,8 @@ static void flush(struct farm_peers *p)
     p->batched = 0;
 }
 
-static bool record_of(const struct farm_peers *p, const struct relay_flow_key *k, const struct relay_flow *v, struct share_record *out)
+static bool record_of(const struct farm_peers *p, const struct relay_flow_key *k, const struct relay_flow *v,
+                      struct share_record *out)
 {
     const struct farm *f = p->f;
     uint64_t now = clock_mono_ns(f->clock);
@@ -275,8 +277,8 @@ static void hear(struct farm_peers *p, struct peer *from, const uint8_t *bytes, 
         return;
     }
     if (m.begun || now - from->heard_ms > SILENT_MS) {
-        log_notice("another balancer of the site is heard, and told of all connections", "peer", endpoint_format(&from->at, text),
-                   "started", m.begun ? "anew" : "before");
+        log_notice("another balancer of the site is heard, and told of all connections", "peer",
+                   endpoint_format(&from->at, text), "started", m.begun ? "anew" : "before");
         from->dumping = true;
         from->cursor = (struct relay_cursor){0};
         from->count.dumps++;
@@ -330,7 +332,8 @@ static int listen_at(struct farm_peers *p, uint16_t port)
     (void)setsockopt(p->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     (void)setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     (void)setsockopt(p->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    int err = p->v4_only ? bind(p->fd, (struct sockaddr *)&any4, sizeof any4) : bind(p->fd, (struct sockaddr *)&any6, sizeof any6);
+    int err = p->v4_only ? bind(p->fd, (struct sockaddr *)&any4, sizeof any4)
+                         : bind(p->fd, (struct sockaddr *)&any6, sizeof any6);
     return err ? err_from_errno(errno) : PM_OK;
 }
 
@@ -416,9 +419,11 @@ json_t *farm_peers_view(const struct farm *f)
     for (uint32_t i = 0; p && i < p->count; i++) {
         const struct peer *peer = &p->peers[i];
         char text[ENDPOINT_TEXT];
-        json_t *one = json_pack("{s:s, s:o, s:o}", "peer", endpoint_format(&peer->at, text), "heard-ms-ago",
-                                peer->heard_ms ? json_integer((json_int_t)(clock_mono_ms(f->clock) - peer->heard_ms)) : json_null(),
-                                "started", peer->from.started_ms ? json_integer((json_int_t)peer->from.started_ms) : json_null());
+        json_t *one = json_pack("{s:s, s:n, s:n}", "peer", endpoint_format(&peer->at, text), "heard-ms-ago", "started");
+        if (peer->heard_ms) {
+            json_object_set_new(one, "heard-ms-ago", json_integer((json_int_t)(clock_mono_ms(f->clock) - peer->heard_ms)));
+            json_object_set_new(one, "started", json_integer((json_int_t)peer->from.started_ms));
+        }
 #define X(sym, name, help) json_object_set_new(one, name, json_integer((json_int_t)peer->count.sym));
         PEER_COUNTERS(X)
 #undef X

@@ -42,7 +42,7 @@ static void candidate(const struct farm *f, const struct farm_service *s, uint32
     front_server_state(f->front, s->name, v->config->name, &health, &word);
     *out = (struct snap_cand){.order = (uint16_t)(i + 1),
                               .site = (uint16_t)s->at->site->index,
-                              .health = n->reached && !refuses(f, s, v->node) ? health : HEALTH_DOWN,
+                              .health = n->reached && !n->silent && !refuses(f, s, v->node) ? health : HEALTH_DOWN,
                               .override = word,
                               .weight = (float)v->config->weight,
                               .admit = 1,
@@ -75,11 +75,12 @@ static bool among(const struct maglev_node *nodes, uint32_t n, uint32_t id)
     return false;
 }
 
-/* Everybody who may have connections, for those that are looked for; behind the n that are there. */
+/* Everybody who may have connections and would answer, for those that are looked for; behind the n that are there. */
 static uint32_t everybody(const struct farm *f, const struct farm_service *s, struct maglev_node *nodes, uint32_t n)
 {
     for (uint32_t i = 0; i < s->server_count && n < FARM_SERVERS_MAX; i++)
-        if (f->nodes[s->servers[i].node].reached && !among(nodes, n, s->servers[i].node))
+        if (f->nodes[s->servers[i].node].reached && !f->nodes[s->servers[i].node].silent &&
+            !among(nodes, n, s->servers[i].node))
             nodes[n++] = (struct maglev_node){s->servers[i].config->name, 1, s->servers[i].node};
     return n;
 }
@@ -122,9 +123,10 @@ static void ring_put(struct farm *f, const char *service, struct farm_set *set, 
         maglev_build(nodes, n, places, size);
     int err = relay_set_ring(f->relay, set->index, places, size);
     free(places);
-    if (err)
+    if (err && !set->refused)
         log_error("the relay does not take a ring", "service", service, "why", err_text(err));
-    else
+    set->refused = err;
+    if (!err)
         set->stamp = stamp;
 }
 

@@ -30,6 +30,8 @@ const char *farm_node_name(const struct farm *f, const struct farm_service *s, u
 const char *farm_mode_name(const struct farm_node *n)
 {
     static const char *const modes[] = {"not reached", "lan", "hops", "self", "down"};
+    if (n->silent)
+        return "silent";
     return n->now.mode < PM_ARRAY_LEN(modes) ? modes[n->now.mode] : "?";
 }
 
@@ -213,8 +215,9 @@ static json_t *services_view(const struct farm *f)
     for (uint32_t i = 0; i < f->plan.service_count; i++) {
         const struct farm_service *s = &f->plan.services[i];
         json_array_append_new(all,
-                              json_pack("{s:s, s:s, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
-                                        farm_relaying[s->front->relay], "vips", vips_view(s), "otherwise",
+                              json_pack("{s:s, s:s, s:s?, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
+                                        farm_relaying[s->front->relay], "left-out",
+                                        s->left_out ? err_text(s->left_out) : NULL, "vips", vips_view(s), "otherwise",
                                         s->all_front || s->default_front ? json_object() : farm_shares_view(f, s, s->any.index),
                                         "resource-count", (int)farm_resource_count(f, s), "resources", resources_view(f, s)));
     }
@@ -255,12 +258,16 @@ static json_t *counters_view(const struct farm *f)
 json_t *farm_view(const struct farm *f)
 {
     json_t *interfaces = json_array();
-    if (!f->relay)
-        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why", buf_str(&f->why), "interfaces",
-                         interfaces, "nodes", "services", "served", "counters", "peers");
-    for (unsigned i = 0; i < f->interface_count; i++)
-        json_array_append_new(interfaces, json_pack("{s:s, s:s}", "interface", f->interface[i].name, "in",
-                                                    f->interface[i].native ? "driver" : "generic"));
+    for (unsigned i = 0; i < f->interface_count; i++) {
+        const struct farm_interface *n = &f->interface[i];
+        const char *in = !n->index ? "nowhere" : n->native ? "driver" : "generic";
+        json_array_append_new(interfaces, json_pack("{s:s, s:s, s:s?}", "interface", n->name, "in", in, "why",
+                                                    n->index ? NULL : n->why));
+    }
+    if (!f->relay || (f->attached && !farm_interfaces_any(f)))
+        return json_pack("{s:b, s:b, s:s, s:o, s:[], s:[], s:{}, s:{}, s:[]}", "on", 0, "attached", 0, "why",
+                         f->relay && f->interface_count ? f->interface[0].why : buf_str(&f->why), "interfaces", interfaces,
+                         "nodes", "services", "served", "counters", "peers");
     return json_pack("{s:b, s:b, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "on", 1, "attached", f->attached, "why", "interfaces", interfaces, "nodes",
                      nodes_view(f), "services", services_view(f), "served", served_view(f), "counters",
                      counters_view(f), "peers", farm_peers_view(f));
@@ -289,8 +296,13 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
         fn(fn_ctx, name, "", "counter", texts[i], (double)c[i].packets);
     }
     farm_peers_metrics(f, fn, fn_ctx);
+    fn(fn_ctx, "pointsman_relay_silent_nodes", "", "gauge", "Nodes whose program does not answer: nothing is handed over to them.",
+       f && f->relay ? farm_nodes_silent(f) : 0);
+    fn(fn_ctx, "pointsman_relay_left_out_services", "", "gauge",
+       "Services that did not fit into the relay's tables: front ends serve them.", f && f->relay ? farm_left_out(f) : 0);
     fn(fn_ctx, "pointsman_relay_on", "", "gauge",
-       "Whether packets are relayed by the kernel (1), or front ends serve it all (0).", f && f->relay ? 1 : 0);
+       "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
+       f && f->relay && (!f->attached || farm_interfaces_any(f)) ? 1 : 0);
     farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);
     farm_catalog_metrics(f ? f->catalog : NULL, fn, fn_ctx);
 }

@@ -2,6 +2,7 @@
 #include "main/priv.h"
 
 #include <cap-ng.h>
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -43,7 +44,27 @@ static void socket_dir_prepare(const char *socket, const struct passwd *pw)
         log_warn("cannot hand over the control socket", "path", socket, "why", strerror(errno));
 }
 
-int priv_drop(const char *user, const char *state_dir, const char *socket, bool relay)
+/* An upgrade loads the programs anew: without root it has to get at the tables and the key all the same. */
+static void relay_prepare(const struct cfg_relay *relay, const struct passwd *pw)
+{
+    char path[PATH_MAX];
+    DIR *pin = opendir(relay->pin);
+    if (chown(relay->key, pw->pw_uid, (gid_t)-1) != 0)
+        log_warn("cannot hand over the relay's key: an upgrade will not be able to relay", "path", relay->key, "why", strerror(errno));
+    if (!pin)
+        return; /* tables are not kept */
+    bool all = chown(relay->pin, pw->pw_uid, (gid_t)-1) == 0;
+    for (const struct dirent *e; (e = readdir(pin));) {
+        snprintf(path, sizeof path, "%s/%s", relay->pin, e->d_name);
+        if (e->d_name[0] != '.')
+            all &= chown(path, pw->pw_uid, (gid_t)-1) == 0;
+    }
+    closedir(pin);
+    if (!all)
+        log_warn("cannot hand over the relay's tables: an upgrade will begin with empty ones", "path", relay->pin);
+}
+
+int priv_drop(const char *user, const char *state_dir, const char *socket, const struct cfg_relay *relay)
 {
     struct passwd *pw = NULL;
     if (geteuid() != 0)
@@ -59,6 +80,8 @@ int priv_drop(const char *user, const char *state_dir, const char *socket, bool 
     if (err || !pw)
         return err;
     socket_dir_prepare(socket, pw);
+    if (relay)
+        relay_prepare(relay, pw);
     capng_clear(CAPNG_SELECT_BOTH);
     capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_BIND_SERVICE, CAP_NET_RAW, -1);
     if (relay) /* tables of packet programs are changed as long as we run; the next process loads programs again */

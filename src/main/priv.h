@@ -9,10 +9,15 @@
 
 #include <stdbool.h>
 #include "base/err.h"
+#include "model/config.h"
 
-/* relay: packet programs are used, so CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN and the system call stay. Becomes `user`, if we are root; the account must exist unless it is "". Makes dir (0750) and hands it to the user
- * first when it is not ""; and the folder of the control socket, if it is one of our own (named pointsman). Says in the log what it did, and what the system did not let it do. */
-int priv_drop(const char *user, const char *state_dir, const char *socket, bool relay) PM_MUST_CHECK;
+/*
+ * Becomes `user`, if we are root; the account must exist unless it is "". Makes dir (0750) and hands it to the user first when
+ * it is not ""; and the folder of the control socket, if it is one of our own (named pointsman). relay: packet programs are used
+ * (NULL: not), so what they need stays, and the user gets key and pinned tables, for an upgrade. Says in the log what it did,
+ * and what the system did not let it do.
+ */
+int priv_drop(const char *user, const char *state_dir, const char *socket, const struct cfg_relay *relay) PM_MUST_CHECK;
 /*
  * For `pointsman agent`, which stays root but gives up what root can do beyond its task: addresses, packet programs, reading
  * any file and, if it may, writing below document roots.

@@ -98,23 +98,28 @@ static bool segment_read(const uint8_t *packet, uint32_t length, struct segment 
     return length >= out->data_at;
 }
 
+static void send_to(struct assist *a, const uint8_t *packet, uint32_t length, const struct endpoint *to, struct handoff *h)
+{
+    struct {
+        struct gue gue;
+        struct handoff h;
+    } head = {.gue = {GUE_WORDS, packet[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, 0}};
+    struct sockaddr_storage sa;
+    relay_tag(a->relay, h, packet, length);
+    head.h = *h;
+    struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)packet, length}};
+    struct msghdr m = {.msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(to, &sa), .msg_iov = parts, .msg_iovlen = 2};
+    (void)!sendmsg(to->addr.family == ADDR_V4 ? a->v4 : a->v6, &m, 0);
+}
+
 /* To the node by hand-off packet. Failure is loss: the client sends again. */
 static void send_on(struct assist *a, const uint8_t *packet, uint32_t length, uint32_t node, uint8_t kind, const struct relay_flow *f)
 {
     struct endpoint to;
-    struct {
-        struct gue gue;
-        struct handoff h;
-    } head = {.gue = {GUE_WORDS, packet[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, 0},
-              .h = {.kind = kind, .target = node, .start = htonl(f->start), .tcp = f->tcp}};
-    struct sockaddr_storage sa;
-    head.h.tcp.mss = htons(f->tcp.mss);
-    if (relay_node_endpoint(a->relay, node, &to) != PM_OK)
-        return;
-    relay_tag(a->relay, &head.h, packet, length);
-    struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)packet, length}};
-    struct msghdr m = {.msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(&to, &sa), .msg_iov = parts, .msg_iovlen = 2};
-    (void)!sendmsg(to.addr.family == ADDR_V4 ? a->v4 : a->v6, &m, 0);
+    struct handoff h = {.kind = kind, .target = node, .start = htonl(f->start), .tcp = f->tcp};
+    h.tcp.mss = htons(f->tcp.mss);
+    if (relay_node_endpoint(a->relay, node, &to) == PM_OK)
+        send_to(a, packet, length, &to, &h);
 }
 
 static uint16_t sum_fold(uint64_t sum)
@@ -155,6 +160,20 @@ static uint32_t cut(uint8_t *packet, const struct segment *s, uint32_t keep)
     uint64_t sum = sum_words(packet + (v4 ? 12 : 8), v4 ? 8 : 32, IPPROTO_TCP + (length - head));
     put16(tcp + 16, sum_fold(sum_words(tcp, length - head, sum)));
     return length;
+}
+
+void assist_probe(struct assist *a, const struct addr *at, uint32_t node, uint32_t number)
+{
+    /* 192.0.0.8 (RFC 7600) to itself: nobody's connection. */
+    uint8_t packet[40] = {0x45, [3] = 40, [8] = 64, [9] = IPPROTO_TCP, 0, 0, 192, 0, 0, 8, 192, 0, 0, 8, [32] = 5 << 4, TH_ACK};
+    const struct endpoint to = {*at, RELAY_PORT};
+    struct handoff h = {.kind = HANDOFF_FIND, .target = RELAY_PROBE | node};
+    put16(packet + 20, RELAY_PORT);
+    put16(packet + 22, RELAY_PORT);
+    put16(packet + 24, number >> 16);
+    put16(packet + 26, number);
+    put16(packet + 10, sum_fold(sum_words(packet, 20, 0)));
+    send_to(a, packet, sizeof packet, &to, &h);
 }
 
 /* ---- connections whose request arrives in pieces ---- */

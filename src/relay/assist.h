@@ -32,6 +32,11 @@ void assist_free(struct assist *a);
 void assist_segment(struct assist *a, const struct relay_event *e, uint64_t now_ms);
 /* Lets go what has waited long enough; how many still wait. */
 size_t assist_tick(struct assist *a, uint64_t now_ms);
+/*
+ * Asks the node's program whether it lives; the answer, if it comes, bears the number (relay_heard). The packet goes the way
+ * of hand-offs, under today's key, so an answer says that the node has the key and believes us, too.
+ */
+void assist_probe(struct assist *a, const struct addr *at, uint32_t node, uint32_t number);
 void assist_counts(const struct assist *a, struct assist_counts *out);
 
 #endif

@@ -49,23 +49,29 @@ bool load_can_pin(const char *folder)
     return statfs(parent, &s) == 0 && s.f_type == BPF_FS_MAGIC;
 }
 
-/* What another version, or another configuration, has left there cannot be used: it goes. */
-static void refuse_other(const struct bpf_map *map, const char *path)
+/* What another version, or another configuration, has left there cannot be used: it goes. false: nor can it be replaced. */
+static bool refuse_other(const struct bpf_map *map, const char *path)
 {
     struct bpf_map_info info = {0};
     uint32_t size = sizeof info;
     int fd = bpf_obj_get(path);
-    if (fd < 0)
-        return;
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    if (fd < 0) {
+        log_warn("a table of the process before cannot be had, ours will not be kept", "path", path, "why", strerror(errno));
+        return false;
+    }
     bool same = bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(map) &&
                 info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
                 info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
     close(fd);
     if (same)
-        return;
+        return true;
     log_warn("a table of the process before does not fit, it begins anew", "path", path);
-    if (unlink(path) != 0)
-        log_error("it cannot be removed", "path", path, "why", strerror(errno));
+    if (unlink(path) == 0)
+        return true;
+    log_error("it cannot be removed", "path", path, "why", strerror(errno));
+    return false;
 }
 
 /* Under names with a version: a process of another one finds none of its tables. */
@@ -78,7 +84,8 @@ static int pin(struct bpf_map *map, const char *folder, struct buf *why)
             log_warn("a table of another version is not used, it begins anew", "path", path);
     }
     snprintf(path, sizeof path, "%s/%s-%u", folder, bpf_map__name(map), (unsigned)RELAY_STATE_VERSION);
-    refuse_other(map, path);
+    if (!refuse_other(map, path))
+        return PM_OK;
     int err = bpf_map__set_pin_path(map, path);
     return err ? load_fail(why, err, path) : PM_OK;
 }

@@ -70,6 +70,18 @@ static int attach(unsigned ifindex, enum bpf_tc_attach_point point, const struct
     return err ? load_fail(why, err, "the node's packet program cannot be attached") : PM_OK;
 }
 
+void node_detach(struct node *n, unsigned ifindex)
+{
+    for (unsigned i = 0; i < n->attached_count; i++) {
+        if (n->attached[i] != ifindex)
+            continue;
+        detach(ifindex, BPF_TC_INGRESS);
+        detach(ifindex, BPF_TC_EGRESS);
+        n->attached[i] = n->attached[--n->attached_count];
+        return;
+    }
+}
+
 void node_leave(struct node *n)
 {
     if (!n)
@@ -80,22 +92,39 @@ void node_leave(struct node *n)
 
 void node_close(struct node *n)
 {
-    while (n && n->attached_count) {
-        unsigned ifindex = n->attached[--n->attached_count];
-        detach(ifindex, BPF_TC_INGRESS);
-        detach(ifindex, BPF_TC_EGRESS);
-    }
+    while (n && n->attached_count)
+        node_detach(n, n->attached[0]);
     node_leave(n);
+}
+
+static bool is_at(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    struct bpf_prog_info own = {0};
+    uint32_t size = sizeof own;
+    return bpf_tc_query(&hook, &opts) == 0 && bpf_obj_get_info_by_fd(bpf_program__fd(program), &own, &size) == 0 &&
+           opts.prog_id == own.id;
+}
+
+bool node_is_attached(const struct node *n, unsigned ifindex)
+{
+    return is_at(ifindex, BPF_TC_INGRESS, n->skel->progs.relay_node) &&
+           is_at(ifindex, BPF_TC_EGRESS, n->skel->progs.relay_node_out);
 }
 
 int node_attach(struct node *n, unsigned ifindex, struct buf *why)
 {
-    if (n->attached_count == INTERFACES_MAX)
+    unsigned known = 0;
+    while (known < n->attached_count && n->attached[known] != ifindex)
+        known++;
+    if (known == INTERFACES_MAX)
         return PM_ETOOBIG;
     int err = attach(ifindex, BPF_TC_INGRESS, n->skel->progs.relay_node, why);
     if (!err)
         err = attach(ifindex, BPF_TC_EGRESS, n->skel->progs.relay_node_out, why);
-    n->attached[n->attached_count++] = ifindex;
+    if (known == n->attached_count)
+        n->attached[n->attached_count++] = ifindex;
     return err;
 }
 

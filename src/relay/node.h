@@ -23,6 +23,10 @@ void node_close(struct node *n);
 void node_leave(struct node *n);
 /* At tc ingress and egress. Attaching again replaces the program that an earlier process has left. */
 int node_attach(struct node *n, unsigned ifindex, struct buf *why) PM_MUST_CHECK;
+/* No more; nothing happens to an interface that has gone. */
+void node_detach(struct node *n, unsigned ifindex);
+/* Still, at both. */
+bool node_is_attached(const struct node *n, unsigned ifindex);
 
 /* Believe packets from that outer source address under these keys; replaces what was said of it. */
 int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS]) PM_MUST_CHECK;

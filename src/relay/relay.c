@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 #include "base/log.h"
 #include "relay/load.h"
 #include "relay/relay_internal.h"
+
+#define OUR_PROGRAM "relay_balancer" /* as the kernel calls it */
 
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
@@ -82,6 +85,41 @@ void relay_leave(struct relay *r)
 
 /* ---- interfaces ---- */
 
+static uint32_t own_id(const struct relay *r)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t size = sizeof info;
+    (void)bpf_obj_get_info_by_fd(bpf_program__fd(r->skel->progs.relay_balancer), &info, &size);
+    return info.id;
+}
+
+enum relay_at relay_at(const struct relay *r, unsigned ifindex)
+{
+    uint32_t id = 0;
+    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
+        return RELAY_AT_NONE;
+    return id == own_id(r) ? RELAY_AT_OWN : RELAY_AT_OTHER;
+}
+
+/* Somebody else's program; without CAP_SYS_ADMIN its name is not to be had, and it counts as an earlier process's. */
+static bool others(unsigned ifindex, struct buf *why)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t id = 0, size = sizeof info;
+    char name[IF_NAMESIZE] = "";
+    int fd = bpf_xdp_query_id((int)ifindex, 0, &id) == 0 && id ? bpf_prog_get_fd_by_id(id) : -1;
+    if (fd < 0)
+        return false;
+    int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+    close(fd);
+    if (err || strcmp(info.name, OUR_PROGRAM) == 0)
+        return false;
+    if_indextoname(ifindex, name);
+    buf_printf(why, "another packet program is at %s (%s, id %u); `ip link set dev %s xdp off` takes it away", name, info.name,
+               id, name);
+    return true;
+}
+
 bool relay_is_at(unsigned ifindex)
 {
     struct bpf_prog_info info = {0};
@@ -89,7 +127,7 @@ bool relay_is_at(unsigned ifindex)
     if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
         return false;
     int fd = bpf_prog_get_fd_by_id(id);
-    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strncmp(info.name, "relay_balancer", BPF_OBJ_NAME_LEN - 1) == 0;
+    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp(info.name, OUR_PROGRAM) == 0;
     if (fd >= 0)
         close(fd);
     return ours;
@@ -133,6 +171,8 @@ int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *wh
     int fd = bpf_program__fd(r->skel->progs.relay_balancer);
     if (r->attached_count == RELAY_INTERFACES_MAX)
         return PM_ETOOBIG;
+    if (others(ifindex, why))
+        return PM_EINUSE;
     *native = true;
     int err = bpf_xdp_attach((int)ifindex, fd, XDP_FLAGS_DRV_MODE, NULL);
     if (err == -EOPNOTSUPP || err == -EINVAL || err == -EEXIST) { /* the last: our own of before is in the generic path */
@@ -152,7 +192,8 @@ int relay_detach(struct relay *r, unsigned ifindex)
     for (unsigned i = 0; i < r->attached_count; i++) {
         if (r->attached[i].ifindex != ifindex)
             continue;
-        int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, NULL);
+        LIBBPF_OPTS(bpf_xdp_attach_opts, own, .old_prog_fd = bpf_program__fd(r->skel->progs.relay_balancer));
+        int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, &own);
         r->attached[i] = r->attached[--r->attached_count];
         mark(r, ifindex, false);
         return err ? err_from_errno(-err) : PM_OK;
@@ -173,6 +214,12 @@ int relay_node(const struct relay *r, uint32_t index, struct relay_node *out)
     return err ? err_from_errno(-err) : PM_OK;
 }
 
+int relay_heard(const struct relay *r, uint32_t node, struct relay_heard *out)
+{
+    int err = bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.heard), &node, out);
+    return err ? err_from_errno(-err) : PM_OK;
+}
+
 static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
 {
     struct relay_vip_key key = {.port = htons(at->port), .proto = proto};
@@ -183,7 +230,7 @@ static struct relay_vip_key vip_key(const struct endpoint *at, uint8_t proto)
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip)
 {
     struct relay_vip_key key = vip_key(at, proto);
-    if (vip->set >= RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
+    if (vip->set > RELAY_SETS_MAX || vip->all >= RELAY_SETS_MAX)
         return PM_ERANGE;
     return relay_map_set(r->skel->maps.vips, &key, vip);
 }
@@ -335,7 +382,8 @@ bool relay_flows_some(const struct relay *r, struct relay_cursor *c, relay_flow_
     struct relay_flow_key *keys = mem_alloc(BATCH * sizeof *keys);
     struct relay_flow *values = mem_alloc(BATCH * sizeof *values);
     uint32_t n = BATCH;
-    int err = bpf_map_lookup_batch(bpf_map__fd(r->skel->maps.flows), c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
+    int fd = bpf_map__fd(r->skel->maps.flows);
+    int err = bpf_map_lookup_batch(fd, c->begun ? &c->at : NULL, &c->at, keys, values, &n, NULL);
     bool more = !err;
     c->begun = true;
     if (err && err != -ENOENT) /* ENOENT: these are the last */

@@ -28,26 +28,32 @@ struct relay_options {
 };
 
 int relay_open(const struct relay_options *o, struct relay **out, struct buf *why) PM_MUST_CHECK;
-/* Detaches what this process attached. Pinned tables stay. NULL is allowed, below too. */
+/* Detaches what this process attached and is still its own. Pinned tables stay. NULL is allowed, below too. */
 void relay_close(struct relay *r);
 /* The program goes on where it is attached, with the tables as they are, until another takes its place. */
 void relay_leave(struct relay *r);
 
-/* In the driver where it can, else in the generic path; *native says which. What is attached already is replaced at once:
- * there is no packet that neither sees. */
+/* In the driver where it can, else in the generic path; *native says which. An earlier process's program is replaced at once:
+ * there is no packet that neither sees. Others' are not: PM_EINUSE. */
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why) PM_MUST_CHECK;
 int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
+/* What is there now: an interface may have gone, and whoever may, may have put another program there. */
+enum relay_at { RELAY_AT_NONE, RELAY_AT_OWN, RELAY_AT_OTHER };
+enum relay_at relay_at(const struct relay *r, unsigned ifindex);
 /* Whether there is such a program already: of a process that has ended, or of the one we take over from. */
 bool relay_is_at(unsigned ifindex);
 /* Takes the programs that processes with that pin folder have left off all interfaces but these. */
 void relay_take_off(const char *pin, const unsigned *keep, unsigned count);
+
+/* The last answer of the node's program; see assist_probe. */
+int relay_heard(const struct relay *r, uint32_t node, struct relay_heard *out) PM_MUST_CHECK;
 
 int relay_set_node(struct relay *r, uint32_t index, const struct relay_node *n) PM_MUST_CHECK;
 /* As it is in the table, be it from a process before us. */
 int relay_node(const struct relay *r, uint32_t index, struct relay_node *out) PM_MUST_CHECK;
 /* Who may be chosen: places[size] with node indexes or MAGLEV_NOBODY; who is in it follows. size 0: nobody. */
 int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size) PM_MUST_CHECK;
-/* port 0 and proto 0: all the address receives. */
+/* port 0 and proto 0: all the address receives. Set RELAY_SETS_MAX: the front end's. */
 int relay_set_vip(struct relay *r, const struct endpoint *at, uint8_t proto, const struct relay_vip *vip) PM_MUST_CHECK;
 int relay_remove_vip(struct relay *r, const struct endpoint *at, uint8_t proto) PM_MUST_CHECK;
 

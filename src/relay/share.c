@@ -61,7 +61,7 @@ static uint8_t *put_record(uint8_t *at, const struct share_record *r)
     at = put(at, f->tcp.options, 1);
     at = put(at, f->tcp.wscale, 1);
     at = put(at, f->moves, 2);
-    return put(at, 0, 10);
+    return put(put(at, 0, 8), 0, 2);
 }
 
 static bool get_record(const uint8_t **at, struct share_record *r)

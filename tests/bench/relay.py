@@ -12,11 +12,13 @@ each, which asks this node only. `four-stay` (not by default): each client asks 
 
 In every round each way is measured once per case, in an order that turns; medians over the rounds. "by direct" is the
 median of the rounds' ratios, "by proxy" is to the better of the two. All share the machine's cores: client, servers, who is
-in the middle, and whatever else the machine has to do; where that is much, the report says so, and p99 says nothing.
+in the middle, and whatever else the machine has to do. Where that is much, the report says so: then p99 says nothing, and
+instead of requests/s believe "by CPU", what requests/s would be by direct if only CPU time counted.
 
 CPU per request: the scheduler's time of all processes of the site, client and servers included, and of the softirq
 threads; packets between namespaces are processed in the time of whoever sends them, so it is the whole cost. Beside it,
 as a check, the busy time of the whole machine; what it has more is others'. A run with too much of that is made again.
+Of both the lowest of the rounds: who disturbs can only add to them.
 Through: bytes in and out of the one in the middle by bytes the clients have read.
 New connections: connect, ask for 1 KB, read it: one after the other, each way in turn, so that they see the same machine.
 """
@@ -97,7 +99,9 @@ def measure(site, clock, args):
     for (spread, size, mode), ways in runs.items():
         for way, all_runs in ways.items():
             result = {"spread": spread, "size": size, "mode": mode, "way": way, "runs": all_runs}
-            result.update({k: statistics.median(x[k] for x in all_runs) for k in KEYS})
+            calm = [x for x in all_runs if x["others"] <= OTHERS] or all_runs
+            result.update({k: statistics.median(x[k] for x in calm) for k in KEYS})
+            result["cpu_us"], result["machine_us"] = (min(x[k] for x in all_runs) for k in ("cpu_us", "machine_us"))
             result["by_direct"] = statistics.median(x["rps"] / d["rps"] for x, d in zip(all_runs, ways["direct"]))
             result["bad"] = next((x["bad"] for x in all_runs if x["bad"]), "")
             results.append(result)
@@ -182,8 +186,8 @@ def goals(report):
         ways = {r["way"]: r for r in results if (r["spread"], r["size"], r["mode"]) == case}
         name = f"{case[1]} {case[2]}, {case[0]}"
         if SIZES[case[1]] >= SIZES["64k"]:
-            ratio = ways["transferred"]["by_direct"]
-            out.append((f"requests/s by direct, {name}", ">= 0.95", f"{ratio:.2f}", ratio >= 0.95))
+            ratio, cpu = ways["transferred"]["by_direct"], ways["direct"]["cpu_us"] / ways["transferred"]["cpu_us"]
+            out.append((f"requests/s by direct, {name}", ">= 0.95", f"{ratio:.2f} (by CPU {cpu:.2f})", ratio >= 0.95))
         if case[1:] == ("1k", "keep") and case[0] == "one":
             ratio = ways["transferred"]["cpu_us"] / min(ways[w]["cpu_us"] for w in ("haproxy", "nginx"))
             out.append((f"CPU by the better proxy's, {name}", "<= 0.50", f"{ratio:.2f}", ratio <= 0.5))
@@ -255,7 +259,7 @@ def main():
     if args.quick:
         args.sizes, args.rounds, args.seconds, args.patience = "1k,1m", 1, 0.4, 5
     args.build = os.path.abspath(args.build)
-    why = relay_site.relay_farm.impossible()
+    why = relay_site.impossible()
     if why:
         print("relay.py: left out: " + why, file=sys.stderr)
         return 0

@@ -42,8 +42,8 @@ static inline void frame_v4(uint8_t *ip, uint32_t length, uint8_t proto)
 
 static inline void frame_v6(uint8_t *ip, uint32_t length, uint8_t proto)
 {
-    static const uint8_t head[40] = {0x60, 0, 0, 0, 0, 0, 0, 64, 0x20, 1, 0xd, 0xb8, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
-                                     0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    static const uint8_t head[40] = {0x60, 0, 0, 0, 0,    0, 0,   64,   0x20, 1, 0xd, 0xb8, 0, 7, 0, 0, 0, 0, 0, 0,
+                                     0,    0, 0, 9, 0x20, 1, 0xd, 0xb8, 0,    0, 0,   0,    0, 0, 0, 0, 0, 0, 0, 1};
     memcpy(ip, head, sizeof head);
     ip[4] = (uint8_t)((length - 40) >> 8);
     ip[5] = (uint8_t)(length - 40);
@@ -63,7 +63,8 @@ static inline void frame_tcp(struct frame *f, const struct segment *s)
 {
     static const uint8_t stamps[12] = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0};
     static const uint8_t syn[20] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 3, 7};
-    uint32_t ip = s->v6 ? 40 : 20, head = s->flags & F_SYN ? SYN_HEAD : TCP_HEAD, text = s->text ? (uint32_t)strlen(s->text) : 0;
+    uint32_t ip = s->v6 ? 40 : 20, head = s->flags & F_SYN ? SYN_HEAD : TCP_HEAD,
+             text = s->text ? (uint32_t)strlen(s->text) : 0;
     uint32_t seq = htonl(s->seq), ack = htonl(s->ack);
     uint8_t *tcp = f->data + LINK + ip;
     frame_link(f, s->v6);
@@ -90,7 +91,11 @@ static inline void frame_wrap(struct frame *f, const struct frame *in, struct ha
 {
     bool v6 = in->data[12] == 0x86;
     uint32_t inner = in->len - LINK, at = LINK + 20;
-    uint8_t udp[8] = {0xc3, 0x50, RELAY_PORT >> 8, RELAY_PORT & 0xff, (uint8_t)((inner + HANDOFF_HEADS) >> 8),
+    uint8_t udp[8] = {0xc3,
+                      0x50,
+                      RELAY_PORT >> 8,
+                      RELAY_PORT & 0xff,
+                      (uint8_t)((inner + HANDOFF_HEADS) >> 8),
                       (uint8_t)(inner + HANDOFF_HEADS)};
     struct gue gue = {GUE_WORDS, v6 ? IPPROTO_IPV6 : IPPROTO_IPIP, 0};
     __u64 words[HANDOFF_INNER_V6 / 8] = {0};

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the balancer's packet program costs: ns per packet of bpf_prog_test_run, by what becomes of the packet, for IPv4 and
- * IPv6. Usage: relay_ns [REPEAT]; needs CAP_BPF.
+ * What the balancer's packet program costs: ns per packet of bpf_prog_test_run, by what becomes of the packet, for
+ * IPv4 and IPv6. Usage: relay_ns [REPEAT]; needs CAP_BPF.
  *
- * "loop": the same packet REPEAT times in one call; for programs that leave it as it is. "once": a call per packet, each of
- * a connection of its own or with the flow put back, because the program changes packet or table; the median, less what
- * a call adds to a packet that is measured both ways. Once, nothing is in the CPU's caches but what the call before left.
+ * "loop": the same packet REPEAT times in one call; for programs that leave it as it is. "once": a call per packet, each
+ * of a connection of its own or with the flow put back, because the program changes packet or table; the median, less
+ * what a call adds to a packet that is measured both ways. Once, nothing is in the CPU's caches but what the call before
+ * left.
  */
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -18,17 +19,20 @@
 enum { SIZE = 16381, NODES = 16, ONCE = 20000, EPOCH = 26000001, SPLIT = 100, FARM = 1, HOST = 1 };
 enum { L2, HOPS }; /* the two services: set and how its nodes are reached */
 
-#define HEAD(path)    "GET " path " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+#define HEAD(path) "GET " path " HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 #define BROWSER(path)                                                                                                  \
-    "GET " path " HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"130\"\r\n"  \
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36\r\n" \
+    "GET " path                                                                                                        \
+    " HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"130\"\r\n"            \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 "             \
+    "Safari/537.36\r\n"                                                                                                \
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n"     \
     "Referer: http://www.example.com/some/page.html\r\nAccept-Encoding: gzip, deflate\r\n"                             \
     "Accept-Language: en-GB,en-US;q=0.9,en;q=0.8\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\r\n"
 
 static struct relay *relay;
 static uint32_t repeat = 1000000, overhead;
-static struct relay_settings settings = {.cookie = {1, 2}, .epoch = EPOCH, .self = NODES, .mss_v4 = 1416, .mss_v6 = 1376};
+static struct relay_settings settings = {
+    .cookie = {1, 2}, .epoch = EPOCH, .self = NODES, .mss_v4 = 1416, .mss_v6 = 1376};
 
 static void must(int err, const char *what)
 {
@@ -109,7 +113,9 @@ static void vip(uint32_t set, uint32_t flags)
     for (int v6 = 0; v6 < 2; v6++) {
         struct endpoint e;
         must(endpoint_parse(vips[v6], 0, &e), vips[v6]);
-        must(relay_set_vip(relay, &e, IPPROTO_TCP, &(struct relay_vip){.set = set, .all = set, .flags = flags, .farm = FARM}), "vip");
+        must(relay_set_vip(relay, &e, IPPROTO_TCP,
+                           &(struct relay_vip){.set = set, .all = set, .flags = flags, .farm = FARM}),
+             "vip");
     }
 }
 
@@ -172,7 +178,8 @@ static void first(struct frame *f, uint32_t i, bool v6, const void *arg)
 static void bind_to(uint32_t node, bool v6)
 {
     struct relay_flow_key k = key_of(v6, 4000);
-    struct relay_flow flow = {.node = node, .set = HOPS, .first = 1, .start = 1, .ack = 1, .next = 1000, .state = RELAY_FLOW_BOUND};
+    struct relay_flow flow = {
+        .node = node, .set = HOPS, .first = 1, .start = 1, .ack = 1, .next = 1000, .state = RELAY_FLOW_BOUND};
     must(relay_set_flow(relay, &k, &flow), "flow");
 }
 
@@ -262,7 +269,8 @@ static void tables(void)
     static const struct {
         enum relay_resource_kind kind;
         const char *text;
-    } resources[] = {{RELAY_RESOURCE_PATH, "/one/two.html"}, {RELAY_RESOURCE_PREFIX, "/split/"}, {RELAY_RESOURCE_SUFFIX, ".php"}};
+    } resources[] = {
+        {RELAY_RESOURCE_PATH, "/one/two.html"}, {RELAY_RESOURCE_PREFIX, "/split/"}, {RELAY_RESOURCE_SUFFIX, ".php"}};
     uint32_t one = 2;
     for (int i = 0; i < HANDOFF_KEYS; i++)
         settings.tag[i] = frame_key;

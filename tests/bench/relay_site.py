@@ -6,10 +6,12 @@ The proxies have a host of their own because a packet program on a virtual link 
 other end: on the balancer they would be slower than they are. Links keep their offloads, as real ones do, but for the one
 port before the packet program, which must see finished checksums.
 """
+import contextlib
 import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,14 @@ from relay_lab import VIP4  # noqa: E402
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
 NODES, HAPROXY_PORT, NGINX_PORT = 4, 8001, 8002
 relay_farm.SERVERS = ("nginx",)
+
+
+def impossible():
+    if os.getuid() != 0:
+        return "needs root"
+    folders = "/usr/sbin:/usr/bin:/sbin:/bin"
+    missing = [t for t in ("nginx", "haproxy", "wrk", "ip", "tc", "unshare", "bpftool", "curl") if not shutil.which(t, path=folders)]
+    return "not installed: " + ", ".join(missing) if missing else None
 
 
 def path(node, size):
@@ -43,6 +53,12 @@ class Site(relay_farm.Farm):
         self.scripts = {}
         self.watch = self.lan.start("sleep", "infinity")
         self.warm()
+
+    def host(self, name, of=None):
+        """With congestion control that a namespace may always have, and that sets no timers: BBR's pacing would be what is seen."""
+        host = super().host(name, of)
+        host.sysctl("net.ipv4.tcp_congestion_control", "reno")
+        return host
 
     def link(self, a, a_dev, b, b_dev):
         relay_lab.sh("ip", "link", "add", a_dev, "netns", a.ns, "type", "veth", "peer", "name", b_dev, "netns", b.ns)
@@ -201,7 +217,7 @@ def kernel_threads():
     """Descriptors of the softirq threads' clocks, to be opened before this process gets a /proc of its own."""
     fds = []
     for name in glob.glob("/proc/[0-9]*/comm"):
-        with open(name, encoding="ascii", errors="replace") as f:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(name, encoding="ascii", errors="replace") as f:
             if f.read().startswith("ksoftirqd/"):
                 fds.append(os.open(name.replace("comm", "schedstat"), os.O_RDONLY))
                 os.set_inheritable(fds[-1], True)
@@ -259,7 +275,7 @@ class Programs:
 
     def read(self):
         """{kind: (runs, ns)}"""
-        shown = {p["id"]: p for p in json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)}
+        shown = {p["id"]: p for p in json.loads(subprocess.run(["/usr/sbin/bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)}
         return {kind: tuple(sum(shown[i].get(key, 0) for i in set(ids)) for key in ("run_cnt", "run_time_ns"))
                 for kind, ids in self.ids.items()}
 

@@ -117,7 +117,8 @@ class Clients:
         self.running = {}
         self.start("downloads", v, big or BIG, "-c", 200, "-n", 200, "--random", 1, "--keep", 2, "--connecting", 50)
         self.start("kept", v, paths or SMALL, "-c", 200, "-t", seconds, "--keep", 100000, "--idle", 100, "--random", 2)
-        self.start("posts", v, paths or SMALL, "-c", 20, "-t", seconds, "--keep", 100000, "--idle", 50, "--post", "60000:0.5", "--random", 3)
+        self.start("posts", v, paths or SMALL, "-c", 20, "-t", seconds, "--keep", 100000, "--idle", 50, "--post", "60000:0.5",
+                   "--random", 3)
         self.probe = farm.client.start(sys.executable, "-c", PROBE, target, str(seconds), stdout=subprocess.PIPE, text=True)
 
     def start(self, name, target, paths, *words):
@@ -144,13 +145,19 @@ class Clients:
             s.check(f"{what}: {name}, every byte right, nothing lost", status == 0 and got["ok"] == got["requests"] > 0,
                     {k: got[k] for k in RESULT if got.get(k)})
         good, bad, gap, at = map(int, self.probe.communicate()[0].split())
-        print(f"# {what}: {totals}, new connections {good} served, {bad} not within 0.3 s, longest time without {gap} ms (from {at} ms on)", flush=True)
+        print(f"# {what}: {totals}, new connections {good} served, {bad} not within 0.3 s, "
+              f"longest time without {gap} ms (from {at} ms on)", flush=True)
         return gap
 
 
 def slow(host, device, rate):
     """Downloads take long enough to be interrupted."""
     host.run("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "256k", "latency", "40ms")
+
+
+def tell(counters):
+    shown = ("shared", "find", "reset", "dropped", "moved")
+    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(shown)}), flush=True)
 
 
 # ---- keepalived ----
@@ -200,7 +207,7 @@ def by_vrrp():
     s.check("the backup has all addresses", has(b2, VIP4) and has(b2, VIP6) and has(b2, VIP_B))
     counters = farm.counters(b2)
     s.check("connections were known from sharing", counters.get("shared_kept", 0) > 100, counters)
-    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(("shared", "find", "reset", "dropped", "moved"))}), flush=True)
+    tell(counters)
 
 
 # ---- one balancer, which is changed ----
@@ -287,7 +294,7 @@ def bird_router():
     """All of a VIP's routes at once, the kernel divides by ports, too."""
     for family in ("ipv4", "ipv6"):
         farm.router.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)
-    text = "router id 192.0.2.1;\n" + BFD.format("lan")
+    text = "router id 192.0.2.1;\n" + BFD.format("eth0")
     for family in ("ipv4", "ipv6"):
         text += f"protocol kernel {{ {family} {{ import none; export all; }}; merge paths yes limit 8; }}\n"
     for b in (b1, b2):
@@ -341,7 +348,7 @@ def by_ecmp():
     s.check("BFD: new connections are served within three seconds", gap < 3000, gap)
     counters = {k: v - before.get(k, 0) for k, v in farm.counters(b2).items()}
     s.check("connections were known from sharing", counters.get("shared_kept", 0) > 50, counters)
-    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(("shared", "find", "reset", "dropped", "moved"))}), flush=True)
+    tell(counters)
 
 
 def divided_anew():
@@ -355,7 +362,7 @@ def divided_anew():
     clients.finish("a balancer comes back, IPv6")
     counters = farm.counters(b1)
     s.check("it knew connections that had begun at the other", counters.get("shared_kept", 0) > 50, counters)
-    print("#", json.dumps({k: v for k, v in counters.items() if k.startswith(("shared", "find", "reset", "dropped", "moved"))}), flush=True)
+    tell(counters)
 
 
 for part in (by_vrrp, changed, by_ecmp, divided_anew):

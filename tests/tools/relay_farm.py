@@ -48,6 +48,7 @@ class Farm(Lab):
         self.daemon_binary = binary
         super().__init__(nodes, balancers, far, os.path.join(os.path.dirname(binary), "../../tests/tools"), wan, not agents)
         self.extra, self.front_keys, self.server_keys, self.relay_keys = extra, front, server, relay
+        self.under = []
         self.daemons, self.paths, self.interval, self.fall = {}, [], interval, fall
         self.files()
         with open(self.path("relay.key"), "wb") as f:
@@ -224,16 +225,23 @@ services:
     def socket(self, balancer):
         return self.path("control-" + balancer.name)
 
-    def daemon(self, balancer, vip=True):
+    def daemon(self, balancer, vip=True, wait=True):
+        """wait: until all servers are up. self.under: a command it is run by."""
         if vip:
             balancer.address("eth0", f"{VIP4}/24", f"{VIP6}/64")
         config, log = self.path(balancer.name + ".yaml"), open(self.path(balancer.name + ".log"), "ab")
         with open(config, "w") as f:
             f.write(self.config(balancer))
         os.makedirs(f"{self.bpf}/{balancer.name}", exist_ok=True)
-        p = balancer.start(self.daemon_binary, "run", "-c", config, stdout=log, stderr=log)
+        p = balancer.start(*self.under, self.daemon_binary, "run", "-c", config, stdout=log, stderr=log)
         log.close()
         self.daemons[balancer.name] = p
+        if not wait:
+            for _ in range(100):
+                if self.cli(balancer, "relay", "--json", check=False):
+                    break
+                time.sleep(0.1)
+            return p
         end = time.time() + 20
         while time.time() < end:
             if len(self.up(balancer)) == len(self.nodes):

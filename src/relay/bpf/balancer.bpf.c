@@ -46,6 +46,18 @@ static __always_inline bool strip(struct xdp_md *ctx, __u32 l3, __u32 over, bool
            (l3 < 22 || bpf_xdp_store_bytes(ctx, 18, link + 18, 4) == 0);
 }
 
+static __always_inline int heard_of(const struct packet *p, const struct handoff *h)
+{
+    __u32 node = h->target & ~RELAY_PROBE;
+    struct relay_heard *last = bpf_map_lookup_elem(&heard, &node);
+    if (last && (h->kind == HANDOFF_UNKNOWN || h->kind == HANDOFF_MINE)) {
+        last->number = p->seq;
+        last->answers++;
+        count(RELAY_NODE_HEARD, p->length);
+    }
+    return ACT_DROP;
+}
+
 /* The packet a node has sent back, freed of its outer headers, and what the node says of it. */
 __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *w)
 {
@@ -55,6 +67,8 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     struct handoff h = w->h;
     struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
     __builtin_memset(&w->h, 0, sizeof w->h);
+    if (h.target & RELAY_PROBE)
+        return heard_of(p, &h);
     if (!vip || p->flow.proto != IPPROTO_TCP) {
         count(RELAY_HANDOFF_BAD, p->length);
         return ACT_DROP;

@@ -297,7 +297,6 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
     }
     f->set = set;
     if (set < SET_FRONT && !gone && set_has(set, f->node)) {
-        bool guess = f->flags & RELAY_FLOW_GUESS;
         f->next = next;
         f->start = p->seq;
         f->ack = p->ack;
@@ -306,7 +305,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         /* Peers tell a next request from its looks, but not from a body that looks like one. */
         if (stream || next != p->seq + p->data_len)
             tell_flow(&p->flow, f);
-        return guess ? ACT_PACKET : next_at(w, f);
+        return next_at(w, f);
     }
     __u32 target = set < SET_FRONT ? ring_place(set, request_hash(p)) : s->self;
     count(target >= RELAY_NODES_MAX ? RELAY_REQUEST_NO_NODE
@@ -320,7 +319,7 @@ static __always_inline enum act next_request(struct xdp_md *ctx, const struct pa
         return hand_to(w, p, f, target, s->self, next);
     }
     w->h.tcp.options = (f->flags & RELAY_FLOW_PIPELINES ? HANDOFF_PIPELINES : 0) |
-                       (f->flags & RELAY_FLOW_GUESS && reading != READING_WHOLE ? HANDOFF_GUESS : 0);
+                       (f->flags & RELAY_FLOW_GUESS ? HANDOFF_GUESS : 0);
     return ask(w, f->node, HANDOFF_MOVE, target, f->ack);
 }
 
@@ -382,15 +381,25 @@ static __always_inline enum act node_gone(struct xdp_md *ctx, const struct packe
 }
 
 /*
- * 0: it looks like a request, be it only its beginning, which is the front end's to read; a node that waits for more of a body
- * says so. -1: part of a body, or the last request once more. One that begins where the last one was guessed to end: that
- * is no accident, from now on we know.
+ * Of a node whose program does not answer, the web server may live: what its kernel understands goes on. A request would wait
+ * for ever; and for another node it is too late, for this one may have begun to answer.
  */
-static __always_inline __s32 guessed(const struct packet *p, struct relay_flow *f, int reading)
+static __always_inline bool needs_program(const struct packet *p, const struct relay_flow *f)
 {
-    if (p->seq == f->start && p->ack == f->ack)
-        return -1;
-    if (reading == READING_WHOLE && p->seq == f->next)
+    if (!p->data_len || p->rst)
+        return false;
+    return f->state == RELAY_FLOW_OPENING ||
+           (!(f->flags & RELAY_FLOW_PINNED) && (__s32)(p->seq + p->data_len - f->next) > 0);
+}
+
+/*
+ * 0: a request, and from now on we know where the next one begins: what has all that belongs to one is no accident in a body.
+ * Or it may be a request's beginning, which is the front end's to read; a node that waits for more of a body says so.
+ * -1: neither.
+ */
+static __always_inline __s32 guessed(struct relay_flow *f, int reading)
+{
+    if (reading == READING_WHOLE)
         f->flags &= ~RELAY_FLOW_GUESS;
     return reading == READING_WHOLE || reading == READING_PART ? 0 : -1;
 }
@@ -418,12 +427,16 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     struct relay_node *n = bpf_map_lookup_elem(&nodes, &index);
     if (!n || n->mode == RELAY_NODE_NONE || n->mode == RELAY_NODE_DOWN)
         return node_gone(ctx, p, vip, s, f, w);
+    if (n->silent && needs_program(p, f)) {
+        count(RELAY_NODE_GONE, p->length);
+        return ACT_RESET;
+    }
     count(RELAY_FLOW_HIT, p->length);
     if (p->tcp_flags & TCP_FIN && !(f->flags & RELAY_FLOW_REPLACEABLE)) {
         f->flags |= RELAY_FLOW_REPLACEABLE;
         tell_flow(&p->flow, f);
     }
-    if (f->state == RELAY_FLOW_OPENING && from_start <= REACH && !p->rst) {
+    if (f->state == RELAY_FLOW_OPENING && from_start <= f->next - f->start + REACH && !p->rst) {
         if ((__s32)(p->ack - f->ack) > 0 || from_start > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
@@ -432,10 +445,10 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
     }
     if (p->data_len && !(f->flags & RELAY_FLOW_PINNED) && !p->rst) {
-        __s32 ahead = p->seq - f->next;
+        __s32 ahead = p->seq - f->next, guess = 1;
         if (f->flags & RELAY_FLOW_GUESS)
-            ahead = guessed(p, f, read_segment(ctx, p->data, p->data_len));
-        if (f->flags & RELAY_FLOW_GUESS && ahead == 0)
+            ahead = guess = guessed(f, read_segment(ctx, p->data, p->data_len));
+        if (guess == 0)
             f->next = p->seq;
         if (ahead < 0 && f->flags & RELAY_FLOW_GUESS) {
             /* a body, or what nobody can tell */
@@ -446,7 +459,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         } else if (ahead > 0) {
             count(RELAY_AHEAD, p->length);
             return ACT_DROP;
-        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next) {
+        } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next && !n->silent) {
             return next_at(w, f); /* sent again: the node may not have taken it */
         } else if ((__s32)(p->seq + p->data_len - f->next) > 0) {
             return let_daemon(w, f); /* a body's end and the next request in one segment: to be cut */
@@ -471,6 +484,47 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
 }
 
 /* ---- all packets of a delayed service ---- */
+
+enum { SOCKET_TIME_WAIT = 6, SOCKET_LISTEN = 10, SOCKET_SYN_RECEIVED = 12 }; /* tcp_states.h */
+
+/*
+ * A connection of our own front end's that the table does not have: pushed out, or begun while the relay was not at work.
+ * Its packets are the kernel's.
+ */
+__noinline int own_socket(struct xdp_md *ctx, const struct packet *p, const struct relay_settings *s)
+{
+    struct bpf_sock_tuple t = {};
+    if (!p || !s)
+        return 0;
+    if (p->family == 4) {
+        __builtin_memcpy(&t.ipv4.saddr, p->flow.client + 12, 4);
+        __builtin_memcpy(&t.ipv4.daddr, p->flow.vip + 12, 4);
+        t.ipv4.sport = p->flow.client_port;
+        t.ipv4.dport = p->flow.vip_port;
+    } else {
+        __builtin_memcpy(t.ipv6.saddr, p->flow.client, 16);
+        __builtin_memcpy(t.ipv6.daddr, p->flow.vip, 16);
+        t.ipv6.sport = p->flow.client_port;
+        t.ipv6.dport = p->flow.vip_port;
+    }
+    struct bpf_sock *sk =
+        bpf_skc_lookup_tcp(ctx, &t, p->family == 4 ? sizeof t.ipv4 : sizeof t.ipv6, BPF_F_CURRENT_NETNS, 0);
+    if (!sk)
+        return 0;
+    __u32 state = sk->state;
+    bpf_sk_release(sk);
+    if (state == SOCKET_LISTEN)
+        return 0;
+    struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .node = s->self, .set = SET_FRONT};
+    f.first = f.start = f.next = p->seq;
+    f.ack = p->ack;
+    f.state = RELAY_FLOW_BOUND;
+    f.flags = RELAY_FLOW_PINNED;
+    if (state != SOCKET_TIME_WAIT && state != SOCKET_SYN_RECEIVED)
+        bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
+    count(RELAY_SELF, p->length);
+    return 1;
+}
 
 __noinline bool cookie_of(const struct packet *p, const struct relay_settings *s)
 {
@@ -521,6 +575,8 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         measure(ctx, p);
         return ACT_DROP;
     }
+    if (own_socket(ctx, p, s))
+        return ACT_PASS;
     if (known_by_nobody(p))
         return ACT_RESET;
     if (!(vip->flags & RELAY_VIP_AGENTS) || !find_allowed(s->find_rate)) {

@@ -18,7 +18,7 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
     if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
         return;
-    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq - 1, .tcp = h->tcp};
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = h->tcp};
     f.ack = p->ack - 1; /* it was answered something before: not known when */
     f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
@@ -72,7 +72,8 @@ static __always_inline void let_go(const struct packet *p, const struct relay_vi
 }
 
 /* A node has said that it does not have the connection. */
-__noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct handoff *h, struct way *w)
+__noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct handoff *h,
+                         struct way *w)
 {
     const struct relay_settings *s = settings_get();
     if (!p || !vip || !h || !w || !s)

@@ -450,7 +450,8 @@ static __always_inline int find(struct __sk_buff *skb, struct work *w, const str
     /* Not what an earlier connection on the same addresses and ports has left. */
     bool near = f.rcv_nxt - w->seq + (1u << 28) < 1u << 29 && (f.state == STATE_TIME_WAIT || f.write_seq - w->ack < 1u << 28);
     bool mine = f.state && f.state != STATE_LISTEN && f.state != STATE_NEW && near;
-    count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
+    if (!(w->h.target & RELAY_PROBE))
+        count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
     w->h.start = bpf_htonl(f.rcv_nxt);
     w->h.tcp = f.tcp;
     if (mine) {

@@ -55,6 +55,7 @@
     X(FIND_NOBODY, "find_nobody", "Packets of connections that no node knows")                               \
     X(RESET_SENT, "reset_sent", "Resets sent to clients whose connection is gone")                           \
     X(NODE_GONE, "node_gone", "Packets for a node that is down")                                             \
+    X(NODE_HEARD, "node_heard", "Answers of nodes to the question whether their program lives")             \
     X(TAG_WRONG, "dropped_tag", "Hand-off packets without a valid tag")                                      \
     X(HANDOFF_BAD, "dropped_handoff", "Hand-off packets that are malformed or not for a balancer")          \
     X(SECOND_CHANCE, "second_chance", "SYNs sent again, given to another node because nobody had answered") \
@@ -189,9 +190,20 @@ struct relay_node {
     __u8 mac[6];     /* node's, or next hop's */
     __u8 own_mac[6];
     __u8 mode;
-    __u8 pad[3];
+    __u8 silent; /* its program does not answer: plain packets may get through, nothing can be handed over */
+    __u8 pad[2];
     __u32 ifindex;
     __u32 mtu; /* largest IP packet towards it */
+};
+
+/*
+ * Whether a node's program lives: the daemon asks for a connection that nobody has (HANDOFF_FIND), target being this and the
+ * node's number, the sequence number a number of the daemon's. The packet program keeps the last answer of each node.
+ */
+#define RELAY_PROBE 0x80000000u
+struct relay_heard {
+    __u32 number;
+    __u32 answers; /* 0: none ever */
 };
 
 struct relay_flow_key {

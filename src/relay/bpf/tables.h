@@ -16,6 +16,7 @@ TABLE(fragments, LRU_HASH, RELAY_FRAGMENTS_MAX, struct relay_fragment_key, __u32
 TABLE(unknowns, LRU_HASH, RELAY_UNKNOWNS_MAX, struct relay_flow_key, __u64);
 TABLE(quic_servers, HASH, RELAY_QUIC_IDS_MAX, struct relay_quic_key, __u32);
 TABLE(cids, LRU_HASH, RELAY_CIDS_MAX, struct relay_cid_key, __u32);
+TABLE(heard, ARRAY, RELAY_NODES_MAX, __u32, struct relay_heard);
 TABLE(counters, PERCPU_ARRAY, RELAY_COUNTER_COUNT, __u32, struct relay_count);
 
 struct {

@@ -44,7 +44,7 @@ void farm_set_give(struct farm *f, uint32_t i)
     f->sets_used--;
 }
 
-int farm_put_names_of(struct farm *f, const struct farm_service *s)
+int farm_put_names(struct farm *f, const struct farm_service *s)
 {
     lab.hosts_put++;
     return PM_OK;

@@ -255,7 +255,8 @@ static inline void counted(unsigned n, const enum relay_counter *which, const ch
 /*
  * Which of the six test programs has to see a counter move: plain services in test_relay_balancer, handshake and first
  * request in test_relay_delayed, hand-off packets that are refused in test_relay_refused, ends in test_relay_ends, and
- * what peers tell in test_relay_shared, and all that is not named here in test_relay_later. test_relay_plain and test_relay_quic look after their own.
+ * what peers tell in test_relay_shared, and all that is not named here in test_relay_later. test_relay_plain and
+ * test_relay_quic look after their own.
  */
 enum share { SHARE_PLAIN = 1, SHARE_FIRST, SHARE_REFUSED, SHARE_ENDS, SHARE_OTHERS, SHARE_PEERS, SHARE_LATER };
 static const uint8_t share_of[RELAY_COUNTER_COUNT] = {
@@ -269,7 +270,7 @@ static const uint8_t share_of[RELAY_COUNTER_COUNT] = {
     [RELAY_HANDSHAKE] = SHARE_FIRST,      [RELAY_HANDSHAKE_CLOSED] = SHARE_FIRST, [RELAY_SYN_OPTIONS] = SHARE_FIRST,
     [RELAY_REQUEST_OPEN] = SHARE_FIRST,   [RELAY_REQUEST_FRONT] = SHARE_FIRST,    [RELAY_REQUEST_NO_NODE] = SHARE_FIRST,
     [RELAY_REQUEST_ASSIST] = SHARE_FIRST, [RELAY_ASSIST_FULL] = SHARE_FIRST,      [RELAY_TAG_WRONG] = SHARE_REFUSED,
-    [RELAY_HANDOFF_BAD] = SHARE_REFUSED,  [RELAY_REFUSED] = SHARE_ENDS,           [RELAY_NODE_GONE] = SHARE_ENDS,
+    [RELAY_HANDOFF_BAD] = SHARE_REFUSED,  [RELAY_NODE_HEARD] = SHARE_REFUSED,  [RELAY_REFUSED] = SHARE_ENDS,           [RELAY_NODE_GONE] = SHARE_ENDS,
     [RELAY_ICMP_LIMIT] = SHARE_PLAIN,     [RELAY_SECOND_CHANCE] = SHARE_OTHERS,   [RELAY_FLOW_ANEW] = SHARE_OTHERS,
     [RELAY_SILENT] = SHARE_PEERS,         [RELAY_SHARED_ASKED] = SHARE_PEERS,     [RELAY_SHARED_KEPT] = SHARE_PEERS,
     [RELAY_SHARED_WRONG] = SHARE_PEERS,

@@ -91,6 +91,36 @@ static void test_forgotten_while_it_opens(void **state)
     assert_in_range(at_v4, 8, 56);
 }
 
+/* The program of the node does not answer: what needs it is refused, what its kernel understands goes on. */
+static void test_silent(void **state)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 20\r\n\r\n0123456789";
+    struct frame f, out;
+    struct relay_node lan = nodes[NODE_LAN];
+    struct client opening = client_open("192.0.2.2:80"), bound = client_open("192.0.2.2:80"), other = client_open("192.0.2.2:80");
+    assert_int_equal(say_text(&opening, &f, &out, GET("/")), XDP_TX);
+    assert_int_equal(say_text(&bound, &f, &out, post), XDP_TX);
+    bound.seq += sizeof post - 1;
+    bound.ack += 100;
+    assert_int_equal(say(&bound, &f, &out, ACK, NULL, 0), XDP_TX);
+    lan.silent = 1;
+    assert_int_equal(relay_set_node(relay, NODE_LAN, &lan), 0);
+    assert_int_equal(say_text(&opening, &f, &out, GET("/")), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
+    assert_int_equal(say(&bound, &f, &out, ACK, NULL, 0), XDP_TX);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_L2);
+    assert_int_equal(say_text(&bound, &f, &out, "0123456789"), XDP_TX); /* the rest of the body */
+    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_L2);
+    bound.seq += 10;
+    assert_int_equal(say_text(&bound, &f, &out, GET("/")), XDP_TX);
+    COUNTED(RELAY_NODE_GONE, RELAY_RESET_SENT);
+    assert_int_equal(say(&bound, &f, &out, RST | ACK, NULL, 0), XDP_TX);
+    COUNTED(RELAY_FLOW_HIT, RELAY_FLOW_END, RELAY_SENT_L2);
+    assert_int_equal(relay_set_node(relay, NODE_LAN, &nodes[NODE_LAN]), 0);
+    assert_int_equal(say_text(&other, &f, &out, GET("/")), XDP_TX);
+    COUNTED(RELAY_REQUEST_OPEN, RELAY_SENT_HOPS);
+}
+
 static void test_same_addresses_again(void **state)
 {
     for (int by_syn = 0; by_syn <= 1; by_syn++) {
@@ -209,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ends, need_relay),
         cmocka_unit_test_setup(test_forged, need_relay),
+        cmocka_unit_test_setup(test_silent, need_relay),
         cmocka_unit_test_setup(test_forgotten_while_it_opens, need_relay),
         cmocka_unit_test_setup(test_same_addresses_again, need_relay),
         cmocka_unit_test_setup(test_node_down, need_relay),

@@ -181,6 +181,34 @@ static void test_answers_over_any_way(void **state)
     }
 }
 
+/* A node's answer to the daemon's question whether it is there: kept, and no more; others' words are not. */
+static void test_heard(void **state)
+{
+    struct frame inner, f, out;
+    struct relay_heard heard;
+    tcp_build(&inner, &(struct tcp_say){.from = "192.0.0.8:6080", .to = "192.0.0.8:6080", .flags = ACK, .seq = 77});
+    struct handoff h = {.kind = HANDOFF_UNKNOWN, .key = SEND_KEY, .target = RELAY_PROBE | NODE_LAN};
+    tunnel_build(&f, &inner, "192.0.2.130", "192.0.2.254", &h);
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    COUNTED(RELAY_NODE_HEARD);
+    assert_int_equal(relay_heard(relay, NODE_LAN, &heard), 0);
+    assert_int_equal(heard.number, 77);
+    assert_int_equal(heard.answers, 1);
+    f.data[INNER_AT + 27]++; /* the number is under the tag */
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    COUNTED(RELAY_TAG_WRONG);
+    h.kind = HANDOFF_FIND;
+    tunnel_build(&f, &inner, "192.0.2.130", "192.0.2.254", &h);
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    h.kind = HANDOFF_UNKNOWN;
+    h.target = RELAY_PROBE | RELAY_NODES_MAX;
+    tunnel_build(&f, &inner, "192.0.2.130", "192.0.2.254", &h);
+    assert_int_equal(run(&f, &out), XDP_DROP);
+    COUNTED_NOTHING();
+    assert_int_equal(relay_heard(relay, NODE_LAN, &heard), 0);
+    assert_int_equal(heard.answers, 1);
+}
+
 /* ---- fragments and ICMP ---- */
 
 /* TCP in fragments: of a known connection they follow it; others would go round the cookies. */
@@ -299,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup(test_answers_over_any_way, need_relay),
         cmocka_unit_test_setup(test_fragments, need_relay),
         cmocka_unit_test_setup(test_icmp, need_relay),
+        cmocka_unit_test_setup(test_heard, need_relay),
         cmocka_unit_test_setup(test_round_trips_give_way, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };

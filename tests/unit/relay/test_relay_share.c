@@ -16,7 +16,8 @@ static struct share_record record_make(uint32_t i)
     r.key.client_port = (uint16_t)(1000 + i);
     r.key.vip_port = (uint16_t)(80 + i);
     r.key.proto = 6;
-    r.flow = (struct relay_flow){.packets = i, .first = 100 + i, .start = 0xfffffff0u + i, .ack = 300 + i, .next = 400 + i, .moves = 65535};
+    r.flow = (struct relay_flow){.packets = i, .first = 100 + i, .start = 0xfffffff0u + i, .ack = 300 + i, .moves = 65535};
+    r.flow.next = 400 + i;
     r.flow.tcp = (struct handoff_tcp){.mss = 1460, .options = 7, .wscale = 0x78};
     r.flow.state = RELAY_FLOW_BOUND;
     r.flow.flags = RELAY_FLOW_PINNED | RELAY_FLOW_GUESS;
