@@ -36,6 +36,14 @@ struct api_sessions {
 };
 #define API_FRONT_END "front-end"
 
+/* Which resources of the content directory to list; all of them NULL or 0: none, only the summary. */
+struct api_catalog {
+    const char *path; /* one; ending in a slash: all below it */
+    const char *host, *node;
+    uint32_t top; /* so many of the most asked for */
+    uint32_t limit;
+};
+
 /* A request for a URL, as a client would make it. */
 struct api_request {
     const char *url, *method;
@@ -88,6 +96,10 @@ struct api_host {
     const char *(*unready)(void *ctx);
     json_t *(*sessions)(void *ctx, const struct api_sessions *q);
     json_t *(*agents)(void *ctx); /* {agents: []} */
+    /* The content directory; its plan; to carry that out (plan 0: whichever; NULL with error and why). NULL = there is none. */
+    json_t *(*catalog)(void *ctx, const struct api_catalog *q);
+    json_t *(*catalog_plan)(void *ctx);
+    json_t *(*catalog_apply)(void *ctx, bool dry, uint64_t plan, const char **error, struct buf *why);
     /* What the relay would do with a request; service -1: none. NULL = no relay for it. */
     json_t *(*relay_explain)(void *ctx, int64_t service, const struct api_request *q);
     /* How many servers a target means. */

@@ -141,6 +141,9 @@ static const struct api_field explain_fields[] = {
      "The entry that fits best: kind (path, prefix, suffix), text, front (it has moved), requests; null: there is "
      "none."},
     {"relay.holders", "array", "Servers that have it."},
+    {"relay.directory", "object",
+     "The content directory's entry: kind, text, and holders with node and sources (configured, scanned, index); denied-here: who "
+     "answered 404 to this very path. null: it names nobody."},
     {"relay.passes[].stages[].effects[]", "object",
      "What a stage of the front end's `policy` did to each server, and why."},
     {"relay.nodes[]", "object",
@@ -253,6 +256,61 @@ static const struct api_field sessions_fields[] = {
     {"sessions[].pipelines", "boolean",
      "It has sent a request before it had anything of the last one's answer: the front end gets it."},
     {"sessions[].packets", "integer", "Packets of the client that went on."},
+};
+static const struct api_arg catalog_args[] = {
+    {"path", API_TEXT, API_POSITIONAL, 0, 0, NULL,
+     "Who has it; all below it if it ends in a slash. Of a path without an entry of its own: what speaks of it."},
+    {"host", API_TEXT, 0, 0, 0, NULL, "Only of this service (its name or an alias)."},
+    {"node", API_TEXT, 0, 0, 0, NULL, "Only what this server has."},
+    {"top", API_COUNT, 0, 1, 100000, NULL, "The most asked for, most first."},
+    {"limit", API_COUNT, 0, 1, 100000, "1000", "How many to show."},
+};
+static const struct api_field catalog_fields[] = {
+    {"summary.paths", "integer", "Entries of single paths; `prefixes`, `suffixes`: of folders and endings."},
+    {"summary.denied", "integer", "Paths that a server should have and answered 404 to, for now."},
+    {"summary.in-table", "integer",
+     "Entries in the packet program's table, of `table` at most; `left-out`: do not fit, so the front end serves what is not in it."},
+    {"summary.sets", "integer", "Different sets of servers; `bytes`: memory; `requests-rate`: requests in a second that were counted."},
+    {"nodes[].node", "string", "A server; `state`: up, down, draining, for `state-ms`; `agent`: its name, null = it has none."},
+    {"nodes[].reported", "boolean", "Its agent has told all it has; `connected`: it is connected; `writable`: it may get copies."},
+    {"nodes[].free-bytes", "integer", "Room for copies; null without an agent."},
+    {"total", "integer", "How many fit; `resources` holds the first `limit` of them. Without arguments there are none."},
+    {"resources[].host", "string", "Whose; `kind`: path, prefix or suffix; `text`: which."},
+    {"resources[].copies", "integer", "How many servers have it; `in-table`: whether the packet program knows."},
+    {"resources[].rate", "number", "Requests in a second, at least; `bytes-rate`: bytes of the front end's answers."},
+    {"resources[].holders[].node", "string", "Who has it, or, with `denied`, has it not."},
+    {"resources[].holders[].sources", "array",
+     "Whence that is known: configured (`holds`), scanned (by its agent), index (it has the folder's index file), denied (it "
+     "answered 404; for `for-ms` more)."},
+    {"resources[].holders[].size", "integer", "Bytes; `hash`: of the content; null = not known."},
+};
+static const struct api_field catalog_plan_fields[] = {
+    {"plan", "integer", "Number of the plan, 0 = none was made yet; `age-ms`: how old it is."},
+    {"apply", "string", "auto, or manual: by `catalog apply`."},
+    {"leader", "string", "The balancer of this site that acts; `idle`: why no orders are given now, null = they are."},
+    {"figures.resources", "integer", "Files looked at; `copies`: copies of them on nodes that are up."},
+    {"figures.under-copied", "integer",
+     "Files with too few copies; `waiting`: whose copies are on their way or will be back; `cannot`: that no node can take; `lost`: "
+     "that no node has any more."},
+    {"figures.hot", "integer", "Files asked for too often for their copies; `surplus`: with more than needed; `divergent`: that differ."},
+    {"figures.deferred", "integer", "Actions left for the next plan."},
+    {"total", "integer", "Actions of the plan; the first thousand are shown."},
+    {"actions[].do", "string", "copy or remove; `host`, `path`, `size`: what; `node`: where; `from`: a node that has it."},
+    {"actions[].reason", "string", "under-copied, hot, surplus, cold ...; `why` says it in words. `copies`: now; `rate`: requests in a second."},
+    {"conflicts[]", "object", "Files of which nodes have different contents: never touched."},
+    {"cannot[]", "object", "Files that should be copied and cannot be, and why."},
+    {"orders[].state", "string",
+     "waiting, sent, settling (done; the node's report is awaited), given-up; the other members as in `actions`, and `tries`, "
+     "`failed`: why the last one did."},
+};
+static const struct api_arg catalog_apply_args[] = {
+    {"dry-run", API_FLAG, 0, 0, 0, "no", "Only tell what would be done."},
+    {"plan", API_COUNT, 0, 1, 9007199254740991, NULL, "Only if the plan still has this number."},
+};
+static const struct api_field catalog_apply_fields[] = {
+    {"plan", "integer", "The plan's number; `total`: its actions."},
+    {"given", "integer", "Orders that were made of them; what is on its way already is none. `dry-run`: true: none were."},
+    {"actions[]", "object", "As in `catalog plan`."},
 };
 static const struct api_field peers_fields[] = {
     {"node", "string", "This balancer; `region`: its region."},
@@ -394,6 +452,13 @@ const struct api_command api_commands[] = {
     {"sessions", "Connections in the relay's table, and where each is.",
      "Of a table with more than a million connections only so many are looked at.", ARGS(sessions_args), FIELDS(sessions_fields),
      false, api_sessions},
+    {"catalog", "The content directory: who has what, since when it is known, how often it is asked for.",
+     "Filled by servers' `holds`, by what agents report, and by 404s that the front end sees. Answers of servers to connections that "
+     "were transferred to them do not come by here, so nothing is learned from those.",
+     ARGS(catalog_args), FIELDS(catalog_fields), false, api_catalog},
+    {"catalog plan", "Which copies should be made and removed, and what became of earlier orders.",
+     "Made every few seconds from the directory, the nodes and the statistics; see `catalog` in the configuration.", NULL, 0,
+     FIELDS(catalog_plan_fields), false, api_catalog_plan},
     {"services", "Services with policy, TTL and usable VIPs.", NULL, ARGS(service_args), FIELDS(service_fields),
      false, api_services},
     {"explain", "Why a client gets the answer it gets, and where its request goes.",
@@ -426,6 +491,10 @@ const struct api_command api_commands[] = {
      "checks "
      "say, until the word is taken back.",
      ARGS(enable_args), FIELDS(word_fields), true, api_enable},
+    {"catalog apply", "Carry out the plan of copies.",
+     "Gives the actions of the plan that `catalog plan` shows to the agents, as orders. An agent compares the content before it "
+     "removes anything, and after it has copied it.",
+     ARGS(catalog_apply_args), FIELDS(catalog_apply_fields), true, api_catalog_apply},
     {"overrides", "What operators said.", NULL, NULL, 0, FIELDS(overrides_fields), false, api_overrides},
     {"reload", "Read the configuration again.",
      "When it has errors, they are shown and the running configuration stays. Health, statistics and overrides of "

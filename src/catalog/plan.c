@@ -171,6 +171,8 @@ int plan_begin(struct planner *p, const struct directory *d, const struct usage 
     p->directory = d;
     p->usage = u;
     p->policy = in->policy;
+    p->may = in->may;
+    p->may_ctx = in->may_ctx;
     p->now = in->now;
     p->at = 0;
     if (p->policy.copies_max && p->policy.copies_max < p->policy.copies_min)

@@ -19,12 +19,12 @@
  *   divergent    nodes that are there report different content. Never touched: reported, for somebody who knows which
  *                is right. What a node reported that is down since does not count in this
  *
- * What always holds. A copy goes only to a node that is up, is `allowed`, has weight and as many bytes free (counted
- * down by copies under way and by those of the plan), and has nothing under this key, known or not. A copy is removed
- * only from a node that is up and `allowed`, that holds it as SCANNED only (what is CONFIGURED stays: requests would
- * still go there), and only if copies_min others are up, have the same hash, were not learned to lack it, and none of
- * this resource is being made; one at a time; with `spread`, not the last one outside a domain. Doubt does nothing:
- * without statistics nothing is hot and nothing is cold.
+ * What always holds. A copy goes only to a node that is up, is `allowed`, `may` take it, has weight and as many bytes
+ * free (counted down by copies under way and by those of the plan), and has nothing under this key, known or not. A
+ * copy is removed only from a node that is up and `allowed`, that holds it as SCANNED only (what is CONFIGURED stays:
+ * requests would still go there), and only if copies_min others are up, have the same hash, were not learned to lack
+ * it, and none of this resource is being made; one at a time; with `spread`, not the last one outside a domain. Doubt
+ * does nothing: without statistics nothing is hot and nothing is cold.
  *
  * It comes to rest: what is copied for heat is not cold (a factor of two lies between), what is removed is neither
  * hot nor under-copied nor in one domain then. When a plan has been carried out and reported, and nothing else has
@@ -148,6 +148,9 @@ struct plan_input {
     size_t pending_count;              /* its texts may be of the last plan */
     struct plan_policy policy;
     uint64_t now; /* ms */
+    /* Whether a copy of this may go to that node, which is up and allowed; until the end. NULL: it may. */
+    bool (*may)(void *ctx, const struct directory_key *key, uint16_t node);
+    void *may_ctx;
 };
 
 struct planner; /* remembers since when what is too many */

@@ -4,7 +4,8 @@
 /* The node has nothing under this key, and it fits. */
 static bool takes(const struct planner *p, const struct farm_node *n, uint64_t size)
 {
-    return n->target && n->mark != p->stamp && n->free >= size;
+    return n->target && n->mark != p->stamp && n->free >= size &&
+           (!p->may || p->may(p->may_ctx, &p->key, (uint16_t)(n - p->nodes)));
 }
 
 uint32_t places(const struct planner *p, uint64_t size, uint32_t need)
@@ -24,10 +25,13 @@ static bool takes_elsewhere(const struct planner *p, const struct sight *s, uint
     return p->nodes[node].domain != s->domain && takes(p, &p->nodes[node], s->content.size);
 }
 
-/* The emptiest node of each domain tells, as a rule: many resources are asked about in vain, again and again. */
+/*
+ * The emptiest node of each domain tells, as a rule: many resources are asked about in vain, again and again. Not where
+ * nodes are told apart by what they may take.
+ */
 bool place_elsewhere(const struct planner *p, const struct sight *s)
 {
-    bool held = false; /* that node has something under this key already: look at the others */
+    bool held = p->may != NULL; /* that node has something under this key already: look at the others */
     for (uint32_t i = 0; i < p->best_count; i++) {
         if (takes_elsewhere(p, s, p->best[i]))
             return true;

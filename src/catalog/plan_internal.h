@@ -89,6 +89,9 @@ struct planner {
     const struct directory *directory;
     const struct usage *usage;
     struct plan_policy policy;
+    bool (*may)(void *ctx, const struct directory_key *key, uint16_t node);
+    void *may_ctx;
+    struct directory_key key; /* of what was looked at last */
     uint32_t at;
     uint64_t stamp, domain_stamp; /* a new one for each look; for each count of domains */
     struct farm_node *nodes;      /* [CATALOG_NODES_MAX] */

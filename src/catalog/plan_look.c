@@ -75,6 +75,7 @@ bool look(struct planner *p, uint32_t id, const struct directory_entry *e, struc
 {
     *s = (struct sight){.rate = {.at_most = INFINITY}};
     p->stamp++;
+    p->key = e->key;
     if (!look_holders(p, id, s))
         return false;
     look_moves(p, id, s);

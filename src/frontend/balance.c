@@ -25,9 +25,9 @@ static bool was_tried(const struct front_server *v, const struct balance_ask *as
     return false;
 }
 
-static bool holds(const struct balance_ask *ask, uint32_t server)
+static bool holds(const struct balance_ask *ask, const struct front_server *v)
 {
-    return server >= 64 || ask->holders >> server & 1;
+    return v->slot >= 64 || ask->holders >> v->slot & 1;
 }
 
 static bool is_up(const struct front_server *v)
@@ -90,7 +90,7 @@ static struct choice pass(const struct front_service *s, unsigned thread, uint64
         const struct front_server *v = &s->servers[i];
         struct front_pool *p = &v->state->per_thread[thread];
         if (!is_up(v) || atomic_load_explicit(&v->state->draining, memory_order_relaxed) || v->weight == 0 ||
-            was_tried(v, ask) || !holds(ask, i) || (!avoided && p->avoid_until_ms > now_ms))
+            was_tried(v, ask) || !holds(ask, v) || (!avoided && p->avoid_until_ms > now_ms))
             continue;
         c.any_up = true;
         if (is_full(v))
@@ -119,7 +119,7 @@ static const struct front_server *by_cookie(const struct front_service *s, const
 {
     size_t len = ask->cookie_len;
     for (uint32_t i = 0; i < s->server_count; i++)
-        if (holds(ask, i) && strlen(s->servers[i].cookie) == len && memcmp(s->servers[i].cookie, ask->cookie, len) == 0)
+        if (holds(ask, &s->servers[i]) && strlen(s->servers[i].cookie) == len && memcmp(s->servers[i].cookie, ask->cookie, len) == 0)
             return &s->servers[i];
     return NULL;
 }

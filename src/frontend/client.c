@@ -199,7 +199,7 @@ void front_client_release(struct thread *t, struct client *c)
 {
     front_queue_leave(t, c);
     front_chunk_put(t, &c->path_text);
-    c->path_new = false;
+    c->path_new = c->asked = c->elsewhere = false;
     if (c->counted) {
         c->counted = false;
         atomic_fetch_sub_explicit(&c->service->state->active, 1, memory_order_relaxed);

@@ -151,6 +151,10 @@ static bool response_head(struct thread *t, struct client *c, struct upstream *u
         return false;
     }
     note_response(t, c, u);
+    if (h->status == 404 && front_request_elsewhere(t, c))
+        return false;
+    if (c->service->known)
+        front_note_answer(t, c, false);
     front_flow_end(t, &u->res);
     front_flow_init(&u->res,
               b == HTTP_BODY_CHUNKED  ? FLOW_CHUNKED

@@ -68,6 +68,25 @@ void frontend_stop(struct frontend *f, uint32_t linger_ms);
 /* Frees tables that are no longer used; call now and then (frontend_publish does, too). Returns how many remain. */
 unsigned frontend_reap(struct frontend *f);
 
+/* ---- what is noted of answers ---- */
+
+/* An answer to a GET or HEAD of a service with front_service.known. */
+struct front_note {
+    uint64_t scope;  /* front_service.scope */
+    uint64_t bytes;  /* of its body, where the head says so */
+    const char *path; /* plain (http/path.h), len bytes */
+    size_t len;
+    uint32_t slot;   /* of the server */
+    uint16_t status;
+    bool again;      /* another server is asked, and has a note of its own */
+};
+typedef void front_note_fn(void *ctx, const struct front_note *n);
+/*
+ * Calls fn with at most so many notes that threads have taken, oldest first of each; returns how many. A thread keeps a
+ * thousand and counts what it drops. For the control thread, now and then; the text is valid during the call.
+ */
+size_t frontend_notes(struct frontend *f, front_note_fn *fn, void *ctx, size_t most);
+
 /* ---- what is known of servers ---- */
 
 /* PM_ENOTFOUND. A server that comes up starts slowly if its service says so. */

@@ -37,11 +37,15 @@ static const struct front_holding *find(const struct front_service *s, uint8_t k
 uint64_t front_holders(const struct front_service *s, const char *target, size_t len)
 {
     char path[PATH_MOST];
-    if (!s->holding_count)
+    uint64_t known;
+    if (!s->holding_count && !s->known)
         return UINT64_MAX;
     size_t n = http_path_plain(target, len, path, sizeof path);
     if (!n)
         return s->holders_else;
+    /* Of what all have denied, anyone may say so once more. */
+    if (s->known && front_known_find(s->known, s->scope, path, n, &known))
+        return known ? known : s->holders_else ? s->holders_else : UINT64_MAX;
     const struct front_holding *h = find(s, FRONT_HOLDS_PATH, path);
     const char *segment = strrchr(path, '/'), *dot = strrchr(segment, '.');
     char suffix[256] = "";

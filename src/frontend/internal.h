@@ -132,11 +132,14 @@ struct client {
     bool data;       /* a data connection of an FTP session */
     bool watched;    /* epoll knows it; see settle in client.c */
     bool path_new;   /* path_text stands for the request's path */
+    bool asked;      /* holders is this request's */
+    bool elsewhere;  /* a server that should have it has not, and another one is asked */
     uint8_t tried_count;
     uint8_t address_len;
     uint16_t refusal; /* status if no server is found */
     const struct front_server *tried[TRIED_MAX];
     uint64_t began_ms; /* request */
+    uint64_t holders;  /* who has what it asks for */
     uint64_t held;     /* FRONT_TCP: who may have it */
     struct http_head head;
     struct flow req;
@@ -163,6 +166,8 @@ struct upstream {
     struct flow res;
 };
 
+struct front_notes;
+
 struct thread {
     struct frontend *f;
     unsigned index;
@@ -186,6 +191,7 @@ struct thread {
     struct upstream *free_upstreams, *dead_upstreams;
     struct ftp *dead_ftps;
     uint64_t n[FRONT_COUNTER_COUNT];
+    _Atomic(struct front_notes *) notes; /* NULL: none was taken so far */
     pthread_t id;
     char scratch[SCRATCH_SIZE];
 };
@@ -282,6 +288,11 @@ void front_request_begin(struct thread *t, struct client *c);
 void front_request_dispatch(struct thread *t, struct client *c);
 /* The server could not be used before it answered. */
 void front_request_failed(struct thread *t, struct client *c, bool exclude, unsigned status);
+/*
+ * The server has not got it: true if another one that should is asked instead. Then the answer so far is thrown away,
+ * and c->up with it.
+ */
+bool front_request_elsewhere(struct thread *t, struct client *c);
 /* No place anywhere: the overload rule. */
 void front_request_overload(struct thread *t, struct client *c);
 
@@ -336,7 +347,7 @@ struct balance_ask {
     size_t cookie_len;
     const struct front_server *const *tried;
     unsigned tried_count;
-    uint64_t holders; /* who may be taken; servers from the 65th on always */
+    uint64_t holders; /* who may be taken, by slot */
 };
 enum balance_why front_balance_pick(const struct front_service *s, unsigned thread, uint64_t now_ms,
                                     const struct balance_ask *ask, const struct front_server **out);
@@ -346,6 +357,9 @@ void front_holdings_build(struct arena *a, struct front_service *s);
 /* Who holds what the target of a request means. */
 uint64_t front_holders(const struct front_service *s, const char *target, size_t len);
 
+/* ---- notes.c ---- */
+/* The server's answer has come: for services with `known`. again: another server is asked. */
+void front_note_answer(struct thread *t, const struct client *c, bool again);
 struct http_hello;
 uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello);
 

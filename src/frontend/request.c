@@ -85,7 +85,7 @@ static uint64_t holders(const struct client *c)
     const struct http_span *path = &c->head.path;
     if (c->service->mode >= FRONT_TCP)
         return c->held;
-    if (!c->service->holding_count)
+    if (!c->service->holding_count && !c->service->known)
         return UINT64_MAX;
     if (c->path_new)
         return front_holders(c->service, c->path_text->data, c->path_text->end);
@@ -103,7 +103,11 @@ static enum balance_why pick(struct thread *t, struct client *c, const struct fr
         if (http_cookie(cookie, f->len, s->cookie, &value))
             cookie += value.off;
     }
-    struct balance_ask ask = {&c->peer, cookie, value.len, c->tried, c->tried_count, holders(c)};
+    if (!c->asked) { /* once: when a server has had the request, its head lies elsewhere */
+        c->holders = holders(c);
+        c->asked = true;
+    }
+    struct balance_ask ask = {&c->peer, cookie, value.len, c->tried, c->tried_count, c->holders};
     enum balance_why why = front_balance_pick(s, t->index, t->now_ms, &ask, out);
     if (why == BALANCE_FOUND && s->sticky == FRONT_STICKY_COOKIE)
         c->set_cookie = strlen((*out)->cookie) != value.len || memcmp((*out)->cookie, cookie, value.len) != 0;
@@ -165,6 +169,36 @@ void front_request_failed(struct thread *t, struct client *c, bool exclude, unsi
     }
     front_count(t, FRONT_RETRIES);
     front_request_dispatch(t, c);
+}
+
+static bool is_sure(const struct front_service *s)
+{
+    uint64_t yes;
+    return front_known_look(s->known, s->scope, FRONT_SURE, "", 0, &yes);
+}
+
+bool front_request_elsewhere(struct thread *t, struct client *c)
+{
+    const struct front_service *s = c->service;
+    const struct front_server *other;
+    bool safe = c->head.method == HTTP_GET || c->head.method == HTTP_HEAD;
+    if (!s->known || (c->elsewhere && is_sure(s)) || !safe || !c->req.retain || c->tried_count == TRIED_MAX)
+        return false;
+    c->tried[c->tried_count++] = c->server;
+    struct balance_ask ask = {&c->peer, NULL, 0, c->tried, c->tried_count, c->holders};
+    if (front_balance_pick(s, t->index, t->now_ms, &ask, &other) != BALANCE_FOUND) {
+        c->tried_count--;
+        return false;
+    }
+    front_count(t, FRONT_ELSEWHERE);
+    front_note_answer(t, c, true);
+    front_upstream_give(t, c, false); /* with what it says of not having it */
+    front_flow_end(t, &c->req);
+    c->req.moved = 0;
+    c->elsewhere = true;
+    c->refusal = 404;
+    front_request_dispatch(t, c);
+    return true;
 }
 
 /* Says no, in the way of the service. */

@@ -26,6 +26,8 @@
     X(QUEUED, "queued", "requests", "Waited for a free place at a server")                         \
     X(QUEUE_TIMEOUT, "queue_timeout", "requests", "Waited too long for a place at a server")       \
     X(RETRIES, "retries", "requests", "Sent again, after the first server or connection failed")   \
+    X(ELSEWHERE, "elsewhere", "requests", "Asked of another server, because the first one had not got it (404)")   \
+    X(NOTES_LOST, "notes_lost", "notes", "Answers that the content directory did not hear of: too many at once")    \
     X(UPGRADED, "upgraded", "connections", "Turned into a tunnel (101)")                           \
     X(TUNNELS, "tunnels", "connections", "Connections of TCP and FTP services")                    \
     X(HELLOS, "hellos", "connections", "TLS greetings read, of services that go by them")          \

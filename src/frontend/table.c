@@ -135,6 +135,8 @@ static int service_build(struct front_states *states, struct arena *a, struct fr
         servers[i] = s->servers[i];
         if (servers[i].weight > FRONT_WEIGHT_MAX)
             servers[i].weight = FRONT_WEIGHT_MAX;
+        if (!s->known)
+            servers[i].slot = i;
         server_build(states, a, s, &servers[i]);
     }
     s->servers = servers;

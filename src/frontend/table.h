@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "frontend/known.h"
 #include "frontend/stats.h"
 
 enum front_mode { FRONT_SERVE, FRONT_REDIRECT, FRONT_TCP, FRONT_FTP };
@@ -47,6 +48,8 @@ struct front_server {
     uint32_t weight;          /* 0 .. FRONT_WEIGHT_MAX; 0: only clients that stick to it */
     uint32_t max_connections; /* in use at once; 0 = not limited */
     const char *url;          /* redirects to it: "http://a.example:8080"; NULL: made from the endpoint */
+    uint32_t slot; /* its bit in what is said of holders; 64 and above: has everything. Without front_service.known, where
+                    * it is the same over tables: filled in, its place in the list */
     /* Filled in. */
     struct front_server_state *state;
     struct sockaddr_storage sockaddr;
@@ -69,13 +72,14 @@ struct front_rewrite {
     void *compiled;     /* filled in */
 };
 
-/* What servers hold, where not all hold the same: bit i stands for the service's i-th server. */
+/* What servers hold, where not all hold the same: each bit stands for a server's slot. */
 enum front_holds {
     FRONT_HOLDS_PATH,
     FRONT_HOLDS_PREFIX, /* ends in a slash */
     FRONT_HOLDS_SUFFIX, /* from the last dot */
     FRONT_HOLDS_NAME,   /* hello: a host of the service, "*.x" too; "": any other */
     FRONT_HOLDS_ALPN,   /* hello: a protocol */
+    FRONT_SURE,         /* of front_known, text "": all that will be known is; else a 404 proves nothing */
 };
 struct front_holding {
     uint8_t kind;
@@ -122,6 +126,13 @@ struct front_service {
     const struct front_holding *holdings; /* none: every server has everything */
     uint32_t holding_count;
     uint64_t holders_else; /* of what none of them is about; hello: of protocols */
+    /*
+     * What is known beyond this table, which counts before it; NULL: nothing. With it a GET or HEAD that its server
+     * answers with 404 is asked of another holder, once (until FRONT_SURE is said: of all), and notes are taken
+     * (frontend_notes).
+     */
+    const struct front_known *known;
+    uint64_t scope; /* under which it is known */
     /* Filled in. */
     struct front_service_state *state;
     uint32_t index;

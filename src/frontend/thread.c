@@ -37,6 +37,7 @@ void front_thread_free(struct thread *t)
         free(s);
     }
     front_thread_free_lists(t);
+    free(t->notes);
     free(t);
 }
 

@@ -207,6 +207,18 @@ static const struct cli_external *external_find(const char *name)
     return NULL;
 }
 
+/* "catalog plan" is a command as "catalog" is: the longest that fits. */
+static const struct api_command *command_find(int argc, char **argv, int *words)
+{
+    char two[64];
+    *words = 1;
+    if (argc > 1 && snprintf(two, sizeof two, "%s %s", argv[0], argv[1]) < (int)sizeof two && api_command_find(two)) {
+        *words = 2;
+        return api_command_find(two);
+    }
+    return api_command_find(argv[0]);
+}
+
 static int help(const char *command)
 {
     struct text t;
@@ -216,6 +228,13 @@ static int help(const char *command)
     cli_help(&t, command);
     text_flush(&t, STDOUT_FILENO);
     return CLI_OK;
+}
+
+static int help_of(int argc, char **argv)
+{
+    int words;
+    const struct api_command *c = argc ? command_find(argc, argv, &words) : NULL;
+    return help(c ? c->name : argc ? argv[0] : NULL);
 }
 
 static bool wants_help(const char *s)
@@ -234,13 +253,14 @@ int cli_main(int argc, char **argv)
     }
     const char *name = argv[1];
     if (strcmp(name, "help") == 0 || wants_help(name))
-        return help(argc > 2 ? argv[2] : NULL);
+        return help_of(argc - 2, argv + 2);
     const struct cli_external *e = external_find(strcmp(name, "--version") == 0 ? "version" : name);
-    const struct api_command *c = e ? NULL : api_command_find(name);
+    int words = 1;
+    const struct api_command *c = e ? NULL : command_find(argc - 1, argv + 1, &words);
     if (!e && !c)
         return unknown_command(name);
     for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (wants_help(argv[i]))
             return help(e ? e->name : c->name);
-    return e ? e->fn(argc - 1, argv + 1) : run_command(c, argc - 1, argv + 1);
+    return e ? e->fn(argc - 1, argv + 1) : run_command(c, argc - words, argv + words);
 }

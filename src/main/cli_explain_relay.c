@@ -46,6 +46,27 @@ static void names(const json_t *list, struct buf *out)
         buf_printf(out, "%s%s", i ? ", " : "", json_string_value(name));
 }
 
+/* Whence it is known: "a scanned, b configured"; who said no. */
+static void directory(struct text *t, const json_t *r)
+{
+    const json_t *d = json_object_get(r, "directory"), *h, *source;
+    struct buf words = BUF_INIT;
+    size_t i, k;
+    if (!json_is_object(d))
+        return;
+    json_array_foreach(json_object_get(d, "holders"), i, h) {
+        buf_printf(&words, "%s%s", i ? ", " : "", json_text(h, "node"));
+        json_array_foreach(json_object_get(h, "sources"), k, source)
+            buf_printf(&words, "%s%s", k ? "+" : " ", json_string_value(source));
+    }
+    json_array_foreach(json_object_get(d, "denied-here"), i, h)
+        buf_printf(&words, ", %s answered 404", json_text(h, "node"));
+    label(t, "known by");
+    text_wrap(t, TEXT_PLAIN, LABEL, LABEL, buf_str(&words));
+    text_line(t);
+    buf_fini(&words);
+}
+
 static void tables(struct text *t, const json_t *r)
 {
     const json_t *host = json_object_get(r, "host"), *res = json_object_get(r, "resource");
@@ -79,6 +100,7 @@ static void tables(struct text *t, const json_t *r)
     text_wrap(t, holders.len ? TEXT_PLAIN : TEXT_BAD, LABEL, LABEL, holders.len ? buf_str(&holders) : "nobody");
     text_line(t);
     buf_fini(&holders);
+    directory(t, r);
 }
 
 static void verdict(struct text *t, const json_t *r)

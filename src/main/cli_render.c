@@ -374,6 +374,7 @@ static const struct view {
     {"metrics", metrics}, {"policies", policies},   {"explain", cli_render_explain},
     {"peers", cli_render_peers},    {"matrix", cli_render_matrix}, {"handoff", cli_render_handoff},
     {"relay", cli_render_relay}, {"agents", cli_render_agents}, {"ready", cli_render_ready}, {"sessions", cli_render_sessions},
+    {"catalog", cli_render_catalog}, {"catalog plan", cli_render_catalog_plan}, {"catalog apply", cli_render_catalog_apply},
 };
 
 void cli_render(struct text *t, const char *command, const json_t *data)

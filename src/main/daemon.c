@@ -117,8 +117,10 @@ static void second_cb(uv_timer_t *t)
     struct daemon *d = t->data;
     if (d->front)
         front_second(d->front, d->gen->model);
-    if (d->farm)
+    if (d->farm) {
+        farm_lead(d->farm, fleet_leader(d->fleet));
         farm_second(d->farm);
+    }
     daemon_measured(d);
     loop_run(d->gen->model, 1);
     model_second(d->gen->model, on_second, d);

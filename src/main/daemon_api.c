@@ -160,6 +160,24 @@ static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_r
     return d->farm && service >= 0 ? farm_explain(d->farm, &services[service], q) : NULL;
 }
 
+static json_t *host_catalog(void *ctx, const struct api_catalog *q)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? farm_catalog_of(d->farm, q) : NULL;
+}
+
+static json_t *host_catalog_plan(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? farm_catalog_planned(d->farm) : NULL;
+}
+
+static json_t *host_catalog_apply(void *ctx, bool dry, uint64_t plan, const char **error, struct buf *why)
+{
+    const struct daemon *d = ctx;
+    return d->farm ? farm_catalog_give(d->farm, dry, plan, error, why) : NULL;
+}
+
 static json_t *host_front(void *ctx, uint32_t service, const json_t *order, const char *url)
 {
     const struct daemon *d = ctx;
@@ -209,6 +227,9 @@ int daemon_api_start(struct daemon *d, const struct config *c, struct buf *repor
                                 .agents = host_agents,
                                 .unready = host_unready,
                                 .sessions = host_sessions,
+                                .catalog = host_catalog,
+                                .catalog_plan = host_catalog_plan,
+                                .catalog_apply = host_catalog_apply,
                                 .relay_explain = host_relay_explain,
                                 .front = host_front,
                                 .server_count = host_server_count};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 #include "relay/load.h"
@@ -91,12 +92,15 @@ int farm_new(const struct config *c, const struct clock *clock, uv_loop_t *loop,
         farm_nodes_adopt(f);
     else
         farm_off(f);
-    err = farm_agents_new(f, loop, c, NULL, kept, &f->agents, why);
+    f->catalog = farm_catalog_new(f);
+    err = farm_agents_new(f, loop, c, farm_catalog_events(f->catalog), kept, &f->agents, why);
     if (err) {
+        farm_catalog_free(f->catalog);
         close_programs(f);
         free(f);
         return err;
     }
+    farm_catalog_agents(f->catalog, &(struct farm_catalog_agents){f->agents, farm_agent_status, farm_agent_order});
     farm_names_begin(f);
     *out = f;
     return PM_OK;
@@ -155,6 +159,7 @@ static void listen_again(struct farm *f, int events)
 
 int farm_start(struct farm *f, uv_loop_t *loop)
 {
+    farm_catalog_start(f->catalog, loop);
     if (!f->relay)
         return PM_OK;
     int err = relay_events_open(f->relay, on_event, f);
@@ -193,6 +198,7 @@ void farm_free(struct farm *f, bool stop)
     farm_peers_free(f->peers);
     assist_free(f->assist);
     farm_agents_free(f->agents);
+    farm_catalog_free(f->catalog);
     rtt_samples_free(f->samples);
     if (f->relay && f->config)
         settings(f, stop);
@@ -253,19 +259,22 @@ int farm_publish(struct farm *f, const struct config *c, const struct front *fro
     struct farm_plan old = f->plan;
     f->config = c;
     f->front = front;
-    if (!f->relay)
-        return PM_OK;
     for (uint32_t i = 0; i < f->node_count; i++)
         f->nodes[i].wanted = f->nodes[i].handed = false, f->nodes[i].agent = NULL;
     f->plan = (struct farm_plan){0};
-    farm_interfaces(f, c);
+    if (f->relay)
+        farm_interfaces(f, c);
     farm_plan_make(f, c, &f->plan);
-    settings(f, false);
-    set_self(f);
-    farm_nodes_reach(f);
+    if (f->relay) {
+        settings(f, false);
+        set_self(f);
+        farm_nodes_reach(f);
+    }
     farm_put_plan(f, &old);
-    farm_names_settled(f);
-    farm_peers_publish(f);
+    if (f->relay) {
+        farm_names_settled(f);
+        farm_peers_publish(f);
+    }
     int err = farm_agents_publish(f->agents, c, why);
     if (!err)
         farm_attach(f);
@@ -300,9 +309,10 @@ void farm_update(struct farm *f)
         farm_ring_set(f, s, &s->all);
         farm_ring_set(f, s, &s->any);
         farm_ring_set(f, s, &s->h2c);
-        for (uint32_t k = 0; k < s->set_count; k++)
+        for (uint32_t k = 0; s->tls && k < s->set_count; k++)
             farm_ring_set(f, s, &s->sets[k]);
     }
+    farm_catalog_rings(f->catalog);
     for (uint32_t i = 0; i < f->plan.door_count; i++)
         farm_ring_door(f, &f->plan.doors[i]);
     farm_attach(f);
@@ -310,11 +320,16 @@ void farm_update(struct farm *f)
 
 void farm_second(struct farm *f)
 {
-    if (!f->relay || !f->config)
+    if (!f->config)
         return;
-    settings(f, false);
-    farm_nodes_ask(f);
+    if (f->relay) {
+        settings(f, false);
+        farm_nodes_ask(f);
+    }
     farm_agents_second(f->agents);
+    farm_catalog_second(f->catalog);
+    if (!f->relay)
+        return;
     farm_peers_second(f);
     farm_update(f);
 }

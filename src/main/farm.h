@@ -51,6 +51,12 @@ void farm_measured(struct farm *f, struct model *m);
 void farm_rtt_metrics(const struct farm *f, const struct model *m, api_metric_fn *fn, void *fn_ctx);
 
 json_t *farm_agents(const struct farm *f);   /* `pointsman agents` */
+/* The content directory (main/farm_catalog.h): `pointsman catalog`, `catalog plan`, `catalog apply`. */
+json_t *farm_catalog_of(const struct farm *f, const struct api_catalog *q);
+json_t *farm_catalog_planned(const struct farm *f);
+json_t *farm_catalog_give(struct farm *f, bool dry, uint64_t plan, const char **error, struct buf *why);
+/* Which balancer of the site orders copies; NULL: this one. */
+void farm_lead(struct farm *f, const char *leader);
 /* Why new connections had better come to another balancer; NULL: they are welcome. */
 const char *farm_unready(const struct farm *f);
 json_t *farm_view(const struct farm *f);     /* `pointsman relay` */

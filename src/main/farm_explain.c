@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 #include "policy/compile.h"
@@ -165,35 +166,45 @@ static void find_service(struct asked *a)
         a->set = farm_set_at(a->service, a->choice.set);
 }
 
-static const struct farm_resource *resource_found(const struct asked *a)
+static bool resource_found(const struct asked *a, struct farm_resource *out, char text[FARM_RESOURCE_TEXT])
 {
-    for (uint32_t i = 0; a->service && a->choice.resource && i < a->service->resource_count; i++) {
-        const struct farm_resource *r = &a->service->resources[i];
-        if (r->host == a->choice.host && r->kind == a->choice.kind && relay_text_hash(r->text, false) == a->choice.text)
-            return r;
+    const struct farm_service *s = a->service;
+    if (!s || !a->choice.resource)
+        return false;
+    if (!s->tls)
+        return farm_catalog_resource(a->f->catalog, s, a->choice.kind, a->choice.text, buf_str(&a->q->target), out, text);
+    for (uint32_t i = 0; i < s->resource_count; i++) {
+        const struct farm_resource *r = &s->resources[i];
+        if (r->host != a->choice.host || r->kind != a->choice.kind || relay_text_hash(r->text, false) != a->choice.text)
+            continue;
+        *out = *r;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 static void tell_tables(struct asked *a)
 {
-    const struct farm_resource *r = resource_found(a);
+    struct farm_resource r;
+    char known[FARM_RESOURCE_TEXT], text[FARM_RESOURCE_TEXT];
     uint64_t hits = 0;
-    char text[FARM_RESOURCE_TEXT];
+    bool found = resource_found(a, &r, known);
     put(a, "host",
         json_pack("{s:s, s:o}", "matched",
                   a->choice.named  ? "name"
                   : a->choice.host ? "default"
                                    : "none",
                   "service", text_or_null(a->service ? a->service->name : NULL)));
-    if (r)
-        (void)!relay_resource_hits(a->f->relay, r->host, r->kind, r->text, &hits);
+    if (found)
+        (void)!relay_resource_hits(a->f->relay, r.host, r.kind, r.text, &hits);
     put(a, "resource",
-        r ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_resource_kind(r), "text",
-                      r->name ? farm_resource_text(r, text) : r->text, "front", a->choice.front,
-                      "requests", (json_int_t)hits)
-          : json_null());
+        found ? json_pack("{s:s, s:s, s:b, s:I}", "kind", farm_resource_kind(&r), "text",
+                          r.name ? farm_resource_text(&r, text) : r.text, "front", a->choice.front, "requests",
+                          (json_int_t)hits)
+              : json_null());
     put(a, "holders", a->service ? farm_holders(a->service, a->set ? a->set->holders : 0) : json_array());
+    put(a, "directory",
+        a->service && !a->service->tls ? farm_catalog_holders(a->f->catalog, a->service, buf_str(&a->q->target)) : json_null());
 }
 
 /* ---- what the policy said ---- */
@@ -309,22 +320,31 @@ static json_t *later_for(const struct asked *a, const double *share, uint32_t se
                      size ? farm_shares_view(a->f, s, set) : json_object());
 }
 
+struct later {
+    const struct asked *a;
+    const double *share;
+    json_t *list;
+};
+
+static bool later_resource(void *ctx, const struct farm_resource *r)
+{
+    const struct later *l = ctx;
+    char text[FARM_RESOURCE_TEXT];
+    json_t *o = later_for(l->a, l->share, farm_set_of(l->a->service, r), r->front);
+    json_object_set_new(o, "resource", json_string(farm_resource_text(r, text)));
+    json_array_append_new(l->list, o);
+    return json_array_size(l->list) < LATER_SHOWN;
+}
+
 static void tell_later(struct asked *a, const double *share)
 {
     const struct farm_service *s = a->service;
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < s->resource_count && i < LATER_SHOWN; i++) {
-        const struct farm_resource *r = &s->resources[i];
-        bool front = r->front || s->all_front;
-        char text[FARM_RESOURCE_TEXT];
-        json_t *o = later_for(a, share, farm_set_of(s, r->holders), front);
-        json_object_set_new(o, "resource", json_string(farm_resource_text(r, text)));
-        json_array_append_new(list, o);
-    }
-    json_t *other = later_for(a, share, s->any.index, s->all_front);
+    struct later l = {a, share, json_array()};
+    farm_resources_each(a->f, s, later_resource, &l);
+    json_t *other = later_for(a, share, s->any.index, s->all_front || s->default_front);
     json_object_set_new(other, "resource", json_string("*"));
-    json_array_append_new(list, other);
-    put(a, "later", list);
+    json_array_append_new(l.list, other);
+    put(a, "later", l.list);
 }
 
 /* ---- all of it ---- */
@@ -354,6 +374,16 @@ static void at_nodes(struct asked *a)
         tell_later(a, share);
 }
 
+/* The table is not all there is to know, and says nothing particular of this. */
+static bool left_out(const struct asked *a)
+{
+    const struct farm_service *s = a->service;
+    bool moved = false;
+    for (uint32_t i = 0; s && i < s->moved_count; i++)
+        moved |= strncmp(buf_str(&a->q->target), s->moved[i], strlen(s->moved[i])) == 0;
+    return s && s->default_front && !s->all_front && !moved;
+}
+
 static void by_request(struct asked *a)
 {
     make_request(a);
@@ -368,6 +398,8 @@ static void by_request(struct asked *a)
     tell_tables(a);
     if (!reader(a))
         verdict(a, "front end", "it takes more segments than the daemon gathers");
+    else if (a->choice.set >= RELAY_SETS_MAX && left_out(a))
+        verdict(a, "front end", "the packet program's table does not have all resources (yet), and this is not in it");
     else if (a->choice.front && a->service && !a->service->all_front)
         verdict(a, "front end", "rewritten: what has moved is answered there");
     else if (a->choice.set >= RELAY_SETS_MAX)

@@ -27,6 +27,7 @@ enum {
     FARM_INTERFACES_MAX = 32,
     FARM_RESOURCES_SHOWN = 1000, /* of one service */
     FARM_RESOURCE_TEXT = 256,
+    FARM_SETS_SPARE = 1024, /* places for services that resources leave free */
     FARM_VIA_ANY = -1, /* of a node that a process before us knew: for whoever configures the address first */
 };
 #define FARM_FRONT_NAME "(front end)" /* as a node */
@@ -54,6 +55,7 @@ struct farm_server {
 struct farm_set {
     uint64_t holders;
     uint32_t index;   /* in the kernel's table */
+    uint32_t of;      /* of HTTP resources: the content directory's set */
     bool everything;  /* no resource is asked for */
     bool only;        /* others cannot serve it, whatever the policy leaves: by name and protocol, not by content */
     uint64_t stamp;   /* of the ring in force */
@@ -61,13 +63,15 @@ struct farm_set {
     bool refused; /* by the table, and the log says so */
 };
 
+/* TLS: names and protocols, the plan's. HTTP: one of the content directory's entries, as it is shown (main/farm_catalog.h). */
 struct farm_resource {
     uint32_t host;
     enum relay_resource_kind kind;
     const char *text;
     const char *name; /* TLS: the host it is filed under, which is all of it if text is empty; else NULL */
     uint64_t holders;
-    bool front; /* it has moved: the front end answers */
+    uint32_t set; /* HTTP: farm_set.of */
+    bool front;   /* it has moved, or is not in the kernel's table: the front end answers */
 };
 
 struct farm_service {
@@ -84,11 +88,15 @@ struct farm_service {
     uint32_t host_count;    /* TLS: one for each name */
     struct farm_set all, any; /* every server; for what nobody names */
     struct farm_set h2c;      /* those that speak HTTP/2 in clear text */
-    struct farm_set *sets;    /* for resources */
+    struct farm_set *sets;    /* for resources; but of TLS the catalog's, where index RELAY_SETS_MAX is none */
     uint32_t set_count;
-    struct farm_resource *resources;
+    struct farm_resource *resources; /* TLS */
     uint32_t resource_count;
+    const char **moved; /* prefixes that rewrites are about */
+    uint32_t moved_count;
     bool all_front;      /* anything may have moved */
+    bool default_front;  /* what no resource is about is the front end's for now */
+    bool published;      /* its names are in the kernel's table */
     bool packets_of_all; /* every packet of the address */
     int left_out;        /* why it is not in the tables, or not all of it; PM_OK: it is */
     bool tls;            /* the first bytes are a greeting, and decide for the whole connection */
@@ -128,6 +136,7 @@ struct farm {
     bool polling;
     struct node *node;   /* for connections given to our own front end */
     struct farm_agents *agents; /* NULL: there are none */
+    struct farm_catalog *catalog;
     struct buf why;
     uint8_t secret[RELAY_SECRET], tag_secret[RELAY_SECRET];
     const struct config *config;
@@ -136,6 +145,7 @@ struct farm {
     struct farm_node nodes[FARM_SELF];
     uint32_t node_count; /* places used so far */
     uint8_t set_used[RELAY_SETS_MAX / 8];
+    uint32_t sets_used;
     uint32_t next_host, next_farm;
     uint32_t own_host, own_farm; /* the first of this process; 0: those of processes before are forgotten */
     struct farm_interface interface[FARM_INTERFACES_MAX];
@@ -154,7 +164,8 @@ bool farm_relays(const struct config *c, const struct cfg_service *s, const stru
 
 /* farm_plan.c */
 void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
-uint32_t farm_set_take(struct farm *f);
+/* A place for a set, as long as more than `spare` are free; RELAY_SETS_MAX: none. */
+uint32_t farm_set_take(struct farm *f, uint32_t spare);
 void farm_set_give(struct farm *f, uint32_t index);
 /* The service's set of these servers, made when it is new. */
 struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders);
@@ -221,7 +232,10 @@ const char *farm_resource_kind(const struct farm_resource *r);
 /* Whether packets to that endpoint are the service's. */
 bool farm_is_at(const struct farm_service *s, const struct endpoint *at);
 const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index); /* NULL: none of its */
-uint32_t farm_set_of(const struct farm_service *s, uint64_t holders); /* its number */
+uint32_t farm_set_of(const struct farm_service *s, const struct farm_resource *r); /* its number */
+typedef bool farm_resource_fn(void *ctx, const struct farm_resource *r); /* false: no more. Texts are valid during the call */
+void farm_resources_each(const struct farm *f, const struct farm_service *s, farm_resource_fn *fn, void *ctx);
+uint32_t farm_resource_count(const struct farm *f, const struct farm_service *s);
 json_t *farm_holders(const struct farm_service *s, uint64_t holders);
 /* Each server's part of the ring in force. */
 void farm_shares(const struct farm *f, const struct farm_service *s, uint32_t set, double share[FARM_SERVERS_MAX]);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 
@@ -19,9 +20,9 @@ void farm_plan_names(struct farm *f, struct farm_plan *p, struct farm_service *s
     s->names[s->name_count++] = s->config->name;
     for (uint32_t i = 0; i < s->config->aliases.count; i++)
         s->names[s->name_count++] = alias[i];
-    s->host_id = f->next_host;
     s->host_count = s->tls ? s->name_count : 1;
-    f->next_host += s->host_count;
+    s->host_id = s->tls ? f->next_host : farm_catalog_host(f->catalog, s->name);
+    f->next_host += s->tls ? s->host_count : 0;
 }
 
 static void add(struct farm *f, struct farm_service *s, struct farm_resource r)
@@ -73,7 +74,7 @@ static void plan_door(struct farm *f, struct farm_plan *p, struct farm_service *
     if (!d) {
         d = &p->doors[p->door_count++];
         *d = (struct farm_door){.at = *at, .farm = f->next_farm++, .first = s};
-        d->all = (struct farm_set){.index = farm_set_take(f), .everything = true};
+        d->all = (struct farm_set){.index = farm_set_take(f, 0), .everything = true};
     }
     if (!d->first_h2c && s->h2c.holders && !s->tls)
         d->first_h2c = s;
@@ -120,7 +121,7 @@ static struct relay_host host_of(const struct farm_service *s, uint32_t name)
 {
     if (s->tls)
         return (struct relay_host){s->host_id + name, s->any.index};
-    return (struct relay_host){s->host_id, s->all_front ? RELAY_SETS_MAX : s->any.index};
+    return (struct relay_host){s->host_id, s->all_front || s->default_front ? RELAY_SETS_MAX : s->any.index};
 }
 
 static int put_at(struct farm *f, const struct farm_service *s, const struct farm_door *d)
@@ -144,11 +145,13 @@ static int put_at(struct farm *f, const struct farm_service *s, const struct far
 
 int farm_put_names(struct farm *f, const struct farm_service *s)
 {
+    struct arena *a = arena_new(); /* not the plan's: names are put again as long as it is in force */
     uint32_t n;
-    const struct endpoint *at = doors_of(f->plan.arena, s, &n);
     int err = PM_OK;
+    const struct endpoint *at = doors_of(a, s, &n);
     for (uint32_t k = 0; k < n && !err; k++)
         err = put_at(f, s, farm_door_at(&f->plan, &at[k]));
+    arena_free(a);
     return err;
 }
 
@@ -163,7 +166,7 @@ void farm_doors_to_front(struct farm *f, const struct farm_service *s)
 
 void farm_remove_names(struct farm *f, struct farm_plan *old)
 {
-    for (uint32_t i = 0; i < old->service_count; i++) {
+    for (uint32_t i = 0; f->relay && i < old->service_count; i++) {
         const struct farm_service *s = &old->services[i];
         uint32_t n;
         const struct endpoint *at = doors_of(old->arena, s, &n);

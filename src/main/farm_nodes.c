@@ -136,6 +136,7 @@ void farm_nodes_reach(struct farm *f)
     for (uint32_t i = 0; i < f->node_count; i++) {
         if (!f->nodes[i].addr.family)
             continue;
-        reach(f, i); /* of one that is configured no longer, too: what has begun there may end there */
+        if (f->relay)
+            reach(f, i); /* of one that is configured no longer, too: what has begun there may end there */
     }
 }

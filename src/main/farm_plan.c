@@ -2,16 +2,17 @@
 /* A configuration as the relay has it. */
 #include <string.h>
 #include "base/log.h"
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
-#include "model/holds.h"
 
-uint32_t farm_set_take(struct farm *f)
+uint32_t farm_set_take(struct farm *f, uint32_t spare)
 {
-    for (uint32_t i = 0; i < RELAY_SETS_MAX; i++) {
+    for (uint32_t i = 0; f->sets_used + spare < RELAY_SETS_MAX && i < RELAY_SETS_MAX; i++) {
         if (f->set_used[i / 8] >> i % 8 & 1)
             continue;
         f->set_used[i / 8] |= (uint8_t)(1 << i % 8);
+        f->sets_used++;
         return i;
     }
     return RELAY_SETS_MAX;
@@ -19,21 +20,10 @@ uint32_t farm_set_take(struct farm *f)
 
 void farm_set_give(struct farm *f, uint32_t i)
 {
-    if (i < RELAY_SETS_MAX)
-        f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
-}
-
-static void add_resource(struct farm_service *s, const struct hold *h, uint32_t server)
-{
-    for (uint32_t i = 0; i < s->resource_count; i++) {
-        struct farm_resource *r = &s->resources[i];
-        if (r->kind == (enum relay_resource_kind)h->kind && strcmp(r->text, h->text) == 0) {
-            r->holders |= 1ull << server;
-            return;
-        }
-    }
-    s->resources[s->resource_count++] =
-        (struct farm_resource){s->host_id, (enum relay_resource_kind)h->kind, h->text, NULL, 1ull << server, false};
+    if (i >= RELAY_SETS_MAX || !(f->set_used[i / 8] >> i % 8 & 1))
+        return;
+    f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
+    f->sets_used--;
 }
 
 /*
@@ -42,19 +32,14 @@ static void add_resource(struct farm_service *s, const struct hold *h, uint32_t 
  */
 static void plan_rewrites(struct farm_plan *p, struct farm_service *s)
 {
+    s->moved = arena_alloc(p->arena, (s->front->rewrites.count + 1) * sizeof *s->moved);
     CONFIG_EACH(struct cfg_rewrite, r, s->front->rewrites) {
         size_t n = strlen(r->match);
-        if (r->regex || !n || r->match[n - 1] != '/') {
-            s->all_front = true;
-            return;
-        }
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind != RELAY_RESOURCE_SUFFIX && strncmp(s->resources[i].text, r->match, n) == 0;
-        struct hold h = {.kind = HOLD_PREFIX, .text = arena_strdup(p->arena, r->match)};
-        add_resource(s, &h, 0);
-        for (uint32_t i = 0; i < s->resource_count; i++)
-            s->resources[i].front |= s->resources[i].kind == RELAY_RESOURCE_PREFIX && strcmp(s->resources[i].text, r->match) == 0;
+        s->all_front |= r->regex || !n || r->match[n - 1] != '/';
+        s->moved[s->moved_count++] = r->match;
     }
+    if (s->all_front)
+        s->moved_count = 0;
 }
 
 struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders)
@@ -62,39 +47,8 @@ struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t h
     for (uint32_t i = 0; i < s->set_count; i++)
         if (s->sets[i].holders == holders)
             return &s->sets[i];
-    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = farm_set_take(f)};
+    s->sets[s->set_count] = (struct farm_set){.holders = holders, .index = farm_set_take(f, 0)};
     return &s->sets[s->set_count++];
-}
-
-static bool of_service(const struct farm_service *s, const struct hold *h)
-{
-    const char *const *alias = s->config->aliases.items;
-    bool is = hold_is_of(h, s->config->name);
-    for (uint32_t i = 0; i < s->config->aliases.count; i++)
-        is |= hold_is_of(h, alias[i]);
-    return is;
-}
-
-static void plan_resources(struct farm *f, struct farm_plan *p, struct farm_service *s)
-{
-    uint32_t most = 1;
-    for (uint32_t i = 0; i < s->server_count; i++)
-        most += s->servers[i].config->holds.count;
-    most += s->front->rewrites.count;
-    s->resources = arena_alloc(p->arena, most * sizeof *s->resources);
-    s->sets = arena_alloc(p->arena, most * sizeof *s->sets);
-    for (uint32_t i = 0; i < s->server_count; i++) {
-        const char *const *holds = s->servers[i].config->holds.items;
-        struct hold h;
-        for (uint32_t k = 0; k < s->servers[i].config->holds.count; k++)
-            if (hold_parse(holds[k], &h) && (!h.host || of_service(s, &h)))
-                add_resource(s, &h, i);
-        if (!s->servers[i].config->holds.count)
-            s->any.holders |= 1ull << i;
-    }
-    plan_rewrites(p, s);
-    for (uint32_t i = 0; i < s->resource_count; i++)
-        (void)farm_set_for(f, s, s->resources[i].holders);
 }
 
 static void plan_service(struct farm *f, struct farm_plan *p, const struct config *c, const struct cfg_service *svc,
@@ -108,9 +62,9 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
                                .policy = front->policy,
                                .packets_of_all = front->relay == CFG_RELAY_CLIENTS,
                                .tls = front_reads_hello(front)};
-    s->all = (struct farm_set){.index = farm_set_take(f), .everything = true};
-    s->any = (struct farm_set){.index = farm_set_take(f)};
-    s->h2c = (struct farm_set){.index = farm_set_take(f), .only = true};
+    s->all = (struct farm_set){.index = farm_set_take(f, 0), .everything = true};
+    s->any = (struct farm_set){.index = farm_set_take(f, 0)};
+    s->h2c = (struct farm_set){.index = farm_set_take(f, 0), .only = true};
     s->servers = arena_alloc(p->arena, (s->at->servers.count + 1) * sizeof *s->servers);
     CONFIG_EACH(struct cfg_server, v, s->at->servers) {
         uint32_t node = farm_node_at(f, &v->at.addr, v->via);
@@ -122,6 +76,8 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
         f->nodes[node].handed |= front->relay == CFG_RELAY_TRANSFER;
         if (v->agent)
             f->nodes[node].agent = v->agent;
+        if (!v->holds.count)
+            s->any.holders |= 1ull << s->server_count;
         s->h2c.holders |= v->h2c ? 1ull << s->server_count : 0;
         s->servers[s->server_count++] = (struct farm_server){v, node};
     }
@@ -129,7 +85,7 @@ static void plan_service(struct farm *f, struct farm_plan *p, const struct confi
     if (s->tls)
         farm_plan_hello(f, p, s);
     else
-        plan_resources(f, p, s);
+        plan_rewrites(p, s);
 }
 
 void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p)

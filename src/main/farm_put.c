@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plan goes into the kernel's tables, and the one before out of them. What does not fit is not half there: a door behind
+ * A plan goes into the kernel's tables, and the one before out of them; resources of HTTP are the catalog's (farm_catalog.h). What does not fit is not half there: a door behind
  * which a name or a resource is missing leads to the front end, which knows them all, and a VIP without room is the kernel's,
  * where the front end listens. Connections that have begun go on.
  */
 #include <netinet/in.h>
 #include <string.h>
 #include "base/log.h"
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 #include "model/quic_id.h"
@@ -104,7 +105,7 @@ static int put_service(struct farm *f, struct farm_service *s)
     farm_ring_set(f, s, &s->all);
     farm_ring_set(f, s, &s->any);
     farm_ring_set(f, s, &s->h2c);
-    for (uint32_t i = 0; i < s->set_count; i++)
+    for (uint32_t i = 0; s->tls && i < s->set_count; i++)
         farm_ring_set(f, s, &s->sets[i]);
     for (uint32_t i = 0; i < s->resource_count && !err; i++) {
         const struct farm_resource *r = &s->resources[i];
@@ -139,14 +140,16 @@ static void plan_remove(struct farm *f, struct farm_plan *old)
 {
     for (uint32_t i = 0; i < old->service_count; i++) {
         struct farm_service *s = &old->services[i];
-        (void)!each_vip(f, s, take_if_gone);
-        for (uint32_t k = 0; k < s->resource_count; k++)
-            (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
-        (void)quic_ids(f, s, true);
+        if (f->relay) {
+            (void)!each_vip(f, s, take_if_gone);
+            for (uint32_t k = 0; k < s->resource_count; k++)
+                (void)!relay_remove_resource(f->relay, s->resources[k].host, s->resources[k].kind, s->resources[k].text);
+            (void)quic_ids(f, s, true);
+        }
         farm_set_give(f, s->all.index);
         farm_set_give(f, s->any.index);
         farm_set_give(f, s->h2c.index);
-        for (uint32_t k = 0; k < s->set_count; k++)
+        for (uint32_t k = 0; s->tls && k < s->set_count; k++)
             farm_set_give(f, s->sets[k].index);
     }
     farm_remove_names(f, old);
@@ -167,6 +170,7 @@ static bool put_all(struct farm *f)
         s->left_out = put_service(f, s);
         if (!s->left_out)
             s->left_out = farm_put_names(f, s);
+        s->published = !s->left_out;
         if (s->left_out)
             farm_doors_to_front(f, s);
     }
@@ -180,7 +184,8 @@ static bool put_all(struct farm *f)
 
 void farm_put_plan(struct farm *f, struct farm_plan *old)
 {
-    bool whole = put_all(f);
+    farm_catalog_publish(f->catalog);
+    bool whole = !f->relay || put_all(f); /* else the front end is told who has what all the same */
     plan_remove(f, old);
     if (whole || put_all(f)) /* there is more room now */
         return;

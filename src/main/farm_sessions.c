@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include "main/farm_internal.h"
+#include "main/farm_catalog.h"
 #include "main/front_internal.h"
 
 enum { FLOWS_LOOKED_AT = 1 << 20, KEPT_MIN = 512 };
@@ -113,7 +113,7 @@ static const struct farm_service *service_of(const struct farm *f, const struct 
 }
 
 /* What its last request was for, as far as the relay cares: "/img/ and 3 more". */
-static json_t *what_for(const struct farm_service *s, const struct relay_flow *v)
+static json_t *what_for(const struct farm *f, const struct farm_service *s, const struct relay_flow *v)
 {
     char first[FARM_RESOURCE_TEXT] = "", all[FARM_RESOURCE_TEXT + 32];
     uint32_t more = 0;
@@ -124,6 +124,8 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
         return json_string("*");
     if (set == &s->h2c)
         return json_string("h2c");
+    if (set && !s->tls && !farm_catalog_of_set(f->catalog, s, set, first, &more) && !more)
+        return json_null();
     for (uint32_t i = 0; set && i < s->resource_count; i++) {
         if (s->resources[i].holders != set->holders || s->resources[i].front)
             continue;
@@ -132,8 +134,8 @@ static json_t *what_for(const struct farm_service *s, const struct relay_flow *v
         else
             (void)farm_resource_text(&s->resources[i], first);
     }
-    snprintf(all, sizeof all, more ? "%s and %u more" : "%s", first, more);
-    return *first ? json_string(all) : json_null();
+    snprintf(all, sizeof all, !*first && more ? "%s%u resources" : more ? "%s and %u more" : "%s", first, more);
+    return *all ? json_string(all) : json_null();
 }
 
 static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_ns)
@@ -153,7 +155,7 @@ static json_t *row_json(const struct farm *f, const struct row *r, uint64_t now_
                      : r->key.proto == IPPROTO_UDP ? "udp"
                                                    : "ip",
                      "service", s ? json_string(s->name) : json_null(), "node", farm_node_name(f, s, v->node), "for",
-                     what_for(s, v), "state", v->state < PM_ARRAY_LEN(states) ? states[v->state] : "?", "seen-ms-ago",
+                     what_for(f, s, v), "state", v->state < PM_ARRAY_LEN(states) ? states[v->state] : "?", "seen-ms-ago",
                      (json_int_t)(now_ns > v->seen_ns ? (now_ns - v->seen_ns) / 1000000 : 0), "moves", (int)v->moves,
                      "closing", !!(v->flags & RELAY_FLOW_REPLACEABLE), "pinned", !!(v->flags & RELAY_FLOW_PINNED),
                      "found", !!(v->flags & RELAY_FLOW_GUESS), "pipelines", !!(v->flags & RELAY_FLOW_PIPELINES),

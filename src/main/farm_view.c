@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "main/farm_catalog.h"
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 #include "relay/choose.h"
@@ -72,10 +73,10 @@ const struct farm_set *farm_set_at(const struct farm_service *s, uint32_t index)
     return index == s->any.index ? &s->any : index == s->h2c.index ? &s->h2c : NULL;
 }
 
-uint32_t farm_set_of(const struct farm_service *s, uint64_t holders)
+uint32_t farm_set_of(const struct farm_service *s, const struct farm_resource *r)
 {
     for (uint32_t i = 0; i < s->set_count; i++)
-        if (s->sets[i].holders == holders)
+        if (s->tls ? s->sets[i].holders == r->holders : s->sets[i].index < RELAY_SETS_MAX && s->sets[i].of == r->set)
             return s->sets[i].index;
     return s->any.index;
 }
@@ -151,22 +152,44 @@ static json_t *nodes_view(const struct farm *f)
     return all;
 }
 
+uint32_t farm_resource_count(const struct farm *f, const struct farm_service *s)
+{
+    return s->tls ? s->resource_count : farm_catalog_count(f->catalog, s);
+}
+
+void farm_resources_each(const struct farm *f, const struct farm_service *s, farm_resource_fn *fn, void *ctx)
+{
+    if (!s->tls)
+        farm_catalog_each(f->catalog, s, fn, ctx);
+    for (uint32_t i = 0; i < s->resource_count && fn(ctx, &s->resources[i]); i++)
+        ;
+}
+
+struct listing {
+    const struct farm *f;
+    const struct farm_service *s;
+    json_t *all;
+};
+
+static bool resource_view(void *ctx, const struct farm_resource *r)
+{
+    const struct listing *l = ctx;
+    uint64_t hits = 0;
+    char text[FARM_RESOURCE_TEXT];
+    (void)!relay_resource_hits(l->f->relay, r->host, r->kind, r->text, &hits);
+    json_array_append_new(l->all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_resource_kind(r), "resource",
+                                            r->name ? farm_resource_text(r, text) : r->text, "front", r->front, "holders",
+                                            farm_holders(l->s, r->front ? 0 : r->holders), "shares",
+                                            r->front ? json_object() : farm_shares_view(l->f, l->s, farm_set_of(l->s, r)),
+                                            "requests", (json_int_t)hits));
+    return json_array_size(l->all) < FARM_RESOURCES_SHOWN;
+}
+
 static json_t *resources_view(const struct farm *f, const struct farm_service *s)
 {
-    json_t *all = json_array();
-    for (uint32_t i = 0; i < s->resource_count && i < FARM_RESOURCES_SHOWN; i++) {
-        const struct farm_resource *r = &s->resources[i];
-        bool front = r->front || s->all_front;
-        uint64_t hits = 0;
-        char text[FARM_RESOURCE_TEXT];
-        (void)!relay_resource_hits(f->relay, r->host, r->kind, r->text, &hits);
-        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:o, s:o, s:I}", "kind", farm_resource_kind(r), "resource",
-                                             r->name ? farm_resource_text(r, text) : r->text, "front", front, "holders",
-                                             farm_holders(s, front ? 0 : r->holders), "shares",
-                                             front ? json_object() : farm_shares_view(f, s, farm_set_of(s, r->holders)),
-                                             "requests", (json_int_t)hits));
-    }
-    return all;
+    struct listing l = {f, s, json_array()};
+    farm_resources_each(f, s, resource_view, &l);
+    return l.all;
 }
 
 static json_t *vips_view(const struct farm_service *s)
@@ -195,8 +218,8 @@ static json_t *services_view(const struct farm *f)
                               json_pack("{s:s, s:s, s:s?, s:o, s:o, s:i, s:o}", "service", s->name, "relay",
                                         farm_relaying[s->front->relay], "left-out",
                                         s->left_out ? err_text(s->left_out) : NULL, "vips", vips_view(s), "otherwise",
-                                        s->all_front ? json_object() : farm_shares_view(f, s, s->any.index),
-                                        "resource-count", (int)s->resource_count, "resources", resources_view(f, s)));
+                                        s->all_front || s->default_front ? json_object() : farm_shares_view(f, s, s->any.index),
+                                        "resource-count", (int)farm_resource_count(f, s), "resources", resources_view(f, s)));
     }
     return all;
 }
@@ -281,4 +304,5 @@ void farm_metrics(const struct farm *f, api_metric_fn *fn, void *fn_ctx)
        "Whether packets are relayed by the kernel (1), or front ends serve it all (0).",
        f && f->relay && (!f->attached || farm_interfaces_any(f)) ? 1 : 0);
     farm_agents_metrics(f ? f->agents : NULL, fn, fn_ctx);
+    farm_catalog_metrics(f ? f->catalog : NULL, fn, fn_ctx);
 }

@@ -56,6 +56,11 @@ void fleet_own_sight(struct fleet *f, uint32_t vip, bool health);
 void fleet_say(struct fleet *f, const struct override_entry *e);
 /* New certificates from the same files. */
 int fleet_reload(struct fleet *f, const struct config *c, struct buf *why) PM_MUST_CHECK;
+/*
+ * Who acts where one of a site's balancers must: the first by name of those that are there, as far as we hear. NULL: we do.
+ * Valid until the next call of the fleet's.
+ */
+const char *fleet_leader(const struct fleet *f);
 /* For `pointsman peers`: {"node", "records", ..., "peers": [...]} */
 json_t *fleet_peers(const struct fleet *f);
 void fleet_metrics(const struct fleet *f, api_metric_fn *fn, void *fn_ctx);

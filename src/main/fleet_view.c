@@ -87,6 +87,29 @@ json_t *fleet_peers(const struct fleet *f)
     return o;
 }
 
+/* ---- who leads ---- */
+
+struct leading {
+    const char *site, *first;
+};
+
+static void consider(void *ctx, const struct mesh_peer_status *s)
+{
+    struct leading *l = ctx;
+    if (s->up && strcmp(s->site, l->site) == 0 && strcmp(s->name, l->first) < 0)
+        l->first = s->name;
+}
+
+const char *fleet_leader(const struct fleet *f)
+{
+    if (!f || !f->config || !f->config->node.site)
+        return NULL;
+    const char *self = f->config->node.name;
+    struct leading l = {f->config->node.site, self};
+    mesh_status(f->mesh, consider, &l);
+    return l.first == self ? NULL : l.first;
+}
+
 /* ---- metrics ---- */
 
 struct counting {

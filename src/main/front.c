@@ -94,7 +94,7 @@ static void make_sites(struct arena *a, const struct config *c, const struct cfg
     out->sites = sites;
 }
 
-static void make_servers(struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
+static void make_servers(struct front *f, struct arena *a, const struct cfg_service_site *at, const struct cfg_front *cf,
                          struct front_service *out)
 {
     uint32_t n;
@@ -107,6 +107,7 @@ static void make_servers(struct arena *a, const struct cfg_service_site *at, con
             to->at.port = (uint16_t)cf->server_port;
         else if (front_reads_hello(cf) && to->at.port == HTTP_PORT) /* not said */
             to->at.port = (uint16_t)*front_ports(cf, &n);
+        to->slot = out->known ? front_slot_take(f, out->name, v->name) : out->server_count - 1;
     }
 }
 
@@ -151,7 +152,7 @@ uint32_t front_max_connections(const struct cfg_service_site *at)
     return most;
 }
 
-static void make_service(struct arena *a, const struct config *c, const struct cfg_service *s,
+static void make_service(struct front *f, struct arena *a, const struct config *c, const struct cfg_service *s,
                          const struct cfg_front *cf, unsigned number, struct front_service *out)
 {
     const struct cfg_service_site *at = front_own_site(c, s);
@@ -178,7 +179,11 @@ static void make_service(struct arena *a, const struct config *c, const struct c
     };
     make_listen(a, at, cf, out);
     make_hosts(a, s, at, out);
-    make_servers(a, at, cf, out);
+    if (front_differ(at, cf)) {
+        out->known = f->known;
+        out->scope = front_scope(s->name);
+    }
+    make_servers(f, a, at, cf, out);
     make_sites(a, c, s, cf, out);
     make_rewrites(a, cf, out);
     front_make_holdings(a, s, at, out);
@@ -198,7 +203,7 @@ static void choose_defaults(struct front_service *all, uint32_t n)
     }
 }
 
-static struct front_service *make_all(struct arena *a, const struct config *c, uint32_t *count)
+static struct front_service *make_all(struct front *f, struct arena *a, const struct config *c, uint32_t *count)
 {
     uint32_t n = 0;
     CONFIG_EACH(struct cfg_service, s, c->services)
@@ -209,7 +214,7 @@ static struct front_service *make_all(struct arena *a, const struct config *c, u
         unsigned number = 0;
         if (serves(c, s))
             CONFIG_EACH(struct cfg_front, cf, s->fronts)
-                make_service(a, c, s, cf, number++, &all[(*count)++]);
+                make_service(f, a, c, s, cf, number++, &all[(*count)++]);
     }
     choose_defaults(all, n);
     return all;
@@ -287,6 +292,7 @@ int front_new(const struct world *world, struct front **out, struct buf *why)
     struct front *f = mem_alloc(sizeof *f);
     f->world = world;
     f->arena = arena_new();
+    f->known = front_known_new();
     int err = frontend_new(&(struct frontend_options){.freebind = true, .choose = choose, .ctx = f}, &f->f, why);
     if (err) {
         front_free(f, 0);
@@ -303,6 +309,8 @@ void front_free(struct front *f, uint32_t linger_ms)
     if (f->f)
         frontend_stop(f->f, linger_ms);
     arena_free(f->arena);
+    front_slots_fini(f);
+    front_known_free(f->known);
     free(f->backends);
     free(f->checked);
     free(f);
@@ -321,7 +329,7 @@ int front_listen(struct front *f, const struct config *c, struct listen_set *kep
 {
     struct arena *a = arena_new();
     uint32_t n;
-    struct front_service *all = make_all(a, c, &n);
+    struct front_service *all = make_all(f, a, c, &n);
     int err = PM_OK;
     for (size_t i = kept->count; i-- > 0;) {
         struct listen_socket *s = &kept->items[i];
@@ -471,16 +479,18 @@ int front_publish(struct front *f, const struct config *c, struct buf *why)
 {
     struct arena *a = arena_new();
     uint32_t n;
-    struct front_service *all = make_all(a, c, &n);
+    struct front_service *all = make_all(f, a, c, &n);
     int err = frontend_publish(f->f, all, n, why);
     if (err) {
         arena_free(a);
         return err;
     }
     backends_make(f, c, all, n);
+    front_slots_trim(f);
     arena_free(f->arena);
     f->arena = a;
     f->config = c;
+    front_settle(f);
     for (uint32_t i = 0; i < f->backend_count; i++)
         apply(f, &f->backends[i]);
     return PM_OK;

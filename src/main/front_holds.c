@@ -98,10 +98,19 @@ static void hello_holdings(struct arena *a, const struct cfg_service *s, const s
 
 /* ---- HTTP: paths ---- */
 
+bool front_differ(const struct cfg_service_site *at, const struct cfg_front *cf)
+{
+    bool any = cf->relay == CFG_RELAY_TRANSFER;
+    CONFIG_EACH(struct cfg_server, v, at->servers)
+        any |= v->holds.count > 0 || v->agent;
+    return any && (cf->mode == CFG_FRONT_SERVE || cf->mode == CFG_FRONT_REDIRECT);
+}
+
 static void path_holdings(struct arena *a, const struct cfg_service_site *at, struct front_service *out)
 {
     struct front_holding *list;
-    uint32_t most = 0, server = 0;
+    uint32_t most = 0;
+    const struct front_server *server = out->servers;
     CONFIG_EACH(struct cfg_server, v, at->servers)
         most += v->holds.count;
     list = arena_alloc(a, (most + 1) * sizeof *list);
@@ -109,8 +118,8 @@ static void path_holdings(struct arena *a, const struct cfg_service_site *at, st
     CONFIG_EACH(struct cfg_server, v, at->servers) {
         const char *const *text = v->holds.items;
         if (!v->holds.count)
-            out->holders_else |= bit(server);
-        for (uint32_t i = 0; i < v->holds.count && server < MASK_BITS; i++) {
+            out->holders_else |= bit(server->slot);
+        for (uint32_t i = 0; i < v->holds.count && server->slot < MASK_BITS; i++) {
             struct hold h;
             uint32_t k = 0;
             if (!hold_parse(text[i], &h))
@@ -119,7 +128,7 @@ static void path_holdings(struct arena *a, const struct cfg_service_site *at, st
                 k++;
             if (k == out->holding_count)
                 list[out->holding_count++] = (struct front_holding){(uint8_t)h.kind, h.text, 0};
-            list[k].holders |= bit(server);
+            list[k].holders |= bit(server->slot);
         }
         server++;
     }

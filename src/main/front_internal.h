@@ -7,7 +7,7 @@
 #include "frontend/frontend.h"
 #include "main/front.h"
 
-enum { FRONT_URL_MAX = 1024 };
+enum { FRONT_URL_MAX = 1024, FRONT_SLOTS = 64 };
 
 /* A server of the configuration in force, with what checks and operators say of it. */
 struct backend {
@@ -15,6 +15,12 @@ struct backend {
     const struct cfg_service *config;
     const struct cfg_server *server;
     uint8_t health, word;
+};
+
+/* A server's number in what is known of holders; it keeps it as long as it is configured. */
+struct front_slot {
+    char *service, *server;
+    uint32_t slot;
 };
 
 struct front {
@@ -25,6 +31,9 @@ struct front {
     struct backend *backends;
     struct wire_server *checked;
     uint32_t backend_count;
+    struct front_slot *slots;
+    uint32_t slot_count;
+    struct front_known *known; /* the content directory's part for the front end (main/farm_catalog.h) */
 };
 
 /* The service at this node's site; NULL = it is not here. */
@@ -47,5 +56,22 @@ void front_server_state(const struct front *f, const char *service, const char *
 void front_site_url(const struct cfg_service_site *at, const struct cfg_front *cf, char out[FRONT_URL_MAX]);
 /* The capacity of the site's addresses is the front end's; 0 = not limited. */
 uint32_t front_max_connections(const struct cfg_service_site *at);
+
+/* Servers hold different things, or may: the content directory is asked about them, too. */
+bool front_differ(const struct cfg_service_site *at, const struct cfg_front *cf);
+
+/* front_slots.c. FRONT_SLOTS: it has no number, and counts as one that has everything. */
+uint32_t front_slot(const struct front *f, const char *service, const char *server);
+uint32_t front_slot_take(struct front *f, const char *service, const char *server);
+void front_slots_trim(struct front *f); /* those of servers that are not configured any more */
+void front_slots_fini(struct front *f);
+/* What a service's texts are filed under in front_known; all its front ends have the same. */
+uint64_t front_scope(const char *service);
+/* All that is ever known of who has what in the service is known now; or not yet. */
+void front_sure(const struct front *f, const char *service, bool sure);
+/* Services without agents: what the configuration says is all. */
+void front_settle(const struct front *f);
+struct front_known *front_known_of(const struct front *f); /* NULL is allowed, and answered by it */
+size_t front_notes(const struct front *f, front_note_fn *fn, void *ctx, size_t most);
 
 #endif

@@ -357,6 +357,20 @@ struct cfg_relay {
     uint32_t peer_port, flows, find_rate, icmp_rate, mtu;
 };
 
+/* ---- catalog ---- */
+
+enum cfg_apply { CFG_APPLY_MANUAL, CFG_APPLY_AUTO };
+
+struct cfg_catalog {
+    uint32_t copies, most; /* most 0: no bound */
+    double hot;            /* requests in a second that a copy carries; 0 = heat makes no difference */
+    uint64_t cold_ms;      /* 0 = nothing is removed */
+    uint64_t lost_ms, drained_ms, every_ms, given_up_ms, denied_ms;
+    int apply; /* enum cfg_apply */
+    uint32_t actions, at_once, tries, counters, table;
+    struct conf_list index; /* const char *: file names */
+};
+
 struct cfg_api {
     const char *socket; /* NULL = none */
     uint32_t socket_mode;
@@ -379,6 +393,7 @@ struct config {
     struct cfg_api api;
     struct cfg_mesh mesh;
     struct cfg_relay relay;
+    struct cfg_catalog catalog;
     struct conf_list files; /* const char *: all that was read, the main file first */
     struct map by_site, by_zone, by_service; /* name -> item; by_service has the aliases too */
     const struct config_registries *registries;

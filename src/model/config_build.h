@@ -27,6 +27,8 @@ extern const struct conf_object config_check_object;
 extern const struct conf_object config_mesh_object;
 /* config_relay.c */
 extern const struct conf_object config_relay_object;
+/* config_catalog.c */
+extern const struct conf_object config_catalog_object;
 /* config_front.c */
 extern const struct conf_object config_front_object, config_server_object;
 void config_fronts_check(struct conf_ctx *ctx, const struct cfg_service *s);

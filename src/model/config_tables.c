@@ -322,6 +322,7 @@ static const struct conf_key config_keys[] = {
     {"sites", CONF_MAP, AT(config, sites), .sub = &site_object, .doc = "Places with addresses."},
     {"mesh", CONF_OBJECT, AT(config, mesh), .sub = &config_mesh_object, .doc = "The other balancers."},
     {"relay", CONF_OBJECT, AT(config, relay), .sub = &config_relay_object, .doc = "Moving packets and connections."},
+    {"catalog", CONF_OBJECT, AT(config, catalog), .sub = &config_catalog_object, .doc = "Content that differs between nodes."},
     {"checks", CONF_CUSTOM, AT(config, checks), .sub = config_checks_read, .print = config_checks_print,
      .type_name = "map by name of checks", .doc = "Checks to refer to by name."},
     {"policies", CONF_CUSTOM, AT(config, policies), .sub = config_policies_read, .print = config_policies_print,

@@ -13,7 +13,7 @@ each, which asks this node only. `four-stay` (not by default): each client asks 
 In every round each way is measured once per case, in an order that turns; medians over the rounds. "by direct" is the
 median of the rounds' ratios, "by proxy" is to the better of the two. All share the machine's cores: client, servers, who is
 in the middle, and whatever else the machine has to do. Where that is much, the report says so: then p99 says nothing, and
-instead of requests/s believe "by CPU", what requests/s would be by direct if only CPU time counted.
+instead of requests/s believe "by CPU", what requests/s would be by direct if only CPU time counted; goals do.
 
 CPU per request: the scheduler's time of all processes of the site, client and servers included, and of the softirq
 threads; packets between namespaces are processed in the time of whoever sends them, so it is the whole cost. Beside it,
@@ -187,7 +187,8 @@ def goals(report):
         name = f"{case[1]} {case[2]}, {case[0]}"
         if SIZES[case[1]] >= SIZES["64k"]:
             ratio, cpu = ways["transferred"]["by_direct"], ways["direct"]["cpu_us"] / ways["transferred"]["cpu_us"]
-            out.append((f"requests/s by direct, {name}", ">= 0.95", f"{ratio:.2f} (by CPU {cpu:.2f})", ratio >= 0.95))
+            out.append((f"requests/s by direct, {name}", ">= 0.95", f"{ratio:.2f} (by CPU {cpu:.2f})",
+                        (cpu if max(w["others"] for w in ways.values()) > OTHERS else ratio) >= 0.95))
         if case[1:] == ("1k", "keep") and case[0] == "one":
             ratio = ways["transferred"]["cpu_us"] / min(ways[w]["cpu_us"] for w in ("haproxy", "nginx"))
             out.append((f"CPU by the better proxy's, {name}", "<= 0.50", f"{ratio:.2f}", ratio <= 0.5))

@@ -231,6 +231,34 @@ static json_t *host_sessions(void *ctx, const struct api_sessions *q)
     return json_pack("{s:i, s:i, s:b, s:[]}", "total", none ? 0 : one ? 1 : 2, "looked-at", 2, "complete", true, "sessions");
 }
 
+static json_t *host_catalog(void *ctx, const struct api_catalog *q)
+{
+    fake.catalog.q = *q;
+    snprintf(fake.catalog.path, sizeof fake.catalog.path, "%s", q->path ? q->path : "");
+    return fake.handoff ? json_pack("{s:{s:i}, s:[], s:i, s:[]}", "summary", "paths", 7, "nodes", "total", 0, "resources") : NULL;
+}
+
+static json_t *host_catalog_plan(void *ctx)
+{
+    return fake.handoff ? json_pack("{s:i, s:s, s:s, s:n, s:{}, s:i, s:[], s:[], s:[], s:[]}", "plan", 3, "apply", "auto", "leader",
+                                    "me", "idle", "figures", "total", 0, "actions", "conflicts", "cannot", "orders")
+                        : NULL;
+}
+
+static json_t *host_catalog_apply(void *ctx, bool dry, uint64_t plan, const char **error, struct buf *why)
+{
+    fake.catalog.dry = dry;
+    fake.catalog.plan = plan;
+    if (!fake.handoff)
+        return NULL;
+    if (plan == 2) {
+        *error = "busy";
+        buf_puts(why, "another balancer of this site does it, lb1");
+        return NULL;
+    }
+    return json_pack("{s:i, s:b, s:i, s:i, s:[]}", "plan", 3, "dry-run", dry, "total", 2, "given", dry ? 0 : 2, "actions");
+}
+
 static json_t *host_relay_explain(void *ctx, int64_t service, const struct api_request *q)
 {
     char client[ADDR_TEXT];
@@ -326,6 +354,9 @@ void fake_world_init(void)
                                  .relay = host_relay,
                                  .agents = host_agents,
                                  .sessions = host_sessions,
+                                 .catalog = host_catalog,
+                                 .catalog_plan = host_catalog_plan,
+                                 .catalog_apply = host_catalog_apply,
                                  .relay_explain = host_relay_explain,
                                  .front = host_front,
                                  .server_count = host_server_count,

@@ -27,6 +27,12 @@ struct fake_world {
         struct prefix client;
         char server[64];
     } sessions;
+    struct { /* what the catalog was asked for last; texts of q are gone */
+        struct api_catalog q;
+        char path[64];
+        bool dry;
+        uint64_t plan;
+    } catalog;
 };
 
 extern struct fake_world fake;

@@ -134,6 +134,8 @@ static void test_golden(void **state)
     golden("explain_relay", "explain");
     golden("relay", "relay");
     golden("sessions", "sessions");
+    golden("catalog", "catalog");
+    golden("catalog_plan", "catalog plan");
 }
 
 static void test_views(void **state)
@@ -167,6 +169,14 @@ static void test_views(void **state)
     assert_has(&out, "relay off: the kernel is too old");
     assert_int_equal(run_here("sessions --server front-end"), CLI_OK);
     assert_has(&out, "no connections");
+    assert_int_equal(run_here("catalog"), CLI_OK);
+    assert_has(&out, "7 paths");
+    assert_int_equal(run_here("catalog plan"), CLI_OK); /* two words, not a path */
+    assert_has(&out, "plan 3");
+    assert_int_equal(run_here("catalog apply --dry-run"), CLI_OK);
+    assert_has(&out, "would order 2");
+    assert_int_equal(run_here("help catalog plan"), CLI_OK);
+    assert_has(&out, "pointsman catalog plan");
     for (const struct api_command *c = api_commands; c->name; c++) {
         if ((c->arg_count && (c->args[0].flags & API_REQUIRED)) || strcmp(c->name, "explain") == 0)
             continue;

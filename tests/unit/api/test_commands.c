@@ -242,6 +242,38 @@ static void test_sessions(void **state)
     bad("{\"cmd\":\"sessions\",\"args\":{\"limit\":0}}", "bad-argument", "limit");
 }
 
+static void test_catalog(void **state)
+{
+    bad("{\"cmd\":\"catalog\"}", "not-found", "content directory");
+    bad("{\"cmd\":\"catalog plan\"}", "not-found", "content directory");
+    bad("{\"cmd\":\"catalog apply\"}", "not-found", "content directory");
+    fake.handoff = true;
+    json_decref(good("{\"cmd\":\"catalog\"}"));
+    assert_null(fake.catalog.q.path);
+    assert_int_equal(fake.catalog.q.top, 0);
+    assert_int_equal(fake.catalog.q.limit, 1000);
+    json_decref(good("{\"cmd\":\"catalog\",\"args\":{\"path\":\"/img/\",\"node\":\"web1\",\"top\":5,\"limit\":9}}"));
+    assert_string_equal(fake.catalog.path, "/img/");
+    assert_int_equal(fake.catalog.q.top, 5);
+    assert_int_equal(fake.catalog.q.limit, 9);
+    bad("{\"cmd\":\"catalog\",\"args\":{\"path\":\"img\"}}", "bad-argument", "a path");
+    bad("{\"cmd\":\"catalog\",\"args\":{\"node\":\"web9\"}}", "not-found", "web9");
+    bad("{\"cmd\":\"catalog\",\"args\":{\"top\":0}}", "bad-argument", "top");
+    json_t *d = good("{\"cmd\":\"catalog plan\"}");
+    assert_int_equal(INT(d, "plan"), 3);
+    json_decref(d);
+    d = good("{\"cmd\":\"catalog apply\",\"args\":{\"dry-run\":true,\"plan\":3}}");
+    assert_int_equal(INT(d, "given"), 0);
+    assert_true(fake.catalog.dry);
+    assert_int_equal(fake.catalog.plan, 3);
+    json_decref(d);
+    d = good("{\"cmd\":\"catalog apply\"}");
+    assert_int_equal(INT(d, "given"), 2);
+    assert_int_equal(fake.catalog.plan, 0);
+    json_decref(d);
+    bad("{\"cmd\":\"catalog apply\",\"args\":{\"plan\":2}}", "busy", "lb1");
+}
+
 static void test_drain(void **state)
 {
     json_t *d = good("{\"cmd\":\"drain\",\"args\":{\"target\":\"paris\",\"for\":\"2h\"}}");
@@ -454,7 +486,7 @@ int main(void)
         TEST(test_status),  TEST(test_sites), TEST(test_vips),          TEST(test_services),
         TEST(test_explain), TEST(test_drain), TEST(test_words),         TEST(test_reload_and_checks),
         TEST(test_history), TEST(test_lists), TEST(test_every_command), TEST(test_garbage),
-        TEST(test_handoff), TEST(test_time),  TEST(test_explain_url),    TEST(test_sessions),
+        TEST(test_handoff), TEST(test_time),  TEST(test_explain_url),    TEST(test_sessions), TEST(test_catalog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,38 @@ static void test_domains(void **state)
     farm_close(&f);
 }
 
+/* ctx: "/path node", the one that may not. */
+static bool may(void *ctx, const struct directory_key *key, uint16_t node)
+{
+    const char *no = ctx;
+    assert_string_equal(key->host, "h");
+    return strlen(no) != key->len + 2 || strncmp(no, key->text, key->len) != 0 || no[key->len + 1] - '0' != node;
+}
+
+static void test_may(void **state)
+{
+    struct farm f;
+    farm_open(&f);
+    has(&f, "/a", "1"), has(&f, "/b", "1");
+    for (uint16_t id = 4; id <= NODES; id++)
+        node(&f, id)->allowed = false;
+    node(&f, 2)->free = 5000000;
+    f.in.may = may;
+    f.in.may_ctx = (char[]){"/c 2"};
+    assert_string_equal(plan(&f), "copy /a 1>2 under-copied; copy /b 1>2 under-copied; ");
+    f.in.may_ctx = (char[]){"/b 2"};
+    assert_string_equal(plan(&f), "copy /a 1>2 under-copied; copy /b 1>3 under-copied; ");
+    node(&f, 3)->allowed = false;
+    assert_string_equal(plan(&f), "copy /a 1>2 under-copied; no-node /b 1; ");
+    node(&f, 3)->allowed = true;
+    node(&f, 1)->domain = node(&f, 2)->domain = "east";
+    f.in.policy.spread = true;
+    has(&f, "/a", "2"), has(&f, "/b", "2");
+    f.in.may_ctx = (char[]){"/a 3"}; /* the only one elsewhere, and the emptiest there */
+    assert_string_equal(plan(&f), "copy /b 1>3 one-domain; ");
+    farm_close(&f);
+}
+
 static void test_order(void **state)
 {
     struct farm f;
@@ -205,7 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_domains),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_may), cmocka_unit_test(test_order),
         cmocka_unit_test(test_most_urgent),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_pending),
