@@ -96,7 +96,7 @@ def right(got):
 
 def seen(got):
     return {k: v for k, v in got.items() if v and k in ("requests", "ok", "hung", "reset", "closed_early", "bad_reply", "connect_failed",
-                                                        "wrong_status", "examples", "text")}
+                                                        "wrong_status", "unfinished", "resent", "connections", "seconds", "examples", "text")}
 
 
 # ---- floods ----
@@ -190,11 +190,11 @@ def blind():
     """Resets, FINs, "too big" by somebody who knows the client's address, but not its connections."""
     ports = ("--ports", "32768-60999")
     for kind in ("rst", "icmp", "ack", "data"):
-        for attempt in range(2):
-            flood = Flood(kind, 2, more=ports)
+        for attempt in range(3):
+            flood = Flood(kind, 2.4, more=ports)
             flood.command[flood.command.index("--from") + 1] = "198.51.100.7/32"
             with flood as f:
-                _, got = farm.surf("-c", 50, "-t", 1.4, "-n", 1000000, "--keep", 30, "--idle", 20, "--random", 2, paths=SMALL)
+                _, got = farm.surf("-c", 50, "-t", 1.9, "-n", 1000000, "--keep", 30, "--idle", 20, "--random", 2, paths=SMALL)
             if right(got):
                 break
         s.check(f"{kind} with the client's address, ports at random: no connection breaks, {f.sent['sent']} guesses", right(got), seen(got))
