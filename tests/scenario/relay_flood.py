@@ -63,7 +63,7 @@ def status(pid, key):
 class Flood:
     """With: a flood is on. Afterwards: what was sent and came back, and what the balancer has counted."""
 
-    def __init__(self, kind, seconds=1.6, v6=False, rate=0, to=None, host=stranger, mac=None, more=()):
+    def __init__(self, kind, seconds=1.0, v6=False, rate=0, to=None, host=stranger, mac=None, more=()):
         self.command = ["taskset", "-c", CPU, *host.command(
             farm.binary("flood"), kind, "--dev", "eth0", "--mac", mac or router.macs["st"], "--to", to or VIP[v6], "--from", FROM[v6],
             "--seconds", str(seconds), "--rate", str(rate), *more)]

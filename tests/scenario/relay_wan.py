@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Transferred connections on bad paths: between client and site 2 % loss, reordering, duplication and 1 to 100 ms of delay
-(tests/tools/wan), and 2 % loss in each direction of each port of the LAN. 14,300 requests, another node for
-most: all right to the byte, none hung.
+(tests/tools/wan), and 2 % loss in each direction of each port of the LAN. 7,800 requests, another node for
+most (SCALE=4 moves 10,000 times and more): all right to the byte, none hung.
 
 Usage: relay_wan.py [POINTSMAN] (or $POINTSMAN); $SCALE times as many requests (1)
 """
@@ -44,17 +44,17 @@ def all_right(what, *words, **options):
 
 
 farm.wan(f"link client site delay=1ms jitter=5ms {FAULTS}")
-all_right("near clients, 2 % loss on the way: requests", "-c", 100, "-n", 3000, "--keep", 20, "--random", 1)
+all_right("near clients, 2 % loss on the way: requests", "-c", 100, "-n", 1500, "--keep", 20, "--random", 1)
 farm.lossy(20)
 farm.wan(f"link client site delay=20ms jitter=30ms {FAULTS}")
-all_right("and 2 % on the LAN, IPv4: requests", "-c", 200, "-n", 4000, "--keep", 20, "--random", 2)
-all_right("IPv6: requests", "-c", 200, "-n", 3000, "--keep", 20, "--random", 3, v6=True)
-all_right("connections of one request", "-c", 200, "-n", 2000, "--random", 4)
-all_right("POSTs among them", "-c", 100, "-n", 1000, "--keep", 10, "--post", "20000:0.5", "--random", 5)
+all_right("and 2 % on the LAN, IPv4: requests", "-c", 200, "-n", 2500, "--keep", 20, "--random", 2)
+all_right("IPv6: requests", "-c", 200, "-n", 1500, "--keep", 20, "--random", 3, v6=True)
+all_right("connections of one request", "-c", 200, "-n", 1000, "--random", 4)
+all_right("POSTs among them", "-c", 100, "-n", 500, "--keep", 10, "--post", "20000:0.5", "--random", 5)
 all_right("requests in two segments", "-c", 100, "-n", 300, "--keep", 5, "--split", "30:20", "--random", 6)
 farm.wan(f"link client site delay=50ms jitter=50ms {FAULTS}")
-all_right("far clients", "-c", 200, "-n", 1000, "--keep", 10, "--random", 7)
+all_right("far clients", "-c", 200, "-n", 500, "--keep", 10, "--random", 7)
 counters = farm.counters(balancer)
-s.check("connections moved between nodes", counters.get("moved", 0) > 5000 * SCALE, counters)
+s.check("connections moved between nodes", counters.get("moved", 0) > 2500 * SCALE, counters)
 print("#", json.dumps(counters))
 s.finish()
