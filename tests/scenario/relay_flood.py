@@ -8,6 +8,7 @@ Usage: relay_flood.py [POINTSMAN] (or $POINTSMAN)
 """
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -256,7 +257,15 @@ def send(frames):
     own = bytes.fromhex(neighbour.macs["eth0"].replace(":", ""))
     with packets(neighbour, "eth0") as sock:
         for f in frames:
-            sock.send(f[:6] + own + f[12:])
+            until = time.monotonic() + 2
+            while True:
+                try:
+                    sock.send(f[:6] + own + f[12:])
+                    break
+                except OSError as e:  # the queue of a busy machine's link is full
+                    if e.errno != errno.ENOBUFS or time.monotonic() > until:
+                        raise
+                    time.sleep(0.001)
             time.sleep(0.0005)
     time.sleep(0.2)
 
