@@ -105,7 +105,7 @@ static void send_to(struct assist *a, const uint8_t *packet, uint32_t length, co
         struct handoff h;
     } head = {.gue = {GUE_WORDS, packet[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, 0}};
     struct sockaddr_storage sa;
-    relay_tag(a->relay, h, packet, length);
+    relay_tag(a->relay, h, &to->addr, packet, length);
     head.h = *h;
     struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)packet, length}};
     struct msghdr m = {.msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(to, &sa), .msg_iov = parts, .msg_iovlen = 2};

@@ -139,8 +139,9 @@ int relay_node_endpoint(const struct relay *r, uint32_t node, struct endpoint *o
     return PM_OK;
 }
 
-void relay_tag(const struct relay *r, struct handoff *h, const void *packet, uint32_t length)
+void relay_tag(const struct relay *r, struct handoff *h, const struct addr *to, const void *packet, uint32_t length)
 {
+    uint8_t address[16];
     __u64 words[HANDOFF_INNER_V6 / 8] = {0};
     const uint8_t *p = packet;
     uint32_t covered = handoff_covered(length && p[0] >> 4 == 4, length);
@@ -148,5 +149,6 @@ void relay_tag(const struct relay *r, struct handoff *h, const void *packet, uin
     h->version = HANDOFF_VERSION;
     h->key = (uint8_t)(r->settings.tag_key % HANDOFF_KEYS);
     h->tries = 0;
-    h->tag = handoff_tag(&r->settings.tag[h->key], h, words);
+    relay_addr(address, to);
+    h->tag = handoff_tag(&r->settings.tag[h->key], h, address, words);
 }

@@ -38,7 +38,7 @@ uint32_t relay_places(const struct relay *r, uint32_t set, const uint32_t **plac
 uint32_t relay_self(const struct relay *r);
 /* Where hand-off packets to the node go; PM_ENOTFOUND: it cannot be reached. */
 int relay_node_endpoint(const struct relay *r, uint32_t node, struct endpoint *out) PM_MUST_CHECK;
-/* Fills in version, key and tag for that inner packet. */
-void relay_tag(const struct relay *r, struct handoff *h, const void *packet, uint32_t length);
+/* Fills in version, key and tag for that inner packet to that outer destination. */
+void relay_tag(const struct relay *r, struct handoff *h, const struct addr *to, const void *packet, uint32_t length);
 
 #endif

@@ -4,8 +4,16 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 #include "base/arena.h"
+#include "base/log.h"
 #include "relay/load.h"
 #include "relay/ring.h"
 #pragma GCC diagnostic push
@@ -19,6 +27,50 @@ struct node {
     struct relay_node_bpf *skel;
     unsigned attached[INTERFACES_MAX], attached_count;
 };
+
+/*
+ * The root of the control groups, as far as we see them; where only old ones are mounted, a mount of our own without a place.
+ */
+static int root_group(void)
+{
+    struct statfs s;
+    int fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && fstatfs(fd, &s) == 0 && s.f_type == CGROUP2_SUPER_MAGIC)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    int context = fsopen("cgroup2", FSOPEN_CLOEXEC);
+    fd = context >= 0 && fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0 ? fsmount(context, FSMOUNT_CLOEXEC, 0) : -1;
+    int err = errno;
+    if (context >= 0)
+        close(context);
+    errno = err;
+    return fd;
+}
+
+/* Without it connections that move begin in slow start: slower, not wrong. */
+static void keep_windows(struct node *n)
+{
+    int group = root_group();
+    n->skel->links.relay_node_begun =
+        group >= 0 ? bpf_program__attach_cgroup(n->skel->progs.relay_node_begun, group) : NULL;
+    if (!n->skel->links.relay_node_begun)
+        log_warn("connections that move here begin in slow start, their congestion window cannot be set", "why", strerror(errno));
+    if (group >= 0)
+        close(group);
+}
+
+static uint64_t own_netns(void)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    (void)getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size);
+    close(fd);
+    return cookie;
+}
 
 static const char *const counter_names[] = {
 #define X(sym, name, text) name,
@@ -39,6 +91,7 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     static const char *const kept[] = {"trusted", "asked", "node_counters", NULL};
     int err = n->skel ? load_pin(n->skel->obj, pin, kept, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err) {
+        n->skel->rodata->own_netns = own_netns();
         err = relay_node_bpf__load(n->skel);
         if (err)
             err = load_fail(why, err, "the kernel does not take the node's packet program (it needs Linux 6.9)");
@@ -47,6 +100,7 @@ int node_open(const char *pin, struct node **out, struct buf *why)
         node_close(n);
         return err;
     }
+    keep_windows(n);
     *out = n;
     return PM_OK;
 }

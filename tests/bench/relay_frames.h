@@ -101,9 +101,11 @@ static inline void frame_wrap(struct frame *f, const struct frame *in, struct ha
     __u64 words[HANDOFF_INNER_V6 / 8] = {0};
     memcpy(words, in->data + LINK, handoff_covered(!v6, inner));
     h->version = HANDOFF_VERSION;
-    h->tag = handoff_tag(&frame_key, h, words);
     frame_link(f, false);
     frame_v4(f->data + LINK, inner + HANDOFF_OVER_V4, IPPROTO_UDP);
+    uint8_t to[16] = {[10] = 0xff, [11] = 0xff};
+    memcpy(to + 12, f->data + LINK + 16, 4);
+    h->tag = handoff_tag(&frame_key, h, to, words);
     memcpy(f->data + at, udp, sizeof udp);
     memcpy(f->data + at + 8, &gue, sizeof gue);
     memcpy(f->data + at + 12, h, sizeof *h);

@@ -137,6 +137,13 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
         """Bytes in and out of what is in the middle."""
         return 0 if way == "direct" else port_bytes(self.watch.pid, "b1" if way == "transferred" else "p")
 
+    def limit(self, mbits):
+        """What nodes and proxies send goes no faster; 0: as fast as can be."""
+        for host in (*self.nodes, self.proxy):
+            host.run("tc", "qdisc", "del", "dev", "eth0", "root", check=False)
+            if mbits:
+                host.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{mbits}mbit", "burst", "256k", "limit", "4m")
+
     def warm(self):
         """Every byte of every file by way of the VIP, once; addresses of the LAN are known from then on."""
         status, got = self.surf("-c", 4, "-n", 3 * len(self.paths), "--keep", 4)

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -270,6 +271,14 @@ def send(frames):
     time.sleep(0.2)
 
 
+def readdressed(frame, host):
+    """To another host of the LAN, with the IPv4 header's checksum that it needs to get there."""
+    head = bytearray(frame[14:24] + b"\0\0" + frame[26:30] + socket.inet_aton(host.v4))
+    total = sum(struct.unpack("!10H", head))
+    head[10:12] = struct.pack("!H", ~(total % 0xffff) & 0xffff)
+    return bytes.fromhex(host.macs["eth0"].replace(":", "")) + frame[6:14] + bytes(head) + frame[34:]
+
+
 def at_node(node, before=None):
     now = node.relay.counters(True)
     return {k: v - (before or {}).get(k, 0) for k, v in now.items() if v != (before or {}).get(k, 0)}
@@ -293,6 +302,11 @@ def heard_and_changed():
     refused = got.get("dropped_tag", 0) + got.get("dropped_malformed", 0)
     s.check("with a bit changed anywhere: refused and counted", refused >= len(wrong) and not got.get("adopted") and
             not got.get("replayed"), (len(wrong), got))
+    other = farm.nodes[1]
+    before = at_node(other)
+    send([readdressed(f, other) for f in opens])
+    got = at_node(other, before)
+    s.check("sent to another node: refused and counted", got.get("dropped_tag", 0) >= len(opens) and not got.get("adopted"), got)
     time.sleep(max(0, 3.2 - len(wrong) * 0.001))
     before = at_node(node)
     send(opens)

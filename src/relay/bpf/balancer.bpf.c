@@ -75,6 +75,7 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     }
     switch (h.kind) {
     case HANDOFF_MOVED:
+        w->h.key = h.key; /* the window goes on to the next node */
         return moved(ctx, p, f, h.target, w);
     case HANDOFF_GONE:
         if (f && p->seq != f->next)
@@ -128,7 +129,7 @@ __noinline int unwrap(struct xdp_md *ctx, const struct packet *p, struct way *w)
         if (head.gue.head == GUE_WORDS && !head.gue.flags && head.h.version == HANDOFF_VERSION &&
             (v4 || head.gue.proto == IPPROTO_IPV6) && inner_words(ctx, at, v4, p->length - (at - p->l3), words)) {
             w->h = head.h;
-            if (handoff_tag(&s->tag[head.h.key % HANDOFF_KEYS], &head.h, words) == head.h.tag)
+            if (handoff_tag(&s->tag[head.h.key % HANDOFF_KEYS], &head.h, p->flow.vip, words) == head.h.tag)
                 return strip(ctx, p->l3, at - p->l3, v4);
             count(RELAY_TAG_WRONG, p->length);
             return 0;

@@ -6,8 +6,8 @@
  *
  *   outer IP | UDP to RELAY_PORT | GUE 4 bytes | struct handoff 24 bytes | the client's IP packet
  *
- * Nothing is believed before its tag: SipHash of the header and of the first bytes of the inner packet (addresses, ports,
- * sequence numbers, flags) under a key that only balancers and nodes of the farm have.
+ * Nothing is believed before its tag: SipHash of whom the packet is for, of the header and of the first bytes of the inner
+ * packet (addresses, ports, sequence numbers, flags) under a key that only balancers and nodes of the farm have.
  */
 #ifndef PM_RELAY_BPF_HANDOFF_H
 #define PM_RELAY_BPF_HANDOFF_H
@@ -52,7 +52,7 @@ struct handoff_tcp {
 struct handoff {
     __u8 version;
     __u8 kind;
-    __u8 key;   /* which of the keys made the tag */
+    __u8 key;   /* lower two bits: which of the keys made the tag; upper six: handoff_window() */
     __u8 tries; /* the only byte the tag does not cover: how often a node has put the packet off */
     __u32 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
     /* Sequence number of the first byte the node is to have. MOVE: what the client had received, as it acknowledged,
@@ -88,9 +88,31 @@ static inline __attribute__((always_inline)) __u32 handoff_covered(int v4, __u32
     return length < HANDOFF_INNER_V6 ? HANDOFF_SHORT_V6 : HANDOFF_INNER_V6;
 }
 
-/* inner: HANDOFF_INNER_V6 bytes in words, zero behind what handoff_covered says. */
+/*
+ * What MOVED and OPEN tell of the old node's congestion window, in segments, so that the new one need not find it out again:
+ * its root, rounded down. 0: not known.
+ */
+enum { HANDOFF_WINDOW_BITS = 6 };
+
+static inline __attribute__((always_inline)) __u8 handoff_window(__u32 segments)
+{
+    __u32 root = 0;
+    for (__u32 bit = 1u << (HANDOFF_WINDOW_BITS - 1); bit; bit >>= 1)
+        root += (root + bit) * (root + bit) <= segments ? bit : 0;
+    return (__u8)(root * HANDOFF_KEYS);
+}
+
+static inline __attribute__((always_inline)) __u32 handoff_segments(__u8 key)
+{
+    return (__u32)(key / HANDOFF_KEYS) * (key / HANDOFF_KEYS);
+}
+
+/*
+ * to: outer destination address, an IPv4 one mapped: a packet that was heard is of no use elsewhere.
+ * inner: HANDOFF_INNER_V6 bytes in words, zero behind what handoff_covered says.
+ */
 static inline __attribute__((always_inline)) __u64 handoff_tag(const struct siphash_key *key, const struct handoff *h,
-                                                               const __u64 *inner)
+                                                               const __u8 to[16], const __u64 *inner)
 {
     struct siphash s;
     union {
@@ -103,6 +125,9 @@ static inline __attribute__((always_inline)) __u64 handoff_tag(const struct siph
         __u64 word[2];
     } head = {.part = {h->version, h->kind, h->key, 0, h->target, h->start, h->tcp}};
     siphash_begin(&s, key);
+    siphash_word(&s, head.word[0]);
+    siphash_word(&s, head.word[1]);
+    __builtin_memcpy(head.word, to, sizeof head.word);
     siphash_word(&s, head.word[0]);
     siphash_word(&s, head.word[1]);
     for (int i = 0; i < HANDOFF_INNER_V6 / 8; i++)

@@ -23,6 +23,8 @@ struct tcp_timewait_sock {
 };
 
 struct inet_connection_sock {
+    __u32 icsk_rto;
+    __u8 icsk_ca_state : 5;
     struct {
         __u32 lrcvtime;
     } icsk_ack;
@@ -35,7 +37,7 @@ struct tcp_options_received {
 
 struct tcp_sock {
     struct inet_connection_sock inet_conn;
-    __u32 copied_seq, write_seq, lsndtime, rcv_nxt;
+    __u32 copied_seq, write_seq, lsndtime, rcv_nxt, snd_cwnd, snd_ssthresh;
     struct tcp_options_received rx_opt;
 };
 

@@ -9,7 +9,8 @@
  *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
  *                                                  NEXT    last request answered? unwrap, up to the kernel
  *                                                  FIND    back to the balancer: mine, or not
- * And on tc egress, what must not leave: resets of connections that were given up.
+ * On tc egress, what must not leave: resets of connections that were given up. And for sockets that begin (sock_ops, at the
+ * control group), the congestion window that an adopted connection had at the node before.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -23,9 +24,12 @@
 
 /* Kernel's names for TCP states, include/net/tcp_states.h. */
 enum { STATE_ESTABLISHED = 1, STATE_TIME_WAIT = 6, STATE_LISTEN = 10, STATE_NEW = 12 };
+enum { CA_REDUCED = 2 }; /* and above it: recovering from loss; include/uapi/linux/tcp.h */
+enum { FAMILY_V4 = 2, INITIAL_WINDOW = 10 /* RFC 6928 */ };
 
 struct work {
     struct handoff h;
+    __u8 from[16], to[16]; /* outer addresses, IPv4 ones mapped */
     __u64 words[HANDOFF_INNER_V6 / 8];
     __u32 outer_l3, at; /* of the outer and of the inner IP header */
     __u32 length;       /* of the inner packet, as the outer says */
@@ -45,7 +49,6 @@ TABLE(works, PERCPU_ARRAY, 1, __u32, struct work);
 /* A counter it stops at; NODE_COUNTER_COUNT: not for us; -1: go on. */
 static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, const struct node_trust **trust)
 {
-    __u8 from[16] = {};
     __u32 l4;
     struct udphdr udp;
     struct {
@@ -58,18 +61,20 @@ static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, con
         struct iphdr ip;
         if (!LOAD(skb, w->outer_l3, &ip) || ip.protocol != IPPROTO_UDP || ip.ihl != 5 || ip.frag_off & bpf_htons(0x3fff))
             return NODE_COUNTER_COUNT;
-        mapped(from, ip.saddr);
+        mapped(w->from, ip.saddr);
+        mapped(w->to, ip.daddr);
         l4 = w->outer_l3 + sizeof ip;
     } else {
         struct ipv6hdr ip;
         if (skb->protocol != bpf_htons(ETH_P_IPV6) || !LOAD(skb, w->outer_l3, &ip) || ip.nexthdr != IPPROTO_UDP)
             return NODE_COUNTER_COUNT;
-        __builtin_memcpy(from, &ip.saddr, 16);
+        __builtin_memcpy(w->from, &ip.saddr, 16);
+        __builtin_memcpy(w->to, &ip.daddr, 16);
         l4 = w->outer_l3 + sizeof ip;
     }
     if (!LOAD(skb, l4, &udp) || udp.dest != bpf_htons(RELAY_PORT))
         return NODE_COUNTER_COUNT;
-    *trust = bpf_map_lookup_elem(&trusted, from);
+    *trust = bpf_map_lookup_elem(&trusted, w->from);
     if (!*trust)
         return NODE_UNTRUSTED;
     if (!LOAD(skb, l4 + sizeof udp, &head) || head.gue.head != GUE_WORDS || head.gue.flags ||
@@ -181,7 +186,7 @@ static __always_inline bool turn_round(struct __sk_buff *skb, struct work *w, __
     }
     w->h.kind = kind;
     w->h.tries = 0;
-    w->h.tag = handoff_tag(key, &w->h, w->words);
+    w->h.tag = handoff_tag(key, &w->h, w->from, w->words);
     return bpf_skb_store_bytes(skb, w->at - sizeof w->h, &w->h, sizeof w->h, 0) == 0 &&
            bpf_skb_store_bytes(skb, w->at - HANDOFF_HEADS + 6, &zero, 2, 0) == 0;
 }
@@ -264,8 +269,18 @@ struct found {
     __u32 rcv_nxt;
     bool all_read;   /* of what was received */
     bool spoke_last; /* the server has sent something since it was last sent to */
+    __u32 segments;  /* it may have under way: congestion window, 0 when there has been silence for too long to say */
     struct handoff_tcp tcp;
 };
+
+/* RFC 5681 4.1: after a time-out's silence the window says nothing of the path; after loss it is the threshold. */
+static __always_inline __u32 window_of(struct tcp_sock *tp)
+{
+    if ((__u32)bpf_jiffies64() - tp->lsndtime > tp->inet_conn.icsk_rto)
+        return 0;
+    bool lost = BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_state) >= CA_REDUCED;
+    return lost && tp->snd_ssthresh < tp->snd_cwnd ? tp->snd_ssthresh : tp->snd_cwnd;
+}
 
 /* To be released. */
 static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, struct work *w)
@@ -292,6 +307,7 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->write_seq = tp->write_seq;
             f->all_read = tp->copied_seq == f->rcv_nxt;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
+            f->segments = window_of(tp);
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
@@ -331,7 +347,7 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
     bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
-    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1};
+    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = handoff_segments(w->h.key)};
     if (err)
         bpf_map_delete_elem(&asked, &w->tuple);
     else
@@ -431,6 +447,7 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
     struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1, .tcp = f.tcp};
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
+    w->h.key = w->h.key % HANDOFF_KEYS + handoff_window(f.segments);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;
     return reset_own(skb, w, f.rcv_nxt);
@@ -499,7 +516,7 @@ int relay_node(struct __sk_buff *skb)
         count_node(NODE_MALFORMED, skb->len);
         return TC_ACT_SHOT;
     }
-    if (handoff_tag(key, &w->h, w->words) != w->h.tag) {
+    if (handoff_tag(key, &w->h, w->to, w->words) != w->h.tag) {
         count_node(NODE_TAG_WRONG, skb->len);
         return TC_ACT_SHOT;
     }
@@ -561,6 +578,41 @@ int relay_node_out(struct __sk_buff *skb)
         return TC_ACT_UNSPEC;
     count_node(NODE_LATE, skb->len);
     return TC_ACT_SHOT;
+}
+
+/* ---- sockets that begin ---- */
+
+/* Of this node, in whose network namespace the process was that has loaded the program. */
+const volatile __u64 own_netns;
+
+SEC("sockops")
+int relay_node_begun(struct bpf_sock_ops *ctx)
+{
+    static const __be32 v4[3] = {0, 0, bpf_htonl(0xffff)};
+    struct bpf_sock_tuple tuple = {};
+    if (ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || bpf_get_netns_cookie(ctx) != own_netns)
+        return 1;
+    __be32 saddr[4] = {ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]};
+    if (ctx->family == FAMILY_V4 || (saddr[0] == v4[0] && saddr[1] == v4[1] && saddr[2] == v4[2])) {
+        tuple.ipv4.saddr = ctx->remote_ip4;
+        tuple.ipv4.daddr = ctx->local_ip4;
+        tuple.ipv4.sport = bpf_htons(bpf_ntohl(ctx->remote_port));
+        tuple.ipv4.dport = bpf_htons(ctx->local_port);
+    } else {
+        __builtin_memcpy(tuple.ipv6.saddr, saddr, 16);
+        for (int i = 0; i < 4; i++)
+            tuple.ipv6.daddr[i] = ctx->local_ip6[i];
+        tuple.ipv6.sport = bpf_htons(bpf_ntohl(ctx->remote_port));
+        tuple.ipv6.dport = bpf_htons(ctx->local_port);
+    }
+    struct node_asked *here = bpf_map_lookup_elem(&asked, &tuple);
+    if (!here || here->gone || here->segments <= INITIAL_WINDOW)
+        return 1;
+    int segments = here->segments;
+    here->segments = 0;
+    if (bpf_setsockopt(ctx, IPPROTO_TCP, TCP_BPF_IW, &segments, sizeof segments) == 0)
+        count_node(NODE_WINDOW, 0);
+    return 1;
 }
 
 char license_text[] SEC("license") = "Dual BSD/GPL";

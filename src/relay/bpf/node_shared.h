@@ -18,6 +18,7 @@
     X(REFUSED, "adopt_refused", "Connections the kernel did not take over")                                            \
     X(PUT_OFF, "put_off", "Packets before their connection, put off for a moment")                                     \
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
+    X(WINDOW, "window_kept", "Connections taken over with the congestion window they had at the node before")          \
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
     X(REPLAYED, "replayed", "Hand-offs refused: their connection was taken over before, and has ended")                \
@@ -39,11 +40,12 @@ struct node_trust {
     struct siphash_key key[HANDOFF_KEYS];
 };
 
-/* Of connections that were asked to move: since when, at which bytes, and whether it is done. */
+/* Of connections that were taken over or asked to move: since when, at which bytes, and whether they are gone. */
 struct node_asked {
     __u64 since_ns;
     __u32 seq, write_seq;
-    __u32 gone;
+    __u16 gone;
+    __u16 segments; /* congestion window to begin with; 0: the kernel's own */
     struct handoff_tcp tcp; /* of one that was given up: for whoever has to find it a new node */
 };
 

@@ -40,15 +40,15 @@ static __always_inline bool inner_words(struct xdp_md *ctx, __u32 at, bool v4, _
     return bpf_xdp_load_bytes(ctx, at, words, HANDOFF_INNER_V6) == 0;
 }
 
-static __always_inline bool tag_set(struct handoff *h, const __u64 *inner)
+static __always_inline bool tag_set(struct handoff *h, const __u8 to[16], const __u64 *inner)
 {
     const struct relay_settings *s = settings_get();
     if (!s)
         return false;
     h->version = HANDOFF_VERSION;
-    h->key = s->tag_key % HANDOFF_KEYS;
+    h->key = h->key / HANDOFF_KEYS * HANDOFF_KEYS + s->tag_key % HANDOFF_KEYS;
     h->tries = 0;
-    h->tag = handoff_tag(&s->tag[h->key % HANDOFF_KEYS], h, inner);
+    h->tag = handoff_tag(&s->tag[h->key % HANDOFF_KEYS], h, to, inner);
     return true;
 }
 
@@ -88,7 +88,19 @@ static __always_inline bool fill_link(struct xdp_md *ctx, const struct relay_nod
            (l3 < 22 || bpf_xdp_store_bytes(ctx, 18, link + 18, 4) == 0);
 }
 
-/* h: kind, target, start and tcp are set; the rest is filled in here. */
+/*
+ * h: kind, target, start, tcp and the window are set; the rest is filled in. Returns what differs from flow to flow, for the
+ * source port; -1: too short. Apart from send_tunnel, so that the words leave the stack, which is small, before the rest.
+ */
+static __always_inline __s64 tag_packet(struct xdp_md *ctx, const struct packet *p, struct handoff *h, const __u8 to[16])
+{
+    __u64 words[HANDOFF_INNER_V6 / 8];
+    if (!inner_words(ctx, p->l3, p->family == 4, p->length, words) || !tag_set(h, to, words))
+        return -1;
+    __u32 entropy = (__u32)words[3] ^ (__u32)(words[2] >> 32);
+    return entropy ^ entropy >> 16;
+}
+
 __noinline int send_tunnel(struct xdp_md *ctx, const struct packet *p, const struct relay_node *n,
                                   struct handoff *h)
 {
@@ -97,16 +109,13 @@ __noinline int send_tunnel(struct xdp_md *ctx, const struct packet *p, const str
     bool v4 = is_v4(n->addr);
     __u32 over = v4 ? HANDOFF_OVER_V4 : HANDOFF_OVER_V6, l3 = p->l3;
     __u8 link[22];
-    __u64 words[HANDOFF_INNER_V6 / 8];
     if (p->length + over > n->mtu && n->mode != RELAY_NODE_SELF)
         return reply_too_big(ctx, p, n->mtu - over);
-    if (bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 || !inner_words(ctx, l3, p->family == 4, p->length, words) ||
-        !tag_set(h, words) || bpf_xdp_adjust_head(ctx, -(int)over) != 0) {
+    __s64 entropy = tag_packet(ctx, p, h, n->addr);
+    if (entropy < 0 || bpf_xdp_load_bytes(ctx, 0, link, sizeof link) != 0 || bpf_xdp_adjust_head(ctx, -(int)over) != 0) {
         count(RELAY_DROPPED_SPACE, p->length);
         return XDP_DROP;
     }
-    __u32 entropy = (__u32)words[3] ^ (__u32)(words[2] >> 32);
-    entropy ^= entropy >> 16;
     if (v4) {
         struct outer_v4 *o = HEADER(struct outer_v4, ctx, l3);
         if (!o)

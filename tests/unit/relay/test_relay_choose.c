@@ -124,12 +124,15 @@ static void test_tag(void **state)
         assert_int_equal(say_text(&c, &f, &out, GET("www.example.com", "/")), XDP_TX);
         tunnel_read(&f, &out, &nodes[NODE_V4], &kernel);
         ours = (struct handoff){.kind = kernel.kind, .target = kernel.target, .start = kernel.start, .tcp = kernel.tcp};
-        relay_tag(relay, &ours, f.data + f.l3, f.len - f.l3);
+        struct addr to = relay_addr_of(nodes[NODE_V4].addr), other = relay_addr_of(nodes[NODE_V6].addr);
+        relay_tag(relay, &ours, &other, f.data + f.l3, f.len - f.l3);
+        assert_true(ours.tag != kernel.tag); /* to somebody else */
+        relay_tag(relay, &ours, &to, f.data + f.l3, f.len - f.l3);
         assert_memory_equal(&ours, &kernel, sizeof ours);
         for (uint32_t n = 0; n < 60; n++) { /* cut short: never beyond the end, and another tag */
             uint8_t *cut = malloc(n ? n : 1);
             memcpy(cut, f.data + f.l3, n);
-            relay_tag(relay, &ours, cut, n);
+            relay_tag(relay, &ours, &to, cut, n);
             if (n < (v6 ? 56u : 40u))
                 assert_true(ours.tag != kernel.tag);
             free(cut);

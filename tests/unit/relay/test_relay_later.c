@@ -148,11 +148,14 @@ static void test_moves(void **state)
         assert_int_equal(flow.node, NODE_V4);
         assert_int_equal(flow.next, c.seq);
         asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h); /* the node was busy: asked again */
+        assert_int_equal(h.key, SEND_KEY);
+        h.key += handoff_window(64);
         assert_int_equal(answer(0, &f, h, HANDOFF_MOVED, &out), XDP_TX);
         COUNTED(RELAY_MOVED, RELAY_SENT_HOPS);
         tunnel_read(&f, &out, &nodes[NODE_V6], &open);
         assert_int_equal(open.kind, HANDOFF_OPEN);
         assert_int_equal(open.target, NODE_V6);
+        assert_int_equal(handoff_segments(open.key), 64);
         assert_int_equal(ntohl(open.start), c.seq);
         assert_int_equal(ntohs(open.tcp.mss), 1460);
         assert_int_equal(open.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE);
@@ -168,10 +171,11 @@ static void test_moves(void **state)
         assert_int_equal(answer(0, &f, h, HANDOFF_MOVED, &out), XDP_DROP); /* the same again, late */
         COUNTED_NOTHING();
         assert_int_equal(flow_of(&c).moves, 1);
-        /* Lost on the way: the client's packet opens again, nothing is asked. */
+        /* Lost on the way: the client's packet opens again, nothing is asked, and nothing said of what the path takes. */
         assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_TX);
         COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
         tunnel_read(&f, &out, &nodes[NODE_V6], &open);
+        assert_int_equal(open.key, SEND_KEY);
         assert_int_equal(open.kind, HANDOFF_OPEN);
         c.seq += sizeof GET("/six") - 1;
         c.ack += 100;

@@ -173,10 +173,13 @@ static struct handoff comes_back(const struct client *c, uint8_t flags, const ch
     assert_memory_equal(f.data + f.l4 + 36, inner.data + 14, inner.len - 14);
     memcpy(&h, f.data + f.l4 + 12, sizeof h);
     assert_int_equal(h.version, HANDOFF_VERSION);
-    assert_int_equal(h.key, SEND_KEY);
+    assert_int_equal(h.key % HANDOFF_KEYS, SEND_KEY);
     assert_int_equal(h.tries, 0);
     assert_int_equal(h.target, 77);
-    assert_true(h.tag == tag_of(&h, inner.data + 14, inner.len - 14));
+    uint8_t to[16];
+    struct endpoint balancer = at(balancers[c->over]);
+    relay_addr(to, &balancer.addr);
+    assert_true(h.tag == tag_of(&h, to, inner.data + 14, inner.len - 14));
     return h;
 }
 
@@ -225,6 +228,14 @@ static void test_refused(void **state)
             inject(&f);
             MOVED(ONE(MALFORMED));
         }
+        struct frame other; /* what was heard on the way to another node, sent on to this one */
+        wrap(&c, &good, &inner, HANDOFF_OPEN, 0);
+        tunnel_build(&other, &inner, balancers[i >> 1], i >> 1 ? "2001:db8:f::98" : "203.0.113.98",
+                     &(struct handoff){.kind = HANDOFF_OPEN, .key = SEND_KEY, .start = htonl(c.start)});
+        f = good;
+        memcpy(f.data + header, other.data + header, sizeof(struct handoff));
+        inject(&f);
+        MOVED(ONE(TAG_WRONG));
         tunnel_build(&f, &inner, i >> 1 ? "2001:db8:f::99" : "203.0.113.99", us[i >> 1],
                      &(struct handoff){.kind = HANDOFF_OPEN});
         inject(&f);
@@ -314,6 +325,46 @@ static void test_adopts(void **state)
         reads(fd, "secondthird");
         close(fd);
         forget();
+    }
+}
+
+/* The congestion window goes with the connection: from one node in the header, and into the next one's socket. */
+static void test_window(void **state)
+{
+    static const struct {
+        uint32_t said, has;
+    } table[] = {{0, 10}, {9, 10}, {15, 10}, {16, 16}, {300, 289}, {100000, 63 * 63}};
+    for (unsigned i = 0; i < 4; i++) {
+        for (size_t t = 0; t < sizeof table / sizeof *table; t++) {
+            struct client c = client_of(i & 1, i >> 1);
+            struct frame inner, f;
+            struct tcp_info info;
+            socklen_t n = sizeof info;
+            struct handoff h = {.kind = HANDOFF_OPEN, .start = htonl(c.start)};
+            h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
+            h.key = (uint8_t)(SEND_KEY + handoff_window(table[t].said));
+            inner_of(&c, &inner, PSH | ACK, GET);
+            tunnel_build(&f, &inner, balancers[c.over], us[c.over], &h);
+            inject(&f);
+            if (table[t].has > 10)
+                MOVED(ONE(RECEIVED), ONE(ADOPTED), ONE(WINDOW));
+            else
+                MOVED(ONE(RECEIVED), ONE(ADOPTED));
+            int fd = accepted(&c);
+            reads(fd, GET);
+            c.seq += sizeof GET - 1;
+            assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n), 0);
+            assert_int_equal(info.tcpi_snd_cwnd, table[t].has);
+            server_says(fd, &c, "the answer");
+            c.ack += 10;
+            say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+            MOVED(ONE(RECEIVED), ONE(LET_GO));
+            h = comes_back(&c, PSH | ACK, GET);
+            assert_int_equal(h.kind, HANDOFF_MOVED);
+            assert_int_equal(h.key / HANDOFF_KEYS * HANDOFF_KEYS, handoff_window(table[t].has));
+            close(fd);
+            forget();
+        }
     }
 }
 
@@ -629,6 +680,7 @@ int main(void)
         cmocka_unit_test_setup(test_refused, need),
         cmocka_unit_test_setup(test_not_for_a_node, need),
         cmocka_unit_test_setup(test_adopts, need),
+        cmocka_unit_test_setup(test_window, need),
         cmocka_unit_test_setup(test_replayed, need),
         cmocka_unit_test_setup(test_not_adopted, need),
         cmocka_unit_test_setup(test_lets_go, need),

@@ -15,13 +15,13 @@ static inline struct siphash_key test_key(uint32_t n)
     return (struct siphash_key){0x1111111111111111ull * (n + 1), 0xfeedfacecafebeefull - n};
 }
 
-static inline uint64_t tag_of(const struct handoff *h, const uint8_t *inner, uint32_t length)
+static inline uint64_t tag_of(const struct handoff *h, const uint8_t to[16], const uint8_t *inner, uint32_t length)
 {
-    struct siphash_key key = test_key(h->key);
+    struct siphash_key key = test_key(h->key % HANDOFF_KEYS);
     __u64 words[HANDOFF_INNER_V6 / 8] = {0};
     uint32_t covered = handoff_covered(inner[0] >> 4 == 4, length);
     memcpy(words, inner, covered < length ? covered : length);
-    return handoff_tag(&key, h, words);
+    return handoff_tag(&key, h, to, words);
 }
 
 /*
@@ -66,10 +66,10 @@ static inline void tunnel_read(const struct frame *in, const struct frame *out, 
     assert_memory_equal(out->data + udp + 8, gue, 4);
     memcpy(h, out->data + udp + 12, sizeof *h);
     assert_int_equal(h->version, 1);
-    assert_int_equal(h->key, SEND_KEY);
+    assert_int_equal(h->key % HANDOFF_KEYS, SEND_KEY);
     assert_int_equal(h->tries, 0);
     assert_memory_equal(out->data + l3 + over, in->data + l3, inner);
-    assert_true(h->tag == tag_of(h, in->data + l3, inner));
+    assert_true(h->tag == tag_of(h, n->addr, in->data + l3, inner));
 }
 
 /* `in` inside a hand-off packet between these outer addresses, with a true tag; *h is completed. */
@@ -87,8 +87,9 @@ static inline void tunnel_build(struct frame *f, const struct frame *in, const c
     put16(f, 0);
     put(f, (const uint8_t[]){GUE_WORDS, v4 ? IPPROTO_IPIP : IPPROTO_IPV6, 0, 0}, 4);
     h->version = HANDOFF_VERSION;
-    h->key %= HANDOFF_KEYS;
-    h->tag = tag_of(h, in->data + in->l3, inner);
+    uint8_t mapped[16];
+    relay_addr(mapped, &b.addr);
+    h->tag = tag_of(h, mapped, in->data + in->l3, inner);
     put(f, h, sizeof *h);
     put(f, in->data + in->l3, inner);
     set_lengths(f);
