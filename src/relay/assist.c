@@ -116,7 +116,7 @@ static void send_to(struct assist *a, const uint8_t *packet, uint32_t length, co
 static void send_on(struct assist *a, const uint8_t *packet, uint32_t length, uint32_t node, uint8_t kind, const struct relay_flow *f)
 {
     struct endpoint to;
-    struct handoff h = {.kind = kind, .target = node, .start = htonl(f->start), .tcp = f->tcp};
+    struct handoff h = {.kind = kind, .target = (uint16_t)node, .start = htonl(f->start), .tcp = f->tcp};
     h.tcp.mss = htons(f->tcp.mss);
     if (relay_node_endpoint(a->relay, node, &to) == PM_OK)
         send_to(a, packet, length, &to, &h);
@@ -167,7 +167,7 @@ void assist_probe(struct assist *a, const struct addr *at, uint32_t node, uint32
     /* 192.0.0.8 (RFC 7600) to itself: nobody's connection. */
     uint8_t packet[40] = {0x45, [3] = 40, [8] = 64, [9] = IPPROTO_TCP, 0, 0, 192, 0, 0, 8, 192, 0, 0, 8, [32] = 5 << 4, TH_ACK};
     const struct endpoint to = {*at, RELAY_PORT};
-    struct handoff h = {.kind = HANDOFF_FIND, .target = RELAY_PROBE | node};
+    struct handoff h = {.kind = HANDOFF_FIND, .target = (uint16_t)(RELAY_PROBE | node)};
     put16(packet + 20, RELAY_PORT);
     put16(packet + 22, RELAY_PORT);
     put16(packet + 24, number >> 16);

@@ -75,7 +75,8 @@ __noinline int answered(struct xdp_md *ctx, const struct packet *p, struct way *
     }
     switch (h.kind) {
     case HANDOFF_MOVED:
-        w->h.key = h.key; /* the window goes on to the next node */
+        w->h.key = h.key; /* window and clock go on to the next node */
+        w->h.clock = h.clock;
         return moved(ctx, p, f, h.target, w);
     case HANDOFF_GONE:
         if (f && p->seq != f->next)

@@ -54,7 +54,10 @@ struct handoff {
     __u8 kind;
     __u8 key;   /* lower two bits: which of the keys made the tag; upper six: handoff_window() */
     __u8 tries; /* the only byte the tag does not cover: how often a node has put the packet off */
-    __u32 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
+    __u16 target;   /* balancer's note to itself, comes back unchanged: node a packet was for, or the next to ask */
+    /* MOVED and OPEN: how far the server's timestamps (RFC 7323) are beyond what the client's packet echoes of them. The next
+     * server's begin there: an older one that the client has from the node before would make it drop all that comes. */
+    __be16 clock;
     /* Sequence number of the first byte the node is to have. MOVE: what the client had received, as it acknowledged,
      * when its last request began. */
     __be32 start;
@@ -118,12 +121,13 @@ static inline __attribute__((always_inline)) __u64 handoff_tag(const struct siph
     union {
         struct {
             __u8 version, kind, key, tries;
-            __u32 target;
+            __u16 target;
+            __be16 clock;
             __be32 start;
             struct handoff_tcp tcp;
         } part;
         __u64 word[2];
-    } head = {.part = {h->version, h->kind, h->key, 0, h->target, h->start, h->tcp}};
+    } head = {.part = {h->version, h->kind, h->key, 0, h->target, h->clock, h->start, h->tcp}};
     siphash_begin(&s, key);
     siphash_word(&s, head.word[0]);
     siphash_word(&s, head.word[1]);

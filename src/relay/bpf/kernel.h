@@ -37,7 +37,7 @@ struct tcp_options_received {
 
 struct tcp_sock {
     struct inet_connection_sock inet_conn;
-    __u32 copied_seq, write_seq, lsndtime, rcv_nxt, snd_cwnd, snd_ssthresh;
+    __u32 copied_seq, write_seq, lsndtime, rcv_nxt, snd_cwnd, snd_ssthresh, tsoffset;
     struct tcp_options_received rx_opt;
 };
 

@@ -24,6 +24,7 @@
 
 /* Kernel's names for TCP states, include/net/tcp_states.h. */
 enum { STATE_ESTABLISHED = 1, STATE_TIME_WAIT = 6, STATE_LISTEN = 10, STATE_NEW = 12 };
+enum { CLOCK_MAX = 0xffff };
 enum { CA_REDUCED = 2 }; /* and above it: recovering from loss; include/uapi/linux/tcp.h */
 enum { FAMILY_V4 = 2, INITIAL_WINDOW = 10 /* RFC 6928 */ };
 
@@ -269,6 +270,7 @@ struct found {
     __u32 rcv_nxt;
     bool all_read;   /* of what was received */
     bool spoke_last; /* the server has sent something since it was last sent to */
+    __u32 clock;     /* what its next packet would bear as timestamp */
     __u32 segments;  /* it may have under way: congestion window, 0 when there has been silence for too long to say */
     struct handoff_tcp tcp;
 };
@@ -308,6 +310,7 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->all_read = tp->copied_seq == f->rcv_nxt;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
             f->segments = window_of(tp);
+            f->clock = (__u32)(bpf_ktime_get_ns() / 1000000) + tp->tsoffset;
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
@@ -319,17 +322,26 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
     bpf_sk_release(sk);
 }
 
-static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
+/* Of the inner packet. */
+static __always_inline struct tcp_options *read_options(struct __sk_buff *skb, const struct work *w)
 {
-    struct bpf_tcp_req_attrs attrs = {};
     struct tcp_options *o = options_get();
     __u64 room = (__u32)w->doff * 4 - sizeof(struct tcphdr);
     ONE_REGISTER(room);
     if (!o || room > OPTIONS_BYTES)
-        return TC_ACT_SHOT;
+        return NULL;
     if (room && bpf_skb_load_bytes(skb, w->tcp_at + sizeof(struct tcphdr), o->bytes, room) != 0)
-        return TC_ACT_SHOT;
+        return NULL;
     options_read(o);
+    return o;
+}
+
+static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
+{
+    struct bpf_tcp_req_attrs attrs = {};
+    struct tcp_options *o = read_options(skb, w);
+    if (!o)
+        return TC_ACT_SHOT;
     attrs.mss = bpf_ntohs(w->h.tcp.mss);
     attrs.wscale_ok = !!(w->h.tcp.options & HANDOFF_WSCALE);
     attrs.snd_wscale = attrs.wscale_ok ? w->h.tcp.wscale >> 4 : 0;
@@ -337,7 +349,7 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     attrs.sack_ok = !!(w->h.tcp.options & HANDOFF_SACK);
     attrs.tstamp_ok = o->timestamps;
     attrs.rcv_tsval = o->tsval;
-    attrs.rcv_tsecr = o->tsecr;
+    attrs.rcv_tsecr = o->tsecr + bpf_ntohs(w->h.clock); /* the kernel's clock goes on from there */
     if (!unwrap(skb, w))
         return TC_ACT_SHOT;
     struct bpf_sock *sk = socket_of(skb, w);
@@ -356,6 +368,16 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
 }
 
 /* ---- what balancers ask ---- */
+
+/* How far the clock is beyond what the client echoes; CLOCK_MAX: so far or further, after a minute's silence. */
+static __always_inline __be16 clock_of(struct __sk_buff *skb, const struct work *w, const struct found *f)
+{
+    struct tcp_options *o = read_options(skb, w);
+    if (!o || !o->timestamps || !(f->tcp.options & HANDOFF_TIMESTAMPS))
+        return 0;
+    __u32 ahead = f->clock - o->tsecr;
+    return bpf_htons((__s32)ahead < 0 ? 0 : ahead > CLOCK_MAX ? CLOCK_MAX : ahead);
+}
 
 /* A request that begins so little before what a connection has received is one of its own; new ones begin further on. */
 enum { OLD_BYTES = 1 << 20 };
@@ -448,6 +470,7 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
     bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
     count_node(NODE_LET_GO, skb->len);
     w->h.key = w->h.key % HANDOFF_KEYS + handoff_window(f.segments);
+    w->h.clock = clock_of(skb, w, &f);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;
     return reset_own(skb, w, f.rcv_nxt);

@@ -89,7 +89,7 @@ static __always_inline bool fill_link(struct xdp_md *ctx, const struct relay_nod
 }
 
 /*
- * h: kind, target, start, tcp and the window are set; the rest is filled in. Returns what differs from flow to flow, for the
+ * h: kind, target, start, tcp, window and clock are set; the rest is filled in. Returns what differs from flow to flow, for the
  * source port; -1: too short. Apart from send_tunnel, so that the words leave the stack, which is small, before the rest.
  */
 static __always_inline __s64 tag_packet(struct xdp_md *ctx, const struct packet *p, struct handoff *h, const __u8 to[16])

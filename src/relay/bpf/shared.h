@@ -200,7 +200,7 @@ struct relay_node {
  * Whether a node's program lives: the daemon asks for a connection that nobody has (HANDOFF_FIND), target being this and the
  * node's number, the sequence number a number of the daemon's. The packet program keeps the last answer of each node.
  */
-#define RELAY_PROBE 0x80000000u
+#define RELAY_PROBE 0x8000u
 struct relay_heard {
     __u32 number;
     __u32 answers; /* 0: none ever */

@@ -150,12 +150,14 @@ static void test_moves(void **state)
         asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h); /* the node was busy: asked again */
         assert_int_equal(h.key, SEND_KEY);
         h.key += handoff_window(64);
+        h.clock = htons(1234);
         assert_int_equal(answer(0, &f, h, HANDOFF_MOVED, &out), XDP_TX);
         COUNTED(RELAY_MOVED, RELAY_SENT_HOPS);
         tunnel_read(&f, &out, &nodes[NODE_V6], &open);
         assert_int_equal(open.kind, HANDOFF_OPEN);
         assert_int_equal(open.target, NODE_V6);
         assert_int_equal(handoff_segments(open.key), 64);
+        assert_int_equal(ntohs(open.clock), 1234);
         assert_int_equal(ntohl(open.start), c.seq);
         assert_int_equal(ntohs(open.tcp.mss), 1460);
         assert_int_equal(open.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE);
@@ -176,6 +178,7 @@ static void test_moves(void **state)
         COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
         tunnel_read(&f, &out, &nodes[NODE_V6], &open);
         assert_int_equal(open.key, SEND_KEY);
+        assert_int_equal(open.clock, 0);
         assert_int_equal(open.kind, HANDOFF_OPEN);
         c.seq += sizeof GET("/six") - 1;
         c.ack += 100;

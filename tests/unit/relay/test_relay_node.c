@@ -368,6 +368,50 @@ static void test_window(void **state)
     }
 }
 
+/*
+ * So do the timestamps, from where the node before has got to, not from the last that the client has seen of them: a
+ * retransmission may still be under way, and behind it the client would take nothing that bears an older one (RFC 7323 5.2).
+ */
+static void test_clock(void **state)
+{
+    enum { ECHOED = 512, AHEAD = 5000, SLOW_MS = 2000 };
+    for (unsigned i = 0; i < 8; i++) {
+        struct client c = client_of(i & 1, i >> 1 & 1);
+        struct frame f, inner;
+        bool without = i >> 2;
+        struct handoff h = {.kind = HANDOFF_OPEN, .key = SEND_KEY, .clock = htons(AHEAD), .start = htonl(c.start)};
+        h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
+        if (without)
+            memset(c.options, 1, sizeof c.options); /* no-operation */
+        inner_of(&c, &inner, PSH | ACK, GET);
+        tunnel_build(&f, &inner, balancers[c.over], us[c.over], &h);
+        inject(&f);
+        MOVED(ONE(RECEIVED), ONE(ADOPTED));
+        int fd = accepted(&c);
+        reads(fd, GET);
+        c.seq += sizeof GET - 1;
+        assert_int_equal(write(fd, "the answer", 10), 10);
+        do {
+            assert_true(heard(&f, IPPROTO_TCP, WAIT_MS));
+        } while (load16(&f, f.l4 + 2) != at(c.from).port || load32(&f, f.l4 + 4) != c.ack || f.len - f.l4 < 30);
+        assert_int_equal(f.data[f.l4 + 12] >> 4, without ? 5 : 8);
+        if (!without)
+            assert_in_range(load32(&f, f.l4 + 24), ECHOED + AHEAD, ECHOED + AHEAD + SLOW_MS);
+        c.ack += 10;
+        usleep(30000);
+        say(&c, HANDOFF_MOVE, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(LET_GO));
+        h = comes_back(&c, PSH | ACK, GET);
+        assert_int_equal(h.kind, HANDOFF_MOVED);
+        if (without)
+            assert_int_equal(h.clock, 0);
+        else
+            assert_in_range(ntohs(h.clock), AHEAD + 30, AHEAD + SLOW_MS);
+        close(fd);
+        forget();
+    }
+}
+
 /* Whoever has heard a hand-off and repeats it when the connection has ended gets no second one. */
 static void test_replayed(void **state)
 {
@@ -681,6 +725,7 @@ int main(void)
         cmocka_unit_test_setup(test_not_for_a_node, need),
         cmocka_unit_test_setup(test_adopts, need),
         cmocka_unit_test_setup(test_window, need),
+        cmocka_unit_test_setup(test_clock, need),
         cmocka_unit_test_setup(test_replayed, need),
         cmocka_unit_test_setup(test_not_adopted, need),
         cmocka_unit_test_setup(test_lets_go, need),
