@@ -50,11 +50,11 @@ void catalog_plan_policy(struct farm_catalog *c)
 
 /* ---- nodes ---- */
 
-/* What checks and operators say of it in all services; *weight: the largest. */
-static enum plan_node_state state_of(const struct farm_catalog *c, uint32_t node, uint32_t *weight)
+/* What checks, operators and configuration say of it in all services; the largest weight. */
+static struct plan_node node_of(const struct farm_catalog *c, uint32_t node)
 {
+    struct plan_node n = {.id = (uint16_t)node};
     bool down = true, drained = true;
-    *weight = 0;
     for (uint32_t i = 0; i < c->f->plan.service_count; i++) {
         const struct farm_service *s = &c->f->plan.services[i];
         for (uint32_t k = 0; k < s->server_count; k++) {
@@ -64,10 +64,12 @@ static enum plan_node_state state_of(const struct farm_catalog *c, uint32_t node
             front_server_state(c->f->front, s->name, s->servers[k].config->name, &health, &word);
             down &= health == HEALTH_DOWN && word != OVERRIDE_FORCE;
             drained &= word == OVERRIDE_DRAIN || word == OVERRIDE_DISABLE;
-            *weight = s->servers[k].config->weight > *weight ? s->servers[k].config->weight : *weight;
+            n.weight = s->servers[k].config->weight > n.weight ? s->servers[k].config->weight : n.weight;
+            n.domain = s->servers[k].config->rack ? s->servers[k].config->rack : n.domain;
         }
     }
-    return drained ? PLAN_DRAINING : down ? PLAN_DOWN : PLAN_UP;
+    n.state = drained ? PLAN_DRAINING : down ? PLAN_DOWN : PLAN_UP;
+    return n;
 }
 
 static bool agent_of(const struct farm_catalog *c, uint32_t node, struct farm_agent_status *out)
@@ -82,22 +84,27 @@ static size_t nodes_look(struct farm_catalog *c)
     for (uint32_t i = 0; i < c->f->node_count; i++) {
         struct catalog_node *v = &c->nodes[i];
         struct farm_agent_status status;
-        uint32_t weight;
         if (!v->known)
             continue;
-        enum plan_node_state state = state_of(c, i, &weight);
-        if (!v->since || state != v->state)
+        struct plan_node *p = &c->plan_nodes[n++];
+        *p = node_of(c, i);
+        if (!v->since || p->state != v->state)
             v->since = now;
-        v->state = state;
+        v->state = p->state;
+        p->since = v->since;
         bool agent = agent_of(c, i, &status);
-        c->plan_nodes[n++] = (struct plan_node){.id = (uint16_t)i,
-                                                .state = state,
-                                                .since = v->since,
-                                                .free = agent ? status.free_bytes : 0,
-                                                .weight = weight,
-                                                .allowed = agent && status.connected && status.writable && v->heard};
+        p->free = agent ? status.free_bytes : 0;
+        p->allowed = agent && status.connected && status.writable && v->heard;
     }
     return n;
+}
+
+static bool have_racks(const struct farm_catalog *c, size_t nodes)
+{
+    for (size_t i = 0; i < nodes; i++)
+        if (c->plan_nodes[i].domain)
+            return true;
+    return false;
 }
 
 /* ---- who acts, and when ---- */
@@ -152,14 +159,16 @@ static bool may(void *ctx, const struct directory_key *key, uint16_t node)
 static void plan_start(struct farm_catalog *c)
 {
     const struct cfg_catalog *cfg = &c->f->config->catalog;
+    size_t nodes = nodes_look(c);
     struct plan_input in = {.nodes = c->plan_nodes,
-                            .node_count = nodes_look(c),
+                            .node_count = nodes,
                             .policy = {.copies_min = cfg->copies,
                                        .copies_max = cfg->most,
                                        .per_copy = cfg->hot,
                                        .cold_after_ms = cfg->cold_ms ? cfg->cold_ms : UINT64_MAX,
                                        .down_for_ms = cfg->lost_ms,
                                        .drain_for_ms = cfg->drained_ms,
+                                       .spread = have_racks(c, nodes),
                                        .max_actions = cfg->actions,
                                        .max_reports = REPORTS},
                             .now = catalog_now(c),

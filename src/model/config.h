@@ -263,6 +263,7 @@ struct cfg_server {
     const char *url; /* for redirects to it; NULL = made from the address */
     int via;         /* enum cfg_via */
     const char *agent; /* name of the agent there; NULL = none */
+    const char *rack;  /* what fails together has one name; NULL = it stands alone */
     struct conf_list quic_ids; /* const char *: hexadecimal */
     struct conf_list holds; /* const char *: paths, prefixes ending in /, *.suffixes; none = everything */
     struct conf_list alpn;  /* const char *: protocols of TLS it is asked for; none = any */

@@ -157,6 +157,8 @@ static const struct conf_key server_keys[] = {
     {"agent", CONF_STRING, AT(cfg_server, agent),
      .doc = "Name of the agent on its machine, as in that one's certificate. What it reports (load, content) is believed of this "
             "server."},
+    {"rack", CONF_STRING, AT(cfg_server, rack),
+     .doc = "Servers with the same one fail together (a rack, a room). The catalog keeps copies in more than one, where it can."},
     {"quic-id", CONF_STRING, AT(cfg_server, quic_ids), .flags = CONF_LIST,
      .doc = "relay: what it puts into QUIC connection ids, in hexadecimal digits; one for each length in the front's `quic-ids`."},
     {"holds", CONF_STRING, AT(cfg_server, holds), .flags = CONF_LIST,

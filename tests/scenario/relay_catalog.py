@@ -26,10 +26,18 @@ import lib
 
 
 class Farm(relay_farm.Farm):
-    """As it is, without `holds`."""
+    """As it is, without `holds`; in two racks."""
 
     def config(self, balancer):
         return re.sub(r", holds: \[[^]]*\]", "", super().config(balancer))
+
+
+    def agent_key(self, node):
+        return super().agent_key(node) + f", rack: {rack(node.name)}"
+
+
+def rack(name):
+    return "a" if name in ("n1", "n2") else "b"
 
 
 CATALOG = "catalog: {copies: 2, apply: %s, every: 1s, lost-for: 3s, cold: off, denied-for: 5s}\n"
@@ -135,6 +143,8 @@ def copied():
     farm.cli(balancer, "catalog", "apply")
     s.check("applied: two copies of everything", lib.wait_until(lambda: all(len(on_disk(p)) >= 2 for p in farm.paths), 30),
             [(p, on_disk(p)) for p in farm.paths if len(on_disk(p)) < 2][:3])
+    s.check("in both racks", lib.wait_until(lambda: all(len({rack(n) for n in on_disk(p)}) == 2 for p in farm.paths), 30),
+            [(p, on_disk(p)) for p in farm.paths if len({rack(n) for n in on_disk(p)}) < 2][:3])
     s.check("the catalog knows", lib.wait_until(lambda: all(holders(p) == on_disk(p) for p in farm.paths), 10))
     surf("every byte right, from all of them", "--random", 3)
     s.check("then the plan is empty", lib.wait_until(lambda: plan()["total"] == 0, 20), plan()["actions"][:2])
