@@ -138,30 +138,6 @@ static __always_inline enum act let_daemon(struct way *w, const struct relay_flo
 
 /* ---- connections nobody here knows ---- */
 
-struct bucket {
-    __u64 ns;
-    __u32 left;
-    __u32 pad;
-};
-TABLE(find_buckets, PERCPU_ARRAY, 1, __u32, struct bucket);
-
-static __always_inline bool find_allowed(__u32 rate)
-{
-    __u32 zero = 0;
-    struct bucket *b = bpf_map_lookup_elem(&find_buckets, &zero);
-    __u64 now = bpf_ktime_get_ns();
-    if (!b)
-        return false;
-    if (now - b->ns > 100000000) { /* a tenth of a second */
-        b->ns = now;
-        b->left = rate / 10;
-    }
-    if (!b->left)
-        return false;
-    b->left--;
-    return true;
-}
-
 /* As the target of FIND: only the node that a peer has named is asked. */
 enum { FIND_SHARED = RELAY_MEMBERS_MAX };
 
@@ -580,7 +556,7 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         return ACT_PASS;
     if (known_by_nobody(p))
         return ACT_RESET;
-    if (!(vip->flags & RELAY_VIP_AGENTS) || !find_allowed(s->find_rate)) {
+    if (!(vip->flags & RELAY_VIP_AGENTS) || !allowed(LIMIT_FIND, s->find_rate)) {
         count(RELAY_FIND_LIMIT, p->length);
         return ACT_DROP;
     }

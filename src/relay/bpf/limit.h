@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* How often we speak ourselves: so many per second and CPU, given out by tenths of a second. */
+/* How often we speak unasked (enum limit): so many per second and CPU, given out by tenths of a second. */
 #ifndef PM_RELAY_BPF_LIMIT_H
 #define PM_RELAY_BPF_LIMIT_H
 
 #include "relay/bpf/tables.h"
+
+enum limit { LIMIT_ICMP, LIMIT_FIND, LIMIT_COUNT };
 
 struct allowance {
     __u64 ns;
     __u32 left;
     __u32 pad;
 };
-TABLE(icmp_allowances, PERCPU_ARRAY, 1, __u32, struct allowance);
+TABLE(allowances, PERCPU_ARRAY, LIMIT_COUNT, __u32, struct allowance);
 
-static __always_inline bool icmp_allowed(__u32 rate)
+static __always_inline bool allowed(__u32 what, __u32 rate)
 {
-    __u32 zero = 0;
-    struct allowance *a = bpf_map_lookup_elem(&icmp_allowances, &zero);
+    struct allowance *a = bpf_map_lookup_elem(&allowances, &what);
     __u64 now = bpf_ktime_get_ns();
     if (!a)
         return false;

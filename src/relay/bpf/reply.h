@@ -191,7 +191,7 @@ __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *p, __u32 m
     const struct relay_settings *s = settings_get();
     if (!p || !s)
         return XDP_DROP;
-    if (!icmp_allowed(s->icmp_rate)) {
+    if (!allowed(LIMIT_ICMP, s->icmp_rate)) {
         count(RELAY_ICMP_LIMIT, p->length);
         return XDP_DROP;
     }
