@@ -6,7 +6,7 @@
 #include <linux/types.h>
 #include "relay/bpf/shared.h"
 
-/* One line per end a hand-off packet can have at a node. */
+/* One line per end a hand-off packet can have at a node. Agents report them in this order: what is new goes to the end. */
 #define NODE_COUNTERS(X)                                                                                               \
     X(RECEIVED, "received", "Hand-off packets with a valid tag")                                                       \
     X(UNTRUSTED, "dropped_untrusted", "Hand-off packets from an address that is no balancer of ours")                  \
@@ -18,7 +18,6 @@
     X(REFUSED, "adopt_refused", "Connections the kernel did not take over")                                            \
     X(PUT_OFF, "put_off", "Packets before their connection, put off for a moment")                                     \
     X(TOO_EARLY, "dropped_early", "Packets whose connection did not come, dropped")                                    \
-    X(WINDOW, "window_kept", "Connections taken over with the congestion window they had at the node before")          \
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
     X(REPLAYED, "replayed", "Hand-offs refused: their connection was taken over before, and has ended")                \
@@ -26,7 +25,8 @@
     X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
     X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
     X(MINE, "mine", "Unknown connections that turned out to be this node's")                                           \
-    X(UNKNOWN, "unknown", "Unknown connections that are not this node's either")
+    X(UNKNOWN, "unknown", "Unknown connections that are not this node's either")                                       \
+    X(WINDOW, "window_kept", "Connections taken over with the congestion window they had at the node before")
 
 enum node_counter {
 #define X(sym, name, text) NODE_##sym,
