@@ -151,7 +151,7 @@ static bool record_of(const struct farm_peers *p, const struct relay_flow_key *k
 {
     const struct farm *f = p->f;
     uint64_t now = clock_mono_ns(f->clock);
-    if (k->proto != IPPROTO_TCP || v->state == RELAY_FLOW_ASSIST || v->state == RELAY_FLOW_SYN)
+    if (v->state == RELAY_FLOW_ASSIST || v->state == RELAY_FLOW_SYN || (k->proto != IPPROTO_TCP && v->packets < RELAY_LASTING))
         return false;
     *out = (struct share_record){.key = *k, .flow = *v, .what = v->node == FARM_SELF ? SHARE_GONE : SHARE_FLOW};
     out->age_ms = now > v->seen_ns ? (uint32_t)((now - v->seen_ns) / 1000000) : 0;
@@ -162,13 +162,14 @@ static bool record_of(const struct farm_peers *p, const struct relay_flow_key *k
     return true;
 }
 
-static bool allowed(struct farm_peers *p, uint32_t n)
+/* A flood of datagrams leaves half of it to connections. */
+static bool allowed(struct farm_peers *p, uint32_t n, bool tcp)
 {
     uint64_t second = clock_mono_ms(p->f->clock) / 1000;
     if (second != p->second)
         p->in_second = 0;
     p->second = second;
-    if (p->in_second + n > RECORDS_PER_SECOND)
+    if (p->in_second + n > (tcp ? RECORDS_PER_SECOND : RECORDS_PER_SECOND / 2))
         return false;
     p->in_second += n;
     return true;
@@ -179,7 +180,7 @@ void farm_peers_event(struct farm *f, const struct relay_flow_key *k, const stru
     struct farm_peers *p = f->peers;
     if (!p || !record_of(p, k, v, &p->batch[p->batched]))
         return;
-    if (!allowed(p, 1)) {
+    if (!allowed(p, 1, k->proto == IPPROTO_TCP)) {
         for (uint32_t i = 0; i < p->count; i++)
             p->peers[i].count.not_sent++;
         return;
@@ -203,7 +204,7 @@ static bool dump_flow(void *arg, const struct relay_flow_key *k, const struct re
         return true;
     if (++d->count < SHARE_RECORDS_MAX)
         return true;
-    if (allowed(d->p, d->count))
+    if (allowed(d->p, d->count, true))
         send_batch(d->p, d->to, SHARE_FLOWS, d->batch, d->count);
     else
         d->to->count.not_sent += d->count;

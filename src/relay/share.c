@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/share.h"
 
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string.h>
@@ -237,6 +238,8 @@ bool share_takes(const struct relay_flow *mine, const struct share_record *r, ui
     if (!mine)
         return true;
     uint64_t mine_ms = now_ns > mine->seen_ns ? (now_ns - mine->seen_ns) / 1000000 : 0;
+    if (r->key.proto != IPPROTO_TCP)
+        return r->age_ms < mine_ms;
     uint32_t theirs = identity(f), ours = identity(mine);
     if (theirs && ours && theirs != ours)
         return r->age_ms < mine_ms;

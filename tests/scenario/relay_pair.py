@@ -49,6 +49,9 @@ class Pair(relay_farm.Farm):
             text = re.sub(rf"( {name}: {{address: [^,]*)", rf"\1, weight: {weight}", text)
         return "".join(line for line in text.splitlines(True) if not any(line.startswith(f"          {n}: ") for n in self.absent))
 
+    def up(self, balancer):
+        return super().up(balancer) & {n.name for n in self.nodes}
+
     def write(self, balancer):
         with open(self.path(balancer.name + ".yaml"), "w") as f:
             f.write(self.config(balancer))
@@ -70,8 +73,16 @@ class Pair(relay_farm.Farm):
         balancer.run("ip", "link", "set", "eth0", "down")
 
 
+ECHO_SERVICE = f"""  echo.example.com:
+    check: []
+    front: {{mode: tcp, relay: packets, ports: [7], check: {{tcp: {{}}, port: 80, interval: 500ms}}}}
+    sites:
+      here:
+        vips: ['{VIP4}']
+        servers: {{e1: 192.0.2.21, e2: 192.0.2.22, e3: 192.0.2.23}}
+"""
 s = lib.Scenario("relay_pair")
-farm = Pair(BINARY, balancers=2)
+farm = Pair(BINARY, balancers=2, extra=ECHO_SERVICE)
 b1, b2 = farm.balancers
 for node in farm.nodes:
     node.address("lo", f"{VIP_B}/32")
@@ -107,6 +118,35 @@ while time.time() < end:
     time.sleep(0.01)
 print(good, bad, int(1000 * max(gap, time.time() - last)), int(1000 * at))
 """ % HOST
+
+
+ECHO = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 7))
+while True:
+    _, who = s.recvfrom(100)
+    s.sendto(sys.argv[2].encode(), who)
+"""
+TALK = """
+import select, socket, sys, time
+flows = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(60)]
+heard = {}
+for f in flows:
+    f.connect((sys.argv[1], 7))
+end = time.time() + float(sys.argv[2])
+while time.time() < end:
+    for f in flows:
+        try:
+            f.send(b"?")
+        except OSError:
+            pass
+    time.sleep(0.1)
+    for f in select.select(flows, [], [], 0)[0]:
+        heard.setdefault(f, []).append((f.recv(100).decode(), time.time()))
+print(sum(len({n for n, _ in h}) == 1 for h in heard.values()), len(heard), sum(h[-1][1] > end - 1 for h in heard.values()),
+      sum(h[0][0] == "n1" for h in heard.values()))
+"""
 
 
 class Clients:
@@ -197,14 +237,22 @@ def by_vrrp():
     status, got = farm.surf("-n", 300, "-c", 10, "--keep", 10, "--random", 1, paths=SMALL)
     s.check("served over IPv4", status == 0, got)
     for node in farm.nodes:
+        node.start(sys.executable, "-c", ECHO, VIP4, node.name)
         slow(node, "eth0", "150mbit")
     clients = Clients(VIP4, 9)
-    time.sleep(3)
+    time.sleep(0.5)
+    talk = farm.client.start(sys.executable, "-c", TALK, VIP4, "8", stdout=subprocess.PIPE, text=True)
+    time.sleep(2)
+    farm.cli(b2, "drain", "e1")  # who takes over would send what is new elsewhere
+    time.sleep(0.5)
     s.check("200 downloads are under way", clients.under_way())
     farm.die(b1)
     gap = clients.finish("VRRP, primary killed")
     s.check("VRRP: new connections are served within two seconds", gap < 2000, gap)
     s.check("the backup has all addresses", has(b2, VIP4) and has(b2, VIP6) and has(b2, VIP_B))
+    same, heard, until, drained = map(int, talk.communicate()[0].split())
+    s.check("60 clients of UDP: each heard one server, before and after", same == heard == until == 60 and drained > 0, (same, heard, until, drained))
+    farm.cli(b2, "enable", "e1")
     counters = farm.counters(b2)
     s.check("connections were known from sharing", counters.get("shared_kept", 0) > 100, counters)
     tell(counters)

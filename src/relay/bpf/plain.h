@@ -24,6 +24,7 @@ enum {
     QUIET_CLIENT = 900,       /* a client's node */
     CHANCE_EARLIEST_MS = 500, /* a SYN that comes again before is a copy the network made (RFC 6298: a second) */
     CHANCE_LATEST = 10,       /* ... and one after it is no sign of anything */
+    TOLD_SHIFT = 35,          /* 2^35 ns, half a minute: well below what is quiet */
 };
 enum { /* instead of a node */
     NODE_RESET = RELAY_NODES_MAX + 1, /* the connection is gone, the client is to know */
@@ -158,6 +159,16 @@ static __always_inline void second_chance(const struct packet *p, const struct r
     count(RELAY_SECOND_CHANCE, p->length);
 }
 
+/* Other balancers hear of what lasts, and again while it does: there it must not look as if it were quiet. */
+static __always_inline void tell_lasting(const struct relay_flow_key *k, struct relay_flow *f, __u64 now)
+{
+    __u32 period = (__u32)(now >> TOLD_SHIFT) + 1;
+    if (f->packets < RELAY_LASTING || f->next == period)
+        return;
+    f->next = period;
+    tell_flow(k, f);
+}
+
 static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_flow *f,
                                  const struct relay_flow_key *key, __u64 now)
 {
@@ -172,6 +183,8 @@ static __always_inline __u32 hit(const struct packet *p, bool all, struct relay_
     f->packets++;
     f->seen_ns = now;
     count(RELAY_FLOW_HIT, p->length);
+    if (all || key->proto != IPPROTO_TCP)
+        tell_lasting(key, f, now);
     if (all)
         return node;
     /* Either may be forged: it ends when a SYN comes after it, and until then goes where it went. */

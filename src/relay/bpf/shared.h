@@ -298,6 +298,7 @@ enum { RELAY_STATE_VERSION = 1 };
 
 enum {
     RELAY_PORT = 6080, /* UDP, GUE */
+    RELAY_LASTING = 8, /* packets; of shorter flows that are no connections other balancers need not know */
     RELAY_NODES_MAX = 4096,
     RELAY_SETS_MAX = 16384,
     RELAY_HOSTS_MAX = 65536,

@@ -130,6 +130,47 @@ static void test_datagrams_forgotten(void **state)
     weigh(even, ring);
 }
 
+static unsigned told;
+static struct relay_flow told_last;
+
+static void on_event(void *arg, const struct relay_event *e)
+{
+    told += e->kind == RELAY_EVENT_FLOW;
+    told_last = e->value;
+}
+
+/* Other balancers hear of datagrams when there have been some, and every half minute while there are more. */
+static void test_lasting(void **state)
+{
+    const char *const to[] = {dns, all4, all6};
+    assert_int_equal(relay_events_open(relay, on_event, NULL), 0);
+    while (relay_events_read(relay)) /* of what was before */
+        ;
+    for (int i = 0; i < 3; i++) {
+        char from[64];
+        struct made f;
+        snprintf(from, sizeof from, "%s", client_at(1, to[i], IPPROTO_UDP, i));
+        make_udp(&f, from, to[i], "question", 8);
+        struct relay_flow_key k = i ? client_key(from) : key_of(from, to[i], IPPROTO_UDP);
+        for (int round = 0; round < 3; round++) {
+            told = 0;
+            for (int packet = 0; packet < RELAY_LASTING - 1; packet++)
+                assert_int_equal(node(&f), 1);
+            (void)relay_events_read(relay);
+            assert_true(round || told == 0);
+            for (int packet = 0; packet < 50; packet++)
+                assert_int_equal(node(&f), 1);
+            (void)relay_events_read(relay);
+            assert_in_range(told, 1, 2); /* two: the half minute has just ended */
+            assert_int_equal(told_last.node, 1);
+            struct relay_flow later;
+            assert_int_equal(relay_flow(relay, &k, &later), 0);
+            later.next--; /* half a minute ago */
+            assert_int_equal(relay_set_flow(relay, &k, &later), 0);
+        }
+    }
+}
+
 /* ---- second chance ---- */
 
 static void test_second_chance(void **state)
@@ -275,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ring_changes, need),  cmocka_unit_test_setup(test_drain, need),
         cmocka_unit_test_setup(test_node_down, need),     cmocka_unit_test_setup(test_datagrams_forgotten, need),
+        cmocka_unit_test_setup(test_lasting, need),
         cmocka_unit_test_setup(test_second_chance, need), cmocka_unit_test_setup(test_second_chance_small_share, need),
         cmocka_unit_test_setup(test_by_client, need),     cmocka_unit_test_setup(test_by_client_node_down, need),
     };

@@ -128,7 +128,7 @@ static struct relay_flow flow_make(void)
 
 static struct share_record of(const struct relay_flow *f, uint32_t age_ms)
 {
-    return (struct share_record){.flow = *f, .age_ms = age_ms};
+    return (struct share_record){.key.proto = 6, .flow = *f, .age_ms = age_ms};
 }
 
 static void test_what_is_new_is_taken(void **state)
@@ -212,6 +212,28 @@ static void test_found(void **state)
     assert_false(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
 }
 
+/* Datagrams, and all of a client's packets: who had the last one is right. */
+static void test_not_tcp(void **state)
+{
+    static const uint8_t protocols[] = {0, 1, 17, 132};
+    for (size_t i = 0; i < sizeof protocols; i++) {
+        struct relay_flow mine = flow_make(), out;
+        struct share_record r = of(&mine, 99);
+        r.key.proto = protocols[i];
+        r.flow.state = mine.state = RELAY_FLOW_PLAIN;
+        r.flow.start = mine.start = i ? 0 : 77;
+        r.flow.moves = 0;
+        assert_true(share_takes(NULL, &r, NODE, SET, NOW_NS, &out));
+        assert_true(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* it goes on there: it is not quiet */
+        assert_int_equal(out.seen_ns, NOW_NS - 99 * 1000000ull);
+        assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+        assert_int_equal(out.node, OTHER);
+        r.age_ms = 100;
+        assert_false(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+        assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_nobody_else_is_believed), cmocka_unit_test(test_once),
         cmocka_unit_test(test_what_is_new_is_taken), cmocka_unit_test(test_older_changes_nothing),
         cmocka_unit_test(test_ends), cmocka_unit_test(test_another_connection), cmocka_unit_test(test_found),
+        cmocka_unit_test(test_not_tcp),
     };
     return cmocka_run_group_tests_name("relay_share", tests, NULL, NULL);
 }
