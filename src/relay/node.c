@@ -92,6 +92,8 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     int err = n->skel ? load_pin(n->skel->obj, pin, kept, why) : load_fail(why, errno, "the packet program cannot be read");
     if (!err) {
         n->skel->rodata->own_netns = own_netns();
+        if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SOCK_OPS, NULL) != 1) /* a kernel without CONFIG_CGROUP_BPF */
+            bpf_program__set_autoload(n->skel->progs.relay_node_begun, false);
         err = relay_node_bpf__load(n->skel);
         if (err)
             err = load_fail(why, err, "the kernel does not take the node's packet program (it needs Linux 6.9)");

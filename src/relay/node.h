@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The node's side of the relay: loads the program that takes what balancers hand over, attaches it to interfaces, and says
- * which balancers to believe. The program goes with the process, unless it is kept in a BPF file system.
+ * which balancers to believe. The program goes with the process, unless it is kept in a BPF file system. What lets moved
+ * connections keep their congestion window is attached to the control groups' root, and always goes with the process; where
+ * that cannot be done, the log says so, and the rest works.
  *
  * Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why. A kernel older
  * than 6.9 does not take the program; the line says so.
