@@ -356,12 +356,12 @@ enum balance_why front_balance_pick(const struct front_service *s, unsigned thre
 void front_holdings_build(struct arena *a, struct front_service *s);
 /* Who holds what the target of a request means. */
 uint64_t front_holders(const struct front_service *s, const char *target, size_t len);
+struct http_hello;
+uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello);
 
 /* ---- notes.c ---- */
 /* The server's answer has come: for services with `known`. again: another server is asked. */
 void front_note_answer(struct thread *t, const struct client *c, bool again);
-struct http_hello;
-uint64_t front_holders_hello(const struct front_service *s, const struct http_hello *hello);
 
 /* ---- rewrite.c ---- */
 int front_rewrite_compile(struct front_rewrite *r, struct buf *why) PM_MUST_CHECK;

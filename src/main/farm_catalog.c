@@ -153,16 +153,14 @@ static void on_note(void *ctx, const struct front_note *n)
 {
     struct farm_catalog *c = ctx;
     const struct catalog_service *s = of_scope(c, n->scope);
-    char index[DIRECTORY_TEXT_MAX + 1];
     if (!s)
         return;
-    struct directory_key key = catalog_key(s->name, DIRECTORY_EXACT, n->path, n->len), as = key;
     uint64_t now = catalog_now(c);
     c->noted++;
-    if (!n->again && n->path[n->len - 1] == '/' && catalog_index_of(c, &key, index, sizeof index))
-        as = catalog_key(s->name, DIRECTORY_EXACT, index, strlen(index));
-    if (!n->again)
+    if (!n->again) {
+        struct directory_key key = catalog_key(s->name, DIRECTORY_EXACT, n->path, n->len), as = catalog_counts_for(c, &key);
         usage_add(c->usage, &as, 1, n->bytes, now);
+    }
     uint32_t node = n->status == 404 ? node_of_slot(c, s, n->slot) : FARM_SELF;
     if (node == FARM_SELF)
         return;
@@ -184,17 +182,17 @@ static uint32_t index_names(const struct farm_catalog *c, const char *const **na
     return list->count;
 }
 
-bool catalog_index_of(const struct farm_catalog *c, const struct directory_key *folder, char *out, size_t size)
+struct directory_key catalog_counts_for(struct farm_catalog *c, const struct directory_key *key)
 {
     const char *const *name;
-    uint32_t n = index_names(c, &name);
+    uint32_t n = key->kind == DIRECTORY_EXACT && key->text[key->len - 1] == '/' ? index_names(c, &name) : 0;
     for (uint32_t i = 0; i < n; i++) {
-        int len = snprintf(out, size, "%.*s%s", (int)folder->len, folder->text, name[i]);
-        struct directory_key key = catalog_key(folder->host, DIRECTORY_EXACT, out, (size_t)len);
-        if (len > 0 && (size_t)len < size && directory_find(c->d, &key) != DIRECTORY_NONE)
-            return true;
+        int len = snprintf(c->index, sizeof c->index, "%.*s%s", (int)key->len, key->text, name[i]);
+        struct directory_key file = catalog_key(key->host, DIRECTORY_EXACT, c->index, (size_t)len);
+        if (len > 0 && (size_t)len < sizeof c->index && directory_find(c->d, &file) != DIRECTORY_NONE)
+            return file;
     }
-    return false;
+    return *key;
 }
 
 /* Nodes that have it by what says so of this key, not what follows from another: bits. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shared by farm_catalog.c (life, what is heard), farm_catalog_table.c (where it goes), farm_catalog_plan.c (copies),
- * farm_catalog_view.c (what is shown).
+ * farm_catalog_view.c and farm_catalog_show.c (what is shown).
  */
 #ifndef PM_MAIN_FARM_CATALOG_INTERNAL_H
 #define PM_MAIN_FARM_CATALOG_INTERNAL_H
@@ -34,9 +34,8 @@ enum {
 struct catalog_front {
     char *name;
     uint32_t host;
-    const struct farm_service *s; /* of the plan in force; NULL: not any more */
-    struct farm_service *now;     /* the same */
-    struct farm_set *sets;        /* index RELAY_SETS_MAX: the place is free */
+    struct farm_service *s; /* of the plan in force; NULL: not any more */
+    struct farm_set *sets;  /* index RELAY_SETS_MAX: the place is free */
     uint32_t set_count;
     uint32_t *of; /* by the directory's set: place + 1 */
     uint32_t of_count;
@@ -127,8 +126,8 @@ struct catalog_service *catalog_service_of(const struct farm_catalog *c,
                                            const char *host); /* NULL: none is called that */
 struct directory_key catalog_key(const char *host, enum directory_kind kind, const char *text, size_t len);
 uint64_t catalog_now(const struct farm_catalog *c);
-/* The name of the index file that a folder's path stands for, into out: it has a holder; false: none. */
-bool catalog_index_of(const struct farm_catalog *c, const struct directory_key *folder, char *out, size_t size);
+/* What a request for it counts for: of a folder its index file, if one has a holder. Valid until the next call. */
+struct directory_key catalog_counts_for(struct farm_catalog *c, const struct directory_key *key);
 
 /* farm_catalog_table.c */
 extern const struct catalog_table_calls catalog_calls; /* ctx is to be set */

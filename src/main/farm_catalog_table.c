@@ -23,8 +23,8 @@ static struct farm_set *set_place(struct catalog_front *t)
             return &t->sets[i];
     t->sets = mem_realloc(t->sets, (t->set_count + 1) * sizeof *t->sets);
     t->sets[t->set_count] = (struct farm_set){.index = RELAY_SETS_MAX};
-    t->now->sets = t->sets;
-    t->now->set_count = t->set_count + 1;
+    t->s->sets = t->sets;
+    t->s->set_count = t->set_count + 1;
     return &t->sets[t->set_count++];
 }
 
@@ -200,9 +200,7 @@ static bool hits(void *ctx, uint32_t id, const struct directory_entry *e, uint64
         *out += n;
         any = true;
     }
-    bool folder = e->key.kind == DIRECTORY_EXACT && e->key.text[e->key.len - 1] == '/';
-    if (folder && catalog_index_of(c, &e->key, c->index, sizeof c->index))
-        *as = catalog_key(e->key.host, DIRECTORY_EXACT, c->index, strlen(c->index));
+    *as = catalog_counts_for(c, &e->key);
     return any;
 }
 
@@ -363,7 +361,7 @@ static uint64_t servers_stamp(const struct farm_catalog *c, const struct catalog
 
 static void transfer_renew(struct farm_catalog *c, struct catalog_front *t, struct farm_service *s)
 {
-    t->s = t->now = s;
+    t->s = s;
     s->sets = t->sets;
     s->set_count = t->set_count;
     for (uint32_t i = 0; i < t->set_count; i++)
@@ -528,10 +526,10 @@ void catalog_defaults(struct farm_catalog *c)
         bool fronted = s->left || !sure;
         for (uint32_t k = 0; k < s->front_count; k++) {
             struct catalog_front *t = s->fronts[k];
-            if (!t->s || t->now->default_front == fronted)
+            if (!t->s || t->s->default_front == fronted)
                 continue;
-            t->now->default_front = fronted;
-            int err = t->now->published ? farm_put_names(c->f, t->s) : PM_OK;
+            t->s->default_front = fronted;
+            int err = t->s->published ? farm_put_names(c->f, t->s) : PM_OK;
             if (err)
                 log_error("the relay does not take a host", "service", t->name, "why", err_text(err));
         }

@@ -162,11 +162,13 @@ struct farm {
 /* farm.c */
 bool farm_relays(const struct config *c, const struct cfg_service *s, const struct cfg_front *front);
 
-/* farm_plan.c */
-void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
+/* farm_sets.c */
 /* A place for a set, as long as more than `spare` are free; RELAY_SETS_MAX: none. */
 uint32_t farm_set_take(struct farm *f, uint32_t spare);
 void farm_set_give(struct farm *f, uint32_t index);
+
+/* farm_plan.c */
+void farm_plan_make(struct farm *f, const struct config *c, struct farm_plan *p);
 /* The service's set of these servers, made when it is new. */
 struct farm_set *farm_set_for(struct farm *f, struct farm_service *s, uint64_t holders);
 

@@ -6,26 +6,6 @@
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 
-uint32_t farm_set_take(struct farm *f, uint32_t spare)
-{
-    for (uint32_t i = 0; f->sets_used + spare < RELAY_SETS_MAX && i < RELAY_SETS_MAX; i++) {
-        if (f->set_used[i / 8] >> i % 8 & 1)
-            continue;
-        f->set_used[i / 8] |= (uint8_t)(1 << i % 8);
-        f->sets_used++;
-        return i;
-    }
-    return RELAY_SETS_MAX;
-}
-
-void farm_set_give(struct farm *f, uint32_t i)
-{
-    if (i >= RELAY_SETS_MAX || !(f->set_used[i / 8] >> i % 8 & 1))
-        return;
-    f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
-    f->sets_used--;
-}
-
 /*
  * What has moved (R10, R11) is the front end's, and what is said of resources below it does not count. A pattern can be
  * about anything: then everything is.

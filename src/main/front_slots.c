@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of servers that stay the same over reloads: what is known of holders is said in them. */
+/*
+ * The content directory's way to the front end (main/farm_catalog.h): numbers of servers that stay the same over reloads, in
+ * which it says who holds what; what it files services under; and what it gets back, notes of answers.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "main/front_internal.h"

@@ -101,36 +101,36 @@ enum relay_at relay_at(const struct relay *r, unsigned ifindex)
     return id == own_id(r) ? RELAY_AT_OWN : RELAY_AT_OTHER;
 }
 
-/* Somebody else's program; without CAP_SYS_ADMIN its name is not to be had, and it counts as an earlier process's. */
-static bool others(unsigned ifindex, struct buf *why)
+/* What the kernel says of the program there; false: there is none, or without CAP_SYS_ADMIN, that is not to be had. */
+static bool program_at(unsigned ifindex, struct bpf_prog_info *info)
 {
-    struct bpf_prog_info info = {0};
-    uint32_t id = 0, size = sizeof info;
-    char name[IF_NAMESIZE] = "";
+    uint32_t id = 0, size = sizeof *info;
+    memset(info, 0, sizeof *info);
     int fd = bpf_xdp_query_id((int)ifindex, 0, &id) == 0 && id ? bpf_prog_get_fd_by_id(id) : -1;
     if (fd < 0)
         return false;
-    int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+    bool known = bpf_obj_get_info_by_fd(fd, info, &size) == 0;
     close(fd);
-    if (err || strcmp(info.name, OUR_PROGRAM) == 0)
+    return known;
+}
+
+/* Somebody else's program; one of which nothing is known counts as an earlier process's. */
+static bool others(unsigned ifindex, struct buf *why)
+{
+    struct bpf_prog_info info;
+    char name[IF_NAMESIZE] = "";
+    if (!program_at(ifindex, &info) || strcmp(info.name, OUR_PROGRAM) == 0)
         return false;
     if_indextoname(ifindex, name);
     buf_printf(why, "another packet program is at %s (%s, id %u); `ip link set dev %s xdp off` takes it away", name, info.name,
-               id, name);
+               info.id, name);
     return true;
 }
 
 bool relay_is_at(unsigned ifindex)
 {
-    struct bpf_prog_info info = {0};
-    uint32_t id = 0, size = sizeof info;
-    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
-        return false;
-    int fd = bpf_prog_get_fd_by_id(id);
-    bool ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp(info.name, OUR_PROGRAM) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ours;
+    struct bpf_prog_info info;
+    return program_at(ifindex, &info) && strcmp(info.name, OUR_PROGRAM) == 0;
 }
 
 /* Which interface the next process finds our program at. */

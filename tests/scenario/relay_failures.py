@@ -17,12 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import relay_farm
 from relay_farm import HOST, VIP4, VIP6
 
-BINARY = sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"]
-why = relay_farm.impossible()
-if why:
-    print("skipped: " + why)
-    sys.exit(77)
-relay_farm.alone()
+BINARY = relay_farm.begin()
 import lib
 
 s = lib.Scenario("relay_failures")

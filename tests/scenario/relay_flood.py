@@ -24,12 +24,7 @@ import relay_farm
 from relay_farm import VIP4, VIP6
 from relay_peer import enter
 
-BINARY = sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"]
-why = relay_farm.impossible()
-if why:
-    print("skipped: " + why)
-    sys.exit(77)
-relay_farm.alone()
+BINARY = relay_farm.begin()
 import lib
 
 s = lib.Scenario("relay_flood")

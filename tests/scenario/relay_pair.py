@@ -11,7 +11,6 @@ Usage: relay_pair.py [POINTSMAN] (or $POINTSMAN)
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +21,7 @@ import relay_farm
 from relay_lab import sh
 from relay_farm import HOST, VIP4, VIP6
 
-BINARY = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
-missing = [t for t in ("keepalived", "bird", "birdc", "tc") if not shutil.which(t, path="/usr/sbin:/usr/bin:/sbin:/bin")]
-why = relay_farm.impossible() or ("not installed: " + ", ".join(missing) if missing else None)
-if why:
-    print("skipped: " + why)
-    sys.exit(77)
-relay_farm.alone()
+BINARY = relay_farm.begin("keepalived", "bird", "birdc", "tc")
 import lib
 
 VIP_B = "192.0.2.81"  # the second balancer's own

@@ -20,14 +20,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import relay_farm
 from relay_farm import HOST, VIP4, VIP6
 
-BINARY = sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"]
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools/tls_client.py")
-why = relay_farm.impossible()
-missing = [t for t in ("h2load", "wrk", "openssl", "curl") if not shutil.which(t)]
-if why or missing:
-    print("skipped: " + (why or "not installed: " + ", ".join(missing)))
-    sys.exit(77)
-relay_farm.alone()
+BINARY = relay_farm.begin("h2load", "wrk", "openssl", "curl")
 import lib
 
 # Who has which name at port 443; the certificates are for these.

@@ -14,12 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
 import relay_farm
 
-BINARY = sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"]
-why = relay_farm.impossible() or (None if os.path.exists("/dev/net/tun") else "no /dev/net/tun")
-if why:
-    print("skipped: " + why)
-    sys.exit(77)
-relay_farm.alone()
+BINARY = relay_farm.begin(why=None if os.path.exists("/dev/net/tun") else "no /dev/net/tun")
 import lib
 
 s = lib.Scenario("relay_wan")

@@ -20,10 +20,10 @@ HOST = "www.example.com"
 SIZES = (0, 1, 1000, 1447, 1448, 1449, 20000, 65536, 300000)
 
 
-def impossible():
+def impossible(*tools):
     if os.getuid() != 0:
         return "needs root"
-    missing = [t for t in ("nginx", "apache2", "lighttpd", "ip", "unshare") if not shutil.which(t, path="/usr/sbin:/usr/bin:/sbin:/bin")]
+    missing = [t for t in ("nginx", "apache2", "lighttpd", "ip", "unshare", *tools) if not shutil.which(t, path="/usr/sbin:/usr/bin:/sbin:/bin")]
     return "not installed: " + ", ".join(missing) if missing else None
 
 
@@ -37,6 +37,17 @@ def alone():
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     subprocess.run(["mount", "--make-shared", "/run/netns"], check=True)
     tempfile.tempdir = "/mnt"
+
+
+def begin(*tools, why=None):
+    """For a scenario, before it imports lib: the binary it is about. Where it cannot run it is skipped, else it begins again, alone."""
+    binary = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
+    why = impossible(*tools) or why
+    if why:
+        print("skipped: " + why)
+        sys.exit(77)
+    alone()
+    return binary
 
 
 class Farm(Lab):

@@ -34,8 +34,9 @@ struct found {
     __u32 rcv_nxt;
     bool all_read;   /* of what was received */
     bool spoke_last; /* the server has sent something since it was last sent to */
-    __u32 clock;     /* what its next packet would bear as timestamp */
-    __u32 segments;  /* it may have under way: congestion window, 0 when there has been silence for too long to say */
+    /* Only for MOVE: */
+    __u32 clock;    /* what its next packet would bear as timestamp */
+    __u32 segments; /* it may have under way: congestion window, 0 when there has been silence for too long to say */
     struct handoff_tcp tcp;
 };
 
@@ -73,8 +74,10 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
             f->write_seq = tp->write_seq;
             f->all_read = tp->copied_seq == f->rcv_nxt;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
-            f->segments = window_of(tp);
-            f->clock = (__u32)(bpf_ktime_get_ns() / 1000000) + tp->tsoffset;
+            if (w->h.kind == HANDOFF_MOVE) {
+                f->segments = window_of(tp);
+                f->clock = (__u32)(bpf_ktime_get_ns() / 1000000) + tp->tsoffset;
+            }
             f->tcp.mss = bpf_htons(tp->rx_opt.mss_clamp);
             f->tcp.options = (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) ? HANDOFF_SACK : 0) |
                              (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok) ? HANDOFF_WSCALE : 0) |
@@ -163,13 +166,7 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
         return deliver(skb, w);
     if (w->seq != start)
         return put_off(skb, w);
-    if (w->h.tries >= HANDOFF_TRIES_MAX) {
-        count_node(NODE_TOO_EARLY, skb->len);
-        return TC_ACT_SHOT;
-    }
-    w->h.tries++;
-    if (bpf_skb_store_bytes(skb, w->at - sizeof w->h + __builtin_offsetof(struct handoff, tries), &w->h.tries, 1, 0) != 0 ||
-        bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) != 0)
+    if (!try_again(skb, w) || bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) != 0)
         return TC_ACT_SHOT;
     count_node(NODE_CLEARED, skb->len);
     return reset_own(skb, w, f.rcv_nxt);
@@ -361,22 +358,23 @@ const volatile __u64 own_netns;
 SEC("sockops")
 int relay_node_begun(struct bpf_sock_ops *ctx)
 {
-    static const __be32 v4[3] = {0, 0, bpf_htonl(0xffff)};
     struct bpf_sock_tuple tuple = {};
     if (ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || bpf_get_netns_cookie(ctx) != own_netns)
         return 1;
+    __be16 sport = bpf_htons(bpf_ntohl(ctx->remote_port)), dport = bpf_htons(ctx->local_port);
     __be32 saddr[4] = {ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]};
-    if (ctx->family == FAMILY_V4 || (saddr[0] == v4[0] && saddr[1] == v4[1] && saddr[2] == v4[2])) {
+    bool is_mapped = !saddr[0] && !saddr[1] && saddr[2] == bpf_htonl(0xffff);
+    if (ctx->family == FAMILY_V4 || is_mapped) { /* a listener of both families has IPv4 clients as mapped ones */
         tuple.ipv4.saddr = ctx->remote_ip4;
         tuple.ipv4.daddr = ctx->local_ip4;
-        tuple.ipv4.sport = bpf_htons(bpf_ntohl(ctx->remote_port));
-        tuple.ipv4.dport = bpf_htons(ctx->local_port);
+        tuple.ipv4.sport = sport;
+        tuple.ipv4.dport = dport;
     } else {
         __builtin_memcpy(tuple.ipv6.saddr, saddr, 16);
         for (int i = 0; i < 4; i++)
             tuple.ipv6.daddr[i] = ctx->local_ip6[i];
-        tuple.ipv6.sport = bpf_htons(bpf_ntohl(ctx->remote_port));
-        tuple.ipv6.dport = bpf_htons(ctx->local_port);
+        tuple.ipv6.sport = sport;
+        tuple.ipv6.dport = dport;
     }
     struct node_asked *here = bpf_map_lookup_elem(&asked, &tuple);
     if (!here || here->gone || here->segments <= INITIAL_WINDOW)

@@ -197,16 +197,23 @@ static __always_inline int send_back(struct __sk_buff *skb, struct work *w, __u8
     return turn_round(skb, w, kind, key) ? bpf_redirect(skb->ifindex, 0) : TC_ACT_SHOT;
 }
 
-/* Once more through here, behind what is already queued. */
-static __always_inline int put_off(struct __sk_buff *skb, struct work *w)
+/* Notes in the packet that it comes through here once more; false: it has too often. */
+static __always_inline bool try_again(struct __sk_buff *skb, struct work *w)
 {
     if (w->h.tries >= HANDOFF_TRIES_MAX) {
         count_node(NODE_TOO_EARLY, skb->len);
-        return TC_ACT_SHOT;
+        return false;
     }
     w->h.tries++;
+    return bpf_skb_store_bytes(skb, w->at - sizeof w->h + __builtin_offsetof(struct handoff, tries), &w->h.tries, 1, 0) == 0;
+}
+
+/* Behind what is already queued. */
+static __always_inline int put_off(struct __sk_buff *skb, struct work *w)
+{
+    if (!try_again(skb, w))
+        return TC_ACT_SHOT;
     count_node(NODE_PUT_OFF, skb->len);
-    bpf_skb_store_bytes(skb, w->at - sizeof w->h + __builtin_offsetof(struct handoff, tries), &w->h.tries, 1, 0);
     return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 

@@ -25,25 +25,6 @@ const char *farm_resource_text(const struct farm_resource *r, char out[FARM_RESO
     return out;
 }
 
-uint32_t farm_set_take(struct farm *f, uint32_t spare)
-{
-    for (uint32_t i = 0; f->sets_used + spare < RELAY_SETS_MAX && i < RELAY_SETS_MAX; i++) {
-        if (f->set_used[i / 8] >> i % 8 & 1)
-            continue;
-        f->set_used[i / 8] |= (uint8_t)(1 << i % 8);
-        f->sets_used++;
-        return i;
-    }
-    return RELAY_SETS_MAX;
-}
-
-void farm_set_give(struct farm *f, uint32_t i)
-{
-    assert_true(f->set_used[i / 8] >> i % 8 & 1);
-    f->set_used[i / 8] &= (uint8_t) ~(1 << i % 8);
-    f->sets_used--;
-}
-
 int farm_put_names(struct farm *f, const struct farm_service *s)
 {
     lab.hosts_put++;
@@ -141,7 +122,8 @@ int relay_resource_hits(const struct relay *r, uint32_t host, enum relay_resourc
 
 int relay_set_ring(struct relay *r, uint32_t set, const uint32_t *places, uint32_t size)
 {
-    assert_int_equal(size, 0); /* only to end a set */
+    assert_int_equal(size, 0); /* only to end a set, and one that there is */
+    assert_true(lab.f->set_used[set / 8] >> set % 8 & 1);
     return PM_OK;
 }
 
