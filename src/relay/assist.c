@@ -112,13 +112,15 @@ static void send_to(struct assist *a, const uint8_t *packet, uint32_t length, co
     (void)!sendmsg(to->addr.family == ADDR_V4 ? a->v4 : a->v6, &m, 0);
 }
 
-/* To the node by hand-off packet. Failure is loss: the client sends again. */
-static void send_on(struct assist *a, const uint8_t *packet, uint32_t length, uint32_t node, uint8_t kind, const struct relay_flow *f)
+/* To the connection's node by hand-off packet. Failure is loss: the client sends again. */
+static void send_on(struct assist *a, const uint8_t *packet, uint32_t length, uint32_t seq, const struct relay_flow *f)
 {
     struct endpoint to;
-    struct handoff h = {.kind = kind, .target = (uint16_t)node, .start = htonl(f->start), .tcp = f->tcp};
+    uint8_t kind = f->state == RELAY_FLOW_OPENING ? HANDOFF_OPEN : HANDOFF_PACKET;
+    struct handoff h = {.kind = kind, .target = (uint16_t)f->node, .tcp = f->tcp};
     h.tcp.mss = htons(f->tcp.mss);
-    if (relay_node_endpoint(a->relay, node, &to) == PM_OK)
+    h.start = htonl(relay_opening(f, seq, &h.tcp.options));
+    if (relay_node_endpoint(a->relay, f->node, &to) == PM_OK)
         send_to(a, packet, length, &to, &h);
 }
 
@@ -190,7 +192,7 @@ static void hand_over(struct assist *a, struct gathering *g, uint32_t node, uint
         a->told(a->told_arg, &g->key, &f);
     if (relay_set_flow(a->relay, &g->key, &f) == PM_OK)
         for (uint32_t i = 0; i < g->count; i++)
-            send_on(a, g->segment[i].packet, g->segment[i].length, node, HANDOFF_OPEN, &f);
+            send_on(a, g->segment[i].packet, g->segment[i].length, g->segment[i].seq, &f);
     gathering_free(a, g);
 }
 
@@ -284,12 +286,11 @@ static void divide(struct assist *a, const struct relay_event *e, const struct s
     uint32_t keep = f.next - s->seq;
     if (keep >= s->data_len)
         return;
-    uint8_t kind = f.state == RELAY_FLOW_OPENING ? HANDOFF_OPEN : HANDOFF_PACKET;
     memcpy(packet, e->data, s->length);
     /* The client sends the rest again when the node has acknowledged the first part; then it begins a segment, and the
      * node has answered the request that the body belongs to. */
     a->counts.cut++;
-    send_on(a, packet, cut(packet, s, keep), f.node, kind, &f);
+    send_on(a, packet, cut(packet, s, keep), s->seq, &f);
 }
 
 void assist_segment(struct assist *a, const struct relay_event *e, uint64_t now_ms)

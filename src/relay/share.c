@@ -6,8 +6,10 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-/* What only its own balancer knows of a connection stays there. */
-enum { FLAGS_TOLD = RELAY_FLOW_REPLACEABLE | RELAY_FLOW_PINNED | RELAY_FLOW_PIPELINES | RELAY_FLOW_GUESS };
+/* What only its own balancer knows of a connection stays there. SHARED: who tells has it from somebody else. */
+enum {
+    FLAGS_TOLD = RELAY_FLOW_REPLACEABLE | RELAY_FLOW_PINNED | RELAY_FLOW_PIPELINES | RELAY_FLOW_GUESS | RELAY_FLOW_SHARED
+};
 enum { FLAGS_ONCE = RELAY_FLOW_REPLACEABLE | RELAY_FLOW_PINNED | RELAY_FLOW_PIPELINES /* set, they stay set */ };
 
 /* ---- bytes, in network order ---- */
@@ -230,6 +232,14 @@ static void take(const struct share_record *r, uint32_t node, uint32_t set, uint
     out->seen_ns = now_ns > age ? now_ns - age : 0;
 }
 
+/* Its client's packets came to the sender after they came here, and with them maybe requests that nobody told of. */
+static bool came_there_since(const struct relay_flow *mine, const struct share_record *r, uint64_t mine_ms)
+{
+    bool read = mine->state == RELAY_FLOW_OPENING || mine->state == RELAY_FLOW_BOUND;
+    return read && !(mine->flags & RELAY_FLOW_PINNED) && !(r->flow.flags & RELAY_FLOW_SHARED) &&
+           r->age_ms <= mine_ms + SHARE_TOGETHER_MS;
+}
+
 bool share_takes(const struct relay_flow *mine, const struct share_record *r, uint32_t node, uint32_t set, uint64_t now_ns,
                  struct relay_flow *out)
 {
@@ -241,27 +251,26 @@ bool share_takes(const struct relay_flow *mine, const struct share_record *r, ui
     if (r->key.proto != IPPROTO_TCP)
         return r->age_ms < mine_ms;
     uint32_t theirs = identity(f), ours = identity(mine);
-    if (theirs && ours && theirs != ours)
+    if (theirs && theirs != ours) /* or ours was only found, and may have been another on the same ports */
         return r->age_ms < mine_ms;
-    if (!theirs) {
+    int16_t moves = (int16_t)(f->moves - mine->moves);
+    if (theirs && moves > 0)
+        return true;
+    uint8_t flags = mine->flags | (came_there_since(mine, r, mine_ms) ? RELAY_FLOW_SHARED : 0);
+    if (!theirs && node != mine->node && r->age_ms < SHARE_FOUND_MS && r->age_ms < mine_ms) {
         /* A node has just said that it has the connection: so it is, wherever it was before. */
         out->first = mine->first;
         out->moves = mine->moves > f->moves ? mine->moves : f->moves;
-        return node != mine->node && r->age_ms < SHARE_FOUND_MS && r->age_ms < mine_ms;
-    }
-    int16_t moves = (int16_t)(f->moves - mine->moves);
-    if (moves > 0)
         return true;
-    if (moves < 0 || node != mine->node)
-        return false;
-    bool further = (int32_t)(f->next - mine->next) > 0;
-    uint8_t flags = mine->flags | (f->flags & FLAGS_ONCE);
-    bool ends = f->state == RELAY_FLOW_ENDED && mine->state != RELAY_FLOW_ENDED;
-    if (further || ends)
-        out->flags |= flags;
-    else {
-        *out = *mine;
-        out->flags = flags;
     }
-    return further || ends || flags != mine->flags;
+    if (theirs && moves == 0 && node == mine->node) {
+        flags |= f->flags & FLAGS_ONCE;
+        if ((int32_t)(f->next - mine->next) > 0 || (f->state == RELAY_FLOW_ENDED && mine->state != RELAY_FLOW_ENDED)) {
+            out->flags |= flags;
+            return true;
+        }
+    }
+    *out = *mine;
+    out->flags = flags;
+    return flags != mine->flags;
 }

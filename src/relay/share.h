@@ -36,6 +36,7 @@ enum {
     SHARE_DATAGRAM = SHARE_HEAD + SHARE_BODY + SHARE_RECORDS_MAX * SHARE_RECORD + SHARE_TAG,
     SHARE_CLOCKS_MS = 60000,
     SHARE_FOUND_MS = 1000, /* so new is what a node has said of itself just now */
+    SHARE_TOGETHER_MS = 10, /* what is told of later than that is told of late: as much may be wrong with the order of two packets */
 };
 
 enum share_kind { SHARE_HELLO, SHARE_FLOWS };

@@ -62,7 +62,10 @@ class Pair(relay_farm.Farm):
     def die(self, balancer, *others):
         """At one moment: no process says anything any more, and the machine is off the net."""
         for pid in sh("ip", "netns", "pids", balancer.ns).split():
-            os.kill(int(pid), signal.SIGKILL)
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # went with its parent
         balancer.run("ip", "link", "set", "eth0", "down")
 
 

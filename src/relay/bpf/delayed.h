@@ -92,14 +92,14 @@ __noinline int read_segment(struct xdp_md *ctx, __u32 at, __u32 data_len)
 
 /* ---- where it goes ---- */
 
-static __always_inline enum act open_at(struct way *w, const struct relay_flow *f)
+static __always_inline enum act open_at(struct way *w, const struct packet *p, const struct relay_flow *f)
 {
     w->node = f->node;
     w->h.kind = HANDOFF_OPEN;
     w->h.target = f->node;
-    w->h.start = bpf_htonl(f->start);
     w->h.tcp = f->tcp;
     w->h.tcp.mss = bpf_htons(f->tcp.mss);
+    w->h.start = bpf_htonl(relay_opening(f, p->seq, &w->h.tcp.options));
     return ACT_TUNNEL;
 }
 
@@ -113,6 +113,23 @@ static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 
     return ACT_TUNNEL;
 }
 
+/*
+ * relay_flow.doubt: where another balancer may have had the client's packets, its node knows better than we do. It is asked
+ * after a second, when nothing is under way any more of one that has died meanwhile.
+ */
+enum { DOUBT_ASKED = 1, DOUBT_FOR = 1000 /* doubt_now() */ };
+
+/* About a millisecond, neither 0 nor DOUBT_ASKED; it goes round after weeks. */
+static __always_inline __u32 doubt_now(void)
+{
+    return (__u32)(bpf_ktime_get_coarse_ns() >> 20) | 2;
+}
+
+static __always_inline bool doubt_is_due(const struct relay_flow *f)
+{
+    return f->doubt > DOUBT_ASKED && doubt_now() - f->doubt > DOUBT_FOR;
+}
+
 /* The connection goes to another node with the request that begins at this packet. */
 static __always_inline enum act hand_to(struct way *w, const struct packet *p, struct relay_flow *f, __u32 node, __u32 self,
                                         __u32 next)
@@ -123,11 +140,12 @@ static __always_inline enum act hand_to(struct way *w, const struct packet *p, s
     f->next = next;
     f->state = RELAY_FLOW_OPENING;
     f->moves++;
-    f->flags &= ~RELAY_FLOW_GUESS;
+    f->flags &= ~(RELAY_FLOW_GUESS | RELAY_FLOW_SHARED); /* nobody knows better than we do */
+    f->doubt = 0;
     if (node == self)
         f->flags |= RELAY_FLOW_PINNED;
     tell_flow(&p->flow, f);
-    return open_at(w, f);
+    return open_at(w, p, f);
 }
 
 static __always_inline enum act let_daemon(struct way *w, const struct relay_flow *f)
@@ -235,7 +253,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
     tell_flow(&p->flow, &f);
-    return open_at(w, &f);
+    return open_at(w, p, &f);
 }
 
 /* ---- a later request ---- */
@@ -246,7 +264,8 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
  */
 static __always_inline enum act next_at(struct way *w, const struct relay_flow *f)
 {
-    return ask(w, f->node, HANDOFF_NEXT, f->node, f->start);
+    w->h.tcp.options = f->flags & RELAY_FLOW_PINNED ? 0 : HANDOFF_ENDS;
+    return ask(w, f->node, HANDOFF_NEXT, f->node, f->next);
 }
 
 /* ACT_PACKET: on to the node the connection is at, whatever it is. gone: that node is, nobody needs to let go. */
@@ -417,6 +436,10 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         if ((__s32)(p->ack - f->ack) > 0 || from_start > FIRST_FLIGHT)
             f->state = RELAY_FLOW_BOUND;
     }
+    if (doubt_is_due(f)) {
+        f->doubt = DOUBT_ASKED;
+        f->flags |= RELAY_FLOW_SHARED;
+    }
     if (f->flags & RELAY_FLOW_SHARED && f->state == RELAY_FLOW_BOUND) { /* answered in found.h */
         count(RELAY_SHARED_ASKED, p->length);
         return ask(w, index, HANDOFF_FIND, FIND_SHARED, p->seq);
@@ -434,7 +457,8 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
             if (act != ACT_PACKET)
                 return act;
         } else if (ahead > 0) {
-            count(RELAY_AHEAD, p->length);
+            count(RELAY_AHEAD, p->length); /* what comes before was lost, or came by another balancer */
+            f->doubt = f->doubt ? f->doubt : doubt_now();
             return ACT_DROP;
         } else if (p->seq == f->start && f->state == RELAY_FLOW_BOUND && p->seq + p->data_len == f->next && !n->silent) {
             return next_at(w, f); /* sent again: the node may not have taken it */
@@ -445,7 +469,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
     if (p->rst) {
         __u32 opening = f->state == RELAY_FLOW_OPENING;
         if (opening)
-            open_at(w, f);
+            open_at(w, p, f);
         /* A late copy of the request must not open it again. Where the reset may be somebody else's, the node judges. */
         if (opening ? from_start <= FIRST_FLIGHT : p->seq == f->next) {
             count(RELAY_FLOW_END, p->length);
@@ -457,7 +481,7 @@ __noinline int known(struct xdp_md *ctx, const struct packet *p, const struct re
         return opening ? ACT_TUNNEL : ACT_PACKET;
     }
     w->node = index;
-    return f->state == RELAY_FLOW_OPENING ? open_at(w, f) : ACT_PACKET;
+    return f->state == RELAY_FLOW_OPENING ? open_at(w, p, f) : ACT_PACKET;
 }
 
 /* ---- all packets of a delayed service ---- */

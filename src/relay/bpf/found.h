@@ -11,6 +11,16 @@
 
 #include "relay/bpf/delayed.h"
 
+/* Where the next request begins, if the node knows. */
+static __always_inline void place(const struct packet *p, struct relay_flow *f, const struct handoff *h)
+{
+    if (!(h->tcp.options & HANDOFF_ENDS) || f->flags & RELAY_FLOW_PINNED)
+        return;
+    f->start = f->next = bpf_ntohl(h->start);
+    f->ack = p->ack - 1; /* it was answered something before: not known when */
+    f->flags &= ~RELAY_FLOW_GUESS;
+}
+
 /* A connection a node has said is its own: what we know of it from now on. */
 static __always_inline void learn(const struct packet *p, const struct relay_vip *vip, const struct handoff *h)
 {
@@ -19,12 +29,14 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
         return;
     struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = h->tcp};
-    f.ack = p->ack - 1; /* it was answered something before: not known when */
+    f.ack = p->ack - 1;
     f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
     f.flags = vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : RELAY_FLOW_GUESS;
+    place(p, &f, h);
     f.flags |= h->tcp.options & HANDOFF_CLOSING ? RELAY_FLOW_REPLACEABLE : 0;
     f.set = vip->set;
+    f.doubt = doubt_now();
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
     bpf_map_delete_elem(&unknowns, &p->flow);
     count(RELAY_FIND_FOUND, p->length);
@@ -33,13 +45,15 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
 
 /*
  * The node has said that a connection heard of from a peer is its own, and how much it has received. If that is no more than
- * we know of, the next request is where the peer said; else there were requests since, and where the next begins is a guess.
+ * we know of, the next request is where the peer said; else there were requests since, and the node says where the next
+ * begins, or, if it has forgotten, that is a guess. The word of a node that we did not ask out of doubt is itself in doubt:
+ * a balancer that dies just then may be moving the connection, and would not tell us.
  */
 static __always_inline void confirm(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
                                     const struct handoff *h)
 {
     __u32 all = vip->all, at = h->target;
-    bool named = at == FIND_SHARED;
+    bool named = at == FIND_SHARED, doubted = f->doubt == DOUBT_ASKED;
     if (!named) {
         struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
         if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
@@ -47,9 +61,13 @@ static __always_inline void confirm(const struct packet *p, const struct relay_v
         f->node = set->member[at];
     }
     f->flags &= ~(RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO);
+    f->doubt = doubted ? 0 : doubt_now();
     if (!named || (__s32)(bpf_ntohl(h->start) - f->next) > 0)
         f->flags |= RELAY_FLOW_GUESS;
-    count(named ? RELAY_SHARED_KEPT : RELAY_FIND_FOUND, p->length);
+    if (f->flags & RELAY_FLOW_GUESS)
+        place(p, f, h);
+    if (!named || !doubted)
+        count(named ? RELAY_SHARED_KEPT : RELAY_FIND_FOUND, p->length);
     tell_flow(&p->flow, f);
 }
 

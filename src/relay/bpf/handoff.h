@@ -36,10 +36,12 @@ enum handoff_options {
     HANDOFF_SACK = 1,
     HANDOFF_TIMESTAMPS = 2,
     HANDOFF_WSCALE = 4,
+    HANDOFF_AGREED = 7, /* these three are of the handshake, the others of this packet */
     HANDOFF_LET_GO = 64,   /* UNKNOWN: it was here, and was given up for the request that is in this very packet */
     HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
     HANDOFF_PIPELINES = 8, /* MOVE: the client does not wait for answers before it asks */
     HANDOFF_GUESS = 32, /* MOVE: it may be a request's beginning or part of a body: if the server waits for more it is that */
+    HANDOFF_ENDS = 128, /* OPEN, NEXT, MINE: `start` is where the request ends, and so where the next one begins */
 };
 
 /* What both ends of the connection agreed on in the handshake, which the node was not part of. */
@@ -58,8 +60,8 @@ struct handoff {
     /* MOVED and OPEN: how far the server's timestamps (RFC 7323) are beyond what the client's packet echoes of them. The next
      * server's begin there: an older one that the client has from the node before would make it drop all that comes. */
     __be16 clock;
-    /* Sequence number of the first byte the node is to have. MOVE: what the client had received, as it acknowledged,
-     * when its last request began. */
+    /* Sequence number. OPEN: of the first byte the node is to have; with HANDOFF_ENDS that is this packet's. MOVE: what the
+     * client had received, as it acknowledged, when its last request began. MINE: of the next byte the socket expects. */
     __be32 start;
     struct handoff_tcp tcp;
     __u64 tag;

@@ -12,6 +12,7 @@
 
 struct sock_common {
     __u32 skc_tw_rcv_nxt;
+    __u32 skc_tw_snd_nxt;
 };
 
 struct inet_timewait_sock {

@@ -65,8 +65,10 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
     f->state = sk->state;
     if (f->state == STATE_TIME_WAIT) {
         struct tcp_timewait_sock *tw = bpf_skc_to_tcp_timewait_sock(sk);
-        if (tw)
+        if (tw) {
             f->rcv_nxt = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
+            f->write_seq = tw->tw_sk.__tw_common.skc_tw_snd_nxt;
+        }
     } else if (f->state != STATE_LISTEN && f->state != STATE_NEW) {
         struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
         if (tp) {
@@ -87,6 +89,21 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
         }
     }
     bpf_sk_release(sk);
+}
+
+/* Where the request in this packet ends; 0: the balancer does not say. */
+static __always_inline __u32 end_of(const struct work *w)
+{
+    return w->h.tcp.options & HANDOFF_ENDS ? bpf_ntohl(w->h.start) : 0;
+}
+
+/* A connection is here from this request on. */
+static __always_inline void begins(struct work *w, __u32 segments)
+{
+    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = segments};
+    here.next = end_of(w);
+    here.ack = w->ack;
+    bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
 }
 
 static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
@@ -112,11 +129,10 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
     bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
-    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = handoff_segments(w->h.key)};
     if (err)
         bpf_map_delete_elem(&asked, &w->tuple);
     else
-        bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
+        begins(w, handoff_segments(w->h.key));
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
@@ -134,11 +150,13 @@ static __always_inline __be16 clock_of(struct __sk_buff *skb, const struct work 
 
 /* A request that begins so little before what a connection has received is one of its own; new ones begin further on. */
 enum { OLD_BYTES = 1 << 20 };
+/* More is under way of no connection: one on the same ports whose numbers happen to be as near is one in 2,000. */
+enum { NEAR_BYTES = 1 << 26 };
 
 static __always_inline int open(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
-    __u32 start = bpf_ntohl(w->h.start);
+    __u32 start = w->h.tcp.options & HANDOFF_ENDS ? w->seq : bpf_ntohl(w->h.start);
     look_up(skb, w, &f);
     if (f.state == STATE_LISTEN && w->seq == start && w->data_len) {
         struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
@@ -172,6 +190,12 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
     return reset_own(skb, w, f.rcv_nxt);
 }
 
+/* All of the last request is here, and the server has said nothing since it began. */
+static __always_inline bool unanswered(const struct node_asked *last, const struct found *f)
+{
+    return last && last->next && last->next == f->rcv_nxt && last->ack == f->write_seq;
+}
+
 /*
  * Whether the server has done with the request. It has if it has spoken since the request began, and spoke last: a client
  * asks again when it has the answer. If it received more since, it may have answered before the body's end (an error,
@@ -181,14 +205,16 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
 static __always_inline bool has_answered(struct work *w, const struct found *f)
 {
     __u64 now = bpf_ktime_get_ns();
-    if (f->write_seq == bpf_ntohl(w->h.start))
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+    if (f->write_seq == bpf_ntohl(w->h.start) || unanswered(before, f))
         return false;
     if (f->spoke_last && !(w->h.tcp.options & HANDOFF_PIPELINES))
         return true;
-    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     if (before && before->seq == w->seq && before->write_seq == f->write_seq)
         return now - before->since_ns >= NODE_ANSWERED_NS;
     struct node_asked first = {.since_ns = now, .seq = w->seq, .write_seq = f->write_seq};
+    first.next = before ? before->next : 0;
+    first.ack = before ? before->ack : bpf_ntohl(w->h.start);
     bpf_map_update_elem(&asked, &w->tuple, &first, BPF_ANY);
     return false;
 }
@@ -227,16 +253,22 @@ static __always_inline int next(struct __sk_buff *skb, struct work *w, const str
 {
     struct found f = {};
     look_up(skb, w, &f);
-    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq && f.write_seq != w->ack) {
-        count_node(NODE_BUSY, skb->len);
-        return TC_ACT_SHOT;
-    }
-    if (!f.state || f.state == STATE_LISTEN) {
-        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
-        if (before && before->gone && before->seq == w->seq) {
-            count_node(NODE_LET_GO, skb->len);
-            return send_back(skb, w, HANDOFF_MOVED, key);
+    struct node_asked *last = bpf_map_lookup_elem(&asked, &w->tuple);
+    if (f.state == STATE_ESTABLISHED && f.rcv_nxt == w->seq) {
+        if (f.write_seq != w->ack || unanswered(last, &f)) {
+            count_node(NODE_BUSY, skb->len);
+            return TC_ACT_SHOT;
         }
+        if (last) {
+            last->next = end_of(w);
+            last->ack = w->ack;
+        } else {
+            begins(w, 0);
+        }
+    }
+    if ((!f.state || f.state == STATE_LISTEN) && last && last->gone && last->seq == w->seq) {
+        count_node(NODE_LET_GO, skb->len);
+        return send_back(skb, w, HANDOFF_MOVED, key);
     }
     return deliver(skb, w);
 }
@@ -245,22 +277,25 @@ static __always_inline int find(struct __sk_buff *skb, struct work *w, const str
 {
     struct found f = {};
     look_up(skb, w, &f);
-    /* Not what an earlier connection on the same addresses and ports has left. */
-    bool near = f.rcv_nxt - w->seq + (1u << 28) < 1u << 29 && (f.state == STATE_TIME_WAIT || f.write_seq - w->ack < 1u << 28);
+    /* Not what an earlier connection on the same addresses and ports has left, where that can be told. */
+    bool near = f.rcv_nxt - w->seq + NEAR_BYTES < 2 * NEAR_BYTES && f.write_seq - w->ack < NEAR_BYTES;
     bool mine = f.state && f.state != STATE_LISTEN && f.state != STATE_NEW && near;
     if (!(w->h.target & RELAY_PROBE))
         count_node(mine ? NODE_MINE : NODE_UNKNOWN, skb->len);
     w->h.start = bpf_htonl(f.rcv_nxt);
     w->h.tcp = f.tcp;
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     if (mine) {
         w->h.tcp.options |= f.state == STATE_ESTABLISHED ? 0 : HANDOFF_CLOSING;
-    } else {
-        /* Our answer that it may move has come to a balancer that is no more. */
-        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
-        if (before && before->gone && before->seq == w->seq && w->data_len) {
-            w->h.tcp = before->tcp;
-            w->h.tcp.options |= HANDOFF_LET_GO;
+        /* Not if there was more than that request since: then we have not seen it begin. */
+        if (before && !before->gone && before->next && (__s32)(before->next - f.rcv_nxt) >= 0) {
+            w->h.start = bpf_htonl(before->next);
+            w->h.tcp.options |= HANDOFF_ENDS;
         }
+    } else if (before && before->gone && before->seq == w->seq && w->data_len) {
+        /* Our answer that it may move has come to a balancer that is no more. */
+        w->h.tcp = before->tcp;
+        w->h.tcp.options |= HANDOFF_LET_GO;
     }
     return send_back(skb, w, mine ? HANDOFF_MINE : HANDOFF_UNKNOWN, key);
 }

@@ -44,6 +44,8 @@ struct node_trust {
 struct node_asked {
     __u64 since_ns;
     __u32 seq, write_seq;
+    /* The last request: where it ends, 0: not known; and what the client had acknowledged when it began. */
+    __u32 next, ack;
     __u16 gone;
     __u16 segments; /* congestion window to begin with; 0: the kernel's own */
     struct handoff_tcp tcp; /* of one that was given up: for whoever has to find it a new node */

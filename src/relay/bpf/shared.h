@@ -244,6 +244,7 @@ struct relay_flow {
     struct handoff_tcp tcp;
     __u8 state, flags;
     __u16 moves;
+    __u32 doubt; /* since when all this may be old news, by doubt_now(); its node is asked about that in a second; 0: it is not */
 };
 
 /* Everything the programs need to know of this machine; one entry. */
@@ -267,6 +268,17 @@ static inline __attribute__((always_inline)) __u32 relay_request_hash(__u32 seq,
     h ^= h >> 16;
     h *= 0x85ebca6bu;
     return h ^ h >> 13;
+}
+
+/*
+ * OPEN's `start`, and its options: with the packet that the last request begins in goes where that ends. So the node knows,
+ * should we forget the connection or another balancer take it over. Of a pinned one nobody needs to.
+ */
+static inline __attribute__((always_inline)) __u32 relay_opening(const struct relay_flow *f, __u32 seq, __u8 *options)
+{
+    int ends = seq == f->start && !(f->flags & RELAY_FLOW_PINNED);
+    *options = (f->tcp.options & HANDOFF_AGREED) | (ends ? HANDOFF_ENDS : 0);
+    return ends ? f->next : f->start;
 }
 
 /* What the daemon hears of packets. */

@@ -257,7 +257,8 @@ static inline void stays(const struct client *c, const char *text, uint32_t node
     tunnel_read(&f, &out, &nodes[node], &h);
     assert_int_equal(h.kind, HANDOFF_NEXT);
     assert_int_equal(h.target, node);
-    assert_int_equal(ntohl(h.start), c->seq);
+    assert_int_equal(h.tcp.options, HANDOFF_ENDS);
+    assert_int_equal(ntohl(h.start), flow_of(c).next);
     assert_int_equal(flow_of(c).start, c->seq);
     assert_int_equal(flow_of(c).ack, c->ack);
 }

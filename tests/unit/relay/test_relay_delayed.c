@@ -99,9 +99,9 @@ static void open_says(struct client *c, const struct offer *w, uint32_t mss, uin
     tunnel_read(&f, &out, &nodes[NODE_V4], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);
     assert_int_equal(h.target, NODE_V4);
-    assert_int_equal(ntohl(h.start), c->seq);
+    assert_int_equal(ntohl(h.start), c->seq + sizeof GET("/") - 1);
     assert_int_equal(ntohs(h.tcp.mss), w->mss ? mss : 536);
-    assert_int_equal(h.tcp.options, (w->sack ? HANDOFF_SACK : 0) | (w->scale ? HANDOFF_WSCALE : 0));
+    assert_int_equal(h.tcp.options, (w->sack ? HANDOFF_SACK : 0) | (w->scale ? HANDOFF_WSCALE : 0) | HANDOFF_ENDS);
     assert_int_equal(h.tcp.wscale, (w->scale ? scale << 4 : 0) | OUR_SCALE);
 }
 
@@ -374,7 +374,9 @@ static void first_is(const struct first *t, struct client *c)
     tunnel_read(&f, &out, &nodes[node], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);
     assert_int_equal(h.target, node);
-    assert_int_equal(ntohl(h.start), c->seq);
+    bool pinned = t->flags & RELAY_FLOW_PINNED; /* then nobody needs to know where the request ends */
+    assert_int_equal(ntohl(h.start), c->seq + (pinned ? 0 : next));
+    assert_int_equal(h.tcp.options & HANDOFF_ENDS, pinned ? 0 : HANDOFF_ENDS);
     struct relay_flow flow = flow_of(c);
     assert_int_equal(flow.node, node);
     assert_int_equal(flow.set, t->set);

@@ -158,9 +158,9 @@ static void test_moves(void **state)
         assert_int_equal(open.target, NODE_V6);
         assert_int_equal(handoff_segments(open.key), 64);
         assert_int_equal(ntohs(open.clock), 1234);
-        assert_int_equal(ntohl(open.start), c.seq);
+        assert_int_equal(ntohl(open.start), c.seq + sizeof GET("/six") - 1);
         assert_int_equal(ntohs(open.tcp.mss), 1460);
-        assert_int_equal(open.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE);
+        assert_int_equal(open.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_ENDS);
         assert_int_equal(open.tcp.wscale, 7 << 4 | OUR_SCALE);
         assert_int_equal(told.flows, 1);
         flow = flow_of(&c);
@@ -180,7 +180,12 @@ static void test_moves(void **state)
         assert_int_equal(open.key, SEND_KEY);
         assert_int_equal(open.clock, 0);
         assert_int_equal(open.kind, HANDOFF_OPEN);
-        c.seq += sizeof GET("/six") - 1;
+        c.seq += 7; /* not the packet the request begins in: where that is */
+        assert_int_equal(say(&c, &f, &out, PSH | ACK, GET("/six") + 7, sizeof GET("/six") - 8), XDP_TX);
+        tunnel_read(&f, &out, &nodes[NODE_V6], &open);
+        assert_int_equal(ntohl(open.start), c.seq - 7);
+        assert_int_equal(open.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE);
+        c.seq += sizeof GET("/six") - 8;
         c.ack += 100;
         asked(&c, GET("/"), NODE_V6, NODE_V4, &f, &h); /* and back */
     }
@@ -386,6 +391,16 @@ static void test_found(void **state)
     COUNTED(RELAY_FIND_FOUND, RELAY_FLOW_HIT, RELAY_REQUEST_MOVE, RELAY_SENT_HOPS);
     tunnel_read(&f, &out, &nodes[NODE_V4], &h);
     assert_int_equal(h.kind, HANDOFF_MOVE);
+    /* In the middle of a body, of which the node knows where it ends. */
+    c = stranger("192.0.2.1:80");
+    h = (struct handoff){.key = SEND_KEY, .target = 1, .start = htonl(c.seq + 10), .tcp.options = HANDOFF_SACK | HANDOFF_ENDS};
+    segment(&c, &f, ACK, "body" GET("/"), 4 + sizeof GET("/") - 1); /* no request, for it is not where one may be */
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_DROP);
+    COUNTED(RELAY_FIND_FOUND, RELAY_FLOW_HIT, RELAY_REQUEST_ASSIST); /* but at its end is: to be cut */
+    assert_int_equal(flow_of(&c).next, c.seq + 10);
+    assert_int_equal(flow_of(&c).flags, 0);
+    c.seq += 10;
+    asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h);
     /* A note that cannot have been ours. */
     static const uint32_t wrong[] = {5, 31, 32, UINT32_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -626,7 +626,7 @@ static void test_find(void **state)
         assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_TIMESTAMPS);
         assert_int_equal(h.tcp.wscale, CLIENT_SCALE << 4 | OUR_SCALE);
         struct client before_it = c; /* one that was on the same addresses and ports */
-        before_it.seq += 0x40000000;
+        before_it.seq += 0x6000000;
         say(&before_it, HANDOFF_FIND, ACK, "body");
         MOVED(ONE(RECEIVED), ONE(UNKNOWN));
         assert_int_equal(comes_back(&before_it, ACK, "body").kind, HANDOFF_UNKNOWN);
@@ -635,6 +635,82 @@ static void test_find(void **state)
         MOVED(ONE(RECEIVED), ONE(MINE));
         h = comes_back(&c, ACK, "body");
         assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_WSCALE | HANDOFF_TIMESTAMPS | HANDOFF_CLOSING);
+        c.seq -= 1000;
+        c.ack++;
+        say(&c, HANDOFF_PACKET, FIN | ACK, "");
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        for (int other = 0; other <= 1; other++) { /* TIME_WAIT: numbers of both sides tell its packets from others */
+            forget();
+            say(&c, HANDOFF_FIND, ACK, "");
+            if (other)
+                MOVED(ONE(RECEIVED), ONE(UNKNOWN));
+            else
+                MOVED(ONE(RECEIVED), ONE(MINE));
+            assert_int_equal(comes_back(&c, ACK, "").kind, other ? HANDOFF_UNKNOWN : HANDOFF_MINE);
+            c.ack -= 0x6000000;
+        }
+        forget();
+    }
+}
+
+/* What the node says of where the client's next request begins; 0: nothing, but how far it has received. */
+static uint32_t place_of(const struct client *c)
+{
+    forget();
+    say(c, HANDOFF_FIND, ACK, "");
+    MOVED(ONE(RECEIVED), ONE(MINE));
+    struct handoff h = comes_back(c, ACK, "");
+    assert_true(h.tcp.options & HANDOFF_ENDS || ntohl(h.start) == c->seq);
+    return h.tcp.options & HANDOFF_ENDS ? ntohl(h.start) : 0;
+}
+
+/* It remembers where requests end, for a balancer that does not, and what it has not answered. */
+static void test_remembers_the_request(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct client c = client_of(i & 1, i >> 1);
+        c.ends = c.start + sizeof GET - 1 + 4;
+        int fd = open_connection(&c);
+        assert_int_equal(place_of(&c), c.ends);
+        say(&c, HANDOFF_PACKET, PSH | ACK, "body");
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        c.seq += 4;
+        reads(fd, "body");
+        assert_int_equal(place_of(&c), c.seq);
+        struct client hasty = c; /* the server has said nothing yet, and the balancer does not know that */
+        hasty.asked--;
+        busy(&hasty);
+        say(&hasty, HANDOFF_NEXT, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(BUSY));
+        server_says(fd, &c, "the answer");
+        c.ack += 10;
+        c.pipelines = true;
+        forget();
+        busy(&c);
+        assert_int_equal(place_of(&c), c.seq);
+        struct client again = c;
+        c.ends = c.seq + sizeof GET - 1;
+        say(&c, HANDOFF_NEXT, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        reads(fd, GET);
+        say(&again, HANDOFF_NEXT, PSH | ACK, GET); /* an old copy changes nothing */
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        c.seq += sizeof GET - 1;
+        assert_int_equal(place_of(&c), c.ends);
+        say(&c, HANDOFF_PACKET, PSH | ACK, "more"); /* whatever that is, it did not come as a request */
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        reads(fd, "more");
+        c.seq += 4;
+        assert_int_equal(place_of(&c), 0);
+        server_says(fd, &c, "and an answer");
+        c.ack += 13;
+        c.ends = 0; /* one that goes on without an end */
+        say(&c, HANDOFF_NEXT, PSH | ACK, GET);
+        MOVED(ONE(RECEIVED), ONE(DELIVERED));
+        reads(fd, GET);
+        c.seq += sizeof GET - 1;
+        assert_int_equal(place_of(&c), 0);
+        close(fd);
         forget();
     }
 }
@@ -733,6 +809,7 @@ int main(void)
         cmocka_unit_test_setup(test_lets_go_in_time, need),
         cmocka_unit_test_setup(test_next, need),
         cmocka_unit_test_setup(test_find, need),
+        cmocka_unit_test_setup(test_remembers_the_request, need),
         cmocka_unit_test_setup(test_clears, need),
         cmocka_unit_test_setup(test_every_counter, need),
     };

@@ -58,7 +58,7 @@ static void test_flags(void **state)
     assert_int_equal(share_sender_init(&s, secret, NOW), 0);
     size_t length = share_seal(&s, NOW, SHARE_FLOWS, &one, 1, datagram);
     assert_int_equal(share_open(&r, secret, NOW, datagram, length, &m), 0);
-    assert_int_equal(m.record[0].flow.flags & (RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO), 0);
+    assert_int_equal(m.record[0].flow.flags, 0xff & ~(RELAY_FLOW_LET_GO | RELAY_FLOW_CIDS | 128));
 }
 
 static void test_nobody_else_is_believed(void **state)
@@ -146,7 +146,7 @@ static void test_what_is_new_is_taken(void **state)
 static void test_older_changes_nothing(void **state)
 {
     struct relay_flow mine = flow_make(), theirs = mine, out;
-    struct share_record r = of(&theirs, 0);
+    struct share_record r = of(&theirs, 200);
     assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* the same */
     r.flow.moves = 4;
     r.flow.next = 900;
@@ -172,7 +172,7 @@ static void test_older_changes_nothing(void **state)
 static void test_ends(void **state)
 {
     struct relay_flow mine = flow_make(), out;
-    struct share_record r = of(&mine, 0);
+    struct share_record r = of(&mine, 200);
     r.flow.flags = RELAY_FLOW_REPLACEABLE;
     assert_true(share_takes(&mine, &r, NODE, SET, NOW_NS, &out));
     assert_int_equal(out.flags, RELAY_FLOW_REPLACEABLE); /* else it is as it was: our own */
@@ -192,6 +192,12 @@ static void test_another_connection(void **state)
     assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out)); /* ours was last seen before */
     r.age_ms = 200;
     assert_false(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+    mine.first = 0; /* ours was found at a node: maybe another */
+    r.flow.flags = RELAY_FLOW_SHARED;
+    assert_false(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+    r.age_ms = 50;
+    assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+    assert_int_equal(out.node, OTHER);
 }
 
 /* A node has said that it has the connection: how it began is not known, where it is, is. */
@@ -202,14 +208,53 @@ static void test_found(void **state)
     r.flow.first = 0;
     r.flow.moves = 0;
     r.flow.flags = RELAY_FLOW_GUESS;
-    assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* we know that, and better */
+    assert_true(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* we know that, and better, but maybe not the last of it */
+    assert_int_equal(out.next, 600);
+    assert_int_equal(out.flags, RELAY_FLOW_SHARED);
     assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
     assert_int_equal(out.first, 100);
     assert_int_equal(out.moves, 5);
     assert_int_equal(out.flags, RELAY_FLOW_GUESS | RELAY_FLOW_SHARED);
     r.age_ms = SHARE_FOUND_MS;
     mine.seen_ns = 0;
-    assert_false(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+    assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out)); /* by now we may know more; the node is asked */
+    assert_int_equal(out.node, NODE);
+    assert_int_equal(out.flags, RELAY_FLOW_SHARED);
+}
+
+/* A router that divides anew has given the client's packets to the other one, and may give them back. */
+static void test_came_there_since(void **state)
+{
+    struct relay_flow mine = flow_make(), out;
+    struct share_record r = of(&mine, 20);
+    mine.packets = 77;
+    r.flow.next = 500;
+    assert_true(share_takes(&mine, &r, NODE, SET, NOW_NS, &out));
+    assert_int_equal(out.packets, 77);
+    assert_int_equal(out.next, 600);
+    assert_int_equal(out.flags, RELAY_FLOW_SHARED);
+    assert_false(share_takes(&out, &r, NODE, SET, NOW_NS, &mine)); /* that is known */
+    mine.flags = 0;
+    assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out)); /* it says another node: ours is asked first */
+    assert_int_equal(out.node, NODE);
+    r.flow.moves = 3;
+    assert_true(share_takes(&mine, &r, OTHER, SET, NOW_NS, &out));
+    assert_int_equal(out.node, NODE);
+    assert_int_equal(out.moves, 5);
+    r.age_ms = 100 + SHARE_TOGETHER_MS;
+    assert_true(share_takes(&mine, &r, NODE, SET, NOW_NS, &out));
+    r.age_ms++;
+    assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* before they came here */
+    r.age_ms = 20;
+    r.flow.flags = RELAY_FLOW_SHARED;
+    assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* it knows that from us */
+    r.flow.flags = 0;
+    mine.flags = RELAY_FLOW_PINNED;
+    assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out)); /* nothing about it changes */
+    mine.flags = 0;
+    mine.state = r.flow.state = RELAY_FLOW_PLAIN;
+    mine.start = r.flow.start;
+    assert_false(share_takes(&mine, &r, NODE, SET, NOW_NS, &out));
 }
 
 /* Datagrams, and all of a client's packets: who had the last one is right. */
@@ -240,7 +285,7 @@ int main(void)
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_flags),
         cmocka_unit_test(test_nobody_else_is_believed), cmocka_unit_test(test_once),
         cmocka_unit_test(test_what_is_new_is_taken), cmocka_unit_test(test_older_changes_nothing),
-        cmocka_unit_test(test_ends), cmocka_unit_test(test_another_connection), cmocka_unit_test(test_found),
+        cmocka_unit_test(test_ends), cmocka_unit_test(test_another_connection), cmocka_unit_test(test_found), cmocka_unit_test(test_came_there_since),
         cmocka_unit_test(test_not_tcp),
     };
     return cmocka_run_group_tests_name("relay_share", tests, NULL, NULL);

@@ -46,9 +46,89 @@ static void test_kept(void **state)
         COUNTED(RELAY_FLOW_HIT, RELAY_SHARED_KEPT, RELAY_SENT_HOPS);
         assert_int_equal(told.flows, 1);
         assert_int_equal(flow_of(&c).flags, 0);
+        assert_int_not_equal(flow_of(&c).doubt, 0);
         stays(&c, GET("/"), NODE_V4); /* as if it had been ours all the time */
         COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
     }
+}
+
+/* A second after its node's first word on it. */
+static struct client long_in_doubt(const char *to)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = heard_of(to);
+    node_asked(&c, ACK, "", NODE_V4, PEER, &f, &h);
+    h.start = htonl(c.seq);
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX);
+    passes(&c, ACK, "", NODE_V4);
+    struct relay_flow flow = flow_of(&c);
+    flow.doubt -= 1100;
+    flow_put(&c, &flow);
+    return c;
+}
+
+/* It may have let go just then, on the word of a balancer that told nobody any more: it is asked once more, and no third time. */
+static void test_asked_twice(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = long_in_doubt("192.0.2.1:80");
+    node_asked(&c, ACK, "", NODE_V4, PEER, &f, &h);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SHARED_ASKED, RELAY_SENT_HOPS);
+    h.start = htonl(c.seq);
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SENT_HOPS);
+    assert_int_equal(flow_of(&c).flags, 0);
+    assert_int_equal(flow_of(&c).doubt, 0);
+    stays(&c, GET("/"), NODE_V4);
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
+
+    c = long_in_doubt("192.0.2.1:80"); /* it has gone on to NODE_V6, which answers: the client acknowledges that */
+    c.ack += 4000;
+    node_asked(&c, ACK, "", NODE_V4, PEER, &f, &h);
+    assert_int_equal(answer(0, &f, h, HANDOFF_UNKNOWN, &out), XDP_TX);
+    COUNTED(RELAY_SHARED_WRONG, RELAY_FIND_ASKED, RELAY_SENT_HOPS);
+    tunnel_read(&f, &out, &nodes[NODE_V4], &h);
+    assert_int_equal(answer(0, &f, h, HANDOFF_UNKNOWN, &out), XDP_TX);
+    tunnel_read(&f, &out, &nodes[NODE_V6], &h);
+    h.start = htonl(c.seq + 77);
+    assert_int_equal(answer(1, &f, h, HANDOFF_MINE, &out), XDP_TX);
+    assert_int_equal(flow_of(&c).node, NODE_V6);
+    assert_int_equal(flow_of(&c).flags, RELAY_FLOW_GUESS);
+    passes(&c, ACK, "", NODE_V6);
+}
+
+/* What is beyond the next request stays beyond it: a router gave some of the client's packets to another balancer. */
+static void test_ahead_for_long(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = client_bound("192.0.2.1:80");
+    c.seq += 400;
+    c.ack += 4000;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP);
+        COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
+    }
+    struct relay_flow flow = flow_of(&c);
+    flow.doubt -= 1100;
+    flow_put(&c, &flow);
+    node_asked(&c, PSH | ACK, GET("/six"), NODE_V4, PEER, &f, &h);
+    h.start = htonl(c.seq - 400);
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_DROP); /* it was lost on the way: the node has no more of it */
+    COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
+    flow = flow_of(&c);
+    flow.doubt -= 1100;
+    flow_put(&c, &flow);
+    node_asked(&c, PSH | ACK, GET("/six"), NODE_V4, PEER, &f, &h);
+    h.start = htonl(c.seq);
+    h.tcp.options = HANDOFF_ENDS;
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX); /* it has: this is the next one */
+    COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_MOVE, RELAY_SENT_HOPS);
+    tunnel_read(&f, &out, &nodes[NODE_V4], &h);
+    assert_int_equal(h.kind, HANDOFF_MOVE);
+    assert_int_equal(flow_of(&c).doubt, 0);
 }
 
 /* The node has had requests since that the peer did not tell of. */
@@ -68,6 +148,29 @@ static void test_further(void **state)
     assert_int_equal(h.tcp.options & HANDOFF_GUESS, 0); /* with all that belongs to one, it is no part of a body */
     assert_int_equal(answer(0, &f, h, HANDOFF_MOVED, &out), XDP_TX);
     assert_int_equal(flow_of(&c).node, NODE_V6);
+    assert_int_equal(flow_of(&c).flags, 0);
+
+    c = heard_of("192.0.2.1:80"); /* in the middle of the last one: the node knows where it ends */
+    c.seq += 400;
+    c.ack += 4000;
+    static const char body_and_next[] = "GET /no HTTP/1.1" GET("/six");
+    node_asked(&c, PSH | ACK, body_and_next, NODE_V4, PEER, &f, &h);
+    h.start = htonl(c.seq + 16);
+    h.tcp.options = HANDOFF_ENDS;
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_DROP);
+    COUNTED(RELAY_FLOW_HIT, RELAY_SHARED_KEPT, RELAY_REQUEST_ASSIST); /* to be cut */
+    assert_int_equal(flow_of(&c).next, c.seq + 16);
+    assert_int_equal(flow_of(&c).flags, 0);
+    c.seq += 16;
+    asked(&c, GET("/six"), NODE_V4, NODE_V6, &f, &h);
+
+    c = heard_of("192.0.2.1:80"); /* not as far as the peer said: the request it told of has not come yet */
+    uint32_t next = flow_of(&c).next;
+    node_asked(&c, ACK, "", NODE_V4, PEER, &f, &h);
+    h.start = htonl(next - 10);
+    h.tcp.options = HANDOFF_ENDS;
+    assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX);
+    assert_int_equal(flow_of(&c).next, next);
     assert_int_equal(flow_of(&c).flags, 0);
 }
 
@@ -159,7 +262,7 @@ static void test_let_go(void **state)
     assert_int_equal(let_go(&c, &f, &out, true), XDP_TX);
     tunnel_read(&f, &out, &nodes[NODE_V6], &h); /* whose request it is */
     assert_int_equal(h.kind, HANDOFF_OPEN);
-    assert_int_equal(ntohl(h.start), c.seq);
+    assert_int_equal(ntohl(h.start), c.seq + sizeof GET("/six") - 1);
     assert_int_equal(flow_of(&c).node, NODE_V6);
     assert_int_equal(flow_of(&c).flags, 0);
     c = client_of("192.0.2.1:80"); /* one that no peer has told of: what its client offered the node says */
@@ -168,7 +271,7 @@ static void test_let_go(void **state)
     tunnel_read(&f, &out, &nodes[NODE_V6], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);
     assert_int_equal(ntohs(h.tcp.mss), 1340);
-    assert_int_equal(h.tcp.options, HANDOFF_SACK);
+    assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_ENDS);
     assert_int_equal(h.tcp.wscale, 0x38);
 }
 
@@ -212,9 +315,14 @@ static void test_every_counter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_kept, need_relay),   cmocka_unit_test_setup(test_further, need_relay),
-        cmocka_unit_test_setup(test_guess, need_relay),  cmocka_unit_test_setup(test_wrong, need_relay),
-        cmocka_unit_test_setup(test_let_go, need_relay), cmocka_unit_test_setup(test_silent, need_relay),
+        cmocka_unit_test_setup(test_kept, need_relay),
+        cmocka_unit_test_setup(test_asked_twice, need_relay),
+        cmocka_unit_test_setup(test_ahead_for_long, need_relay),
+        cmocka_unit_test_setup(test_further, need_relay),
+        cmocka_unit_test_setup(test_guess, need_relay),
+        cmocka_unit_test_setup(test_wrong, need_relay),
+        cmocka_unit_test_setup(test_let_go, need_relay),
+        cmocka_unit_test_setup(test_silent, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };
     return cmocka_run_group_tests_name("relay_shared", tests, farm_begin, farm_end);

@@ -96,6 +96,7 @@ struct client {
     uint32_t start, seq, ack;
     uint32_t asked; /* the ack of its last request */
     bool pipelines;
+    uint32_t ends; /* where its last request ends, if the balancer tells */
     unsigned over; /* the tunnel's family, 1: IPv6 */
     uint8_t options[12];
 };
@@ -132,6 +133,10 @@ static inline void wrap(const struct client *c, struct frame *f, const struct fr
         h.tcp.options = c->pipelines ? HANDOFF_PIPELINES : 0;
     if (kind == HANDOFF_OPEN)
         h.tcp = (struct handoff_tcp){htons(MSS), HANDOFF_SACK | HANDOFF_WSCALE, CLIENT_SCALE << 4 | OUR_SCALE};
+    if (c->ends && (kind == HANDOFF_NEXT || (kind == HANDOFF_OPEN && c->seq == c->start))) {
+        h.start = htonl(c->ends);
+        h.tcp.options |= HANDOFF_ENDS;
+    }
     tunnel_build(f, inner, balancers[c->over], us[c->over], &h);
 }
 
