@@ -14,7 +14,11 @@
 #include "main/farm_internal.h"
 #include "main/front_internal.h"
 
-enum { SETTLE_MS = 3000 /* what has not been looked at by then waits no longer: less than relay.takeover */ };
+enum {
+    SETTLE_MS = 3000,    /* what has not been looked at by then waits no longer: less than relay.takeover */
+    SUCCESSOR_MS = 5000, /* who takes over puts its program in our place, and then tells us to end: if that does not come, we go on */
+    SURE_MS = 500,       /* so long it takes a successor to mark its program as ours */
+};
 
 /* ---- nodes keep their numbers ---- */
 
@@ -58,15 +62,29 @@ static int put(struct farm *f, struct farm_interface *i, unsigned index, struct 
     return err;
 }
 
+/* Nothing is to be done: it is as we left it, or as a successor wants it. */
+static bool in_order(struct farm *f, struct farm_interface *i, enum relay_at at)
+{
+    uint64_t now = clock_mono_ms(f->clock);
+    if (at == RELAY_AT_KIN || at == RELAY_AT_OTHER) {
+        i->replaced_ms = i->replaced_ms ? i->replaced_ms : now;
+        return now - i->replaced_ms < (at == RELAY_AT_KIN ? SUCCESSOR_MS : SURE_MS);
+    }
+    i->replaced_ms = 0;
+    /* Connections live by the balancer's program: it is not taken off for the sake of the node's. */
+    return at == RELAY_AT_OWN && (node_is_attached(f->node, i->index) || node_attach(f->node, i->index, NULL) == PM_OK);
+}
+
 static void look_after(struct farm *f, struct farm_interface *i)
 {
     struct buf why = BUF_INIT;
     unsigned index = if_nametoindex(i->name);
     enum relay_at at = index ? relay_at(f->relay, index) : RELAY_AT_NONE;
-    bool was = i->index;
-    if (index && index == i->index && at == RELAY_AT_OWN && node_is_attached(f->node, index))
+    bool was = i->index, same = was && index == i->index;
+    if (same && in_order(f, i, at))
         return;
-    i->taken = at == RELAY_AT_OTHER && (i->taken || (was && index == i->index)); /* whoever did that meant it */
+    i->taken = at == RELAY_AT_OTHER && (i->taken || same); /* whoever did that meant it */
+    i->replaced_ms = 0;
     if (was)
         leave(f, i);
     if (put(f, i, index, &why) == PM_OK) {
@@ -123,6 +141,14 @@ bool farm_interfaces_any(const struct farm *f)
         if (f->interface[i].index)
             return true;
     return false;
+}
+
+bool farm_interfaces_heard(const struct farm *f)
+{
+    for (unsigned i = 0; i < f->interface_count; i++)
+        if (f->interface[i].replaced_ms)
+            return false;
+    return farm_interfaces_any(f);
 }
 
 /* ---- when ---- */

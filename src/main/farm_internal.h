@@ -124,6 +124,7 @@ struct farm_interface {
     char name[16];
     unsigned index; /* 0: the programs are not there, and why */
     bool native, taken; /* taken: ours was replaced by another's */
+    uint64_t replaced_ms; /* since when ours is not there but another; 0: it is */
     char why[160];
 };
 
@@ -190,6 +191,7 @@ void farm_off(struct farm *f);
 /* farm_attach.c */
 void farm_interfaces(struct farm *f, const struct config *c); /* these it is to be at */
 bool farm_interfaces_any(const struct farm *f);               /* it is at one of them */
+bool farm_interfaces_heard(const struct farm *f);             /* and no other process gets what comes there */
 void farm_nodes_adopt(struct farm *f); /* a process before us had these: connections in the table bear their numbers */
 void farm_attach(struct farm *f);      /* if it is time; then looks after it, once a second */
 

@@ -107,7 +107,7 @@ static void listen_to(struct farm *f, uint32_t index)
 
 void farm_nodes_ask(struct farm *f)
 {
-    if (!f->assist || !farm_interfaces_any(f))
+    if (!f->assist || !farm_interfaces_heard(f))
         return;
     for (uint32_t i = 0; i < f->node_count; i++) {
         struct farm_node *n = &f->nodes[i];

@@ -107,11 +107,23 @@ int node_open(const char *pin, struct node **out, struct buf *why)
     return PM_OK;
 }
 
-static void detach(unsigned ifindex, enum bpf_tc_attach_point point)
+static bool is_at(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program)
 {
     LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
     LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
-    bpf_tc_detach(&hook, &opts);
+    struct bpf_prog_info own = {0};
+    uint32_t size = sizeof own;
+    return bpf_tc_query(&hook, &opts) == 0 && bpf_obj_get_info_by_fd(bpf_program__fd(program), &own, &size) == 0 &&
+           opts.prog_id == own.id;
+}
+
+/* What the next process has put in its place stays. */
+static void detach(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    if (is_at(ifindex, point, program))
+        bpf_tc_detach(&hook, &opts);
 }
 
 static int attach(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program, struct buf *why)
@@ -131,8 +143,8 @@ void node_detach(struct node *n, unsigned ifindex)
     for (unsigned i = 0; i < n->attached_count; i++) {
         if (n->attached[i] != ifindex)
             continue;
-        detach(ifindex, BPF_TC_INGRESS);
-        detach(ifindex, BPF_TC_EGRESS);
+        detach(ifindex, BPF_TC_INGRESS, n->skel->progs.relay_node);
+        detach(ifindex, BPF_TC_EGRESS, n->skel->progs.relay_node_out);
         n->attached[i] = n->attached[--n->attached_count];
         return;
     }
@@ -151,16 +163,6 @@ void node_close(struct node *n)
     while (n && n->attached_count)
         node_detach(n, n->attached[0]);
     node_leave(n);
-}
-
-static bool is_at(unsigned ifindex, enum bpf_tc_attach_point point, const struct bpf_program *program)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
-    LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
-    struct bpf_prog_info own = {0};
-    uint32_t size = sizeof own;
-    return bpf_tc_query(&hook, &opts) == 0 && bpf_obj_get_info_by_fd(bpf_program__fd(program), &own, &size) == 0 &&
-           opts.prog_id == own.id;
 }
 
 bool node_is_attached(const struct node *n, unsigned ifindex)

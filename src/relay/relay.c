@@ -85,20 +85,12 @@ void relay_leave(struct relay *r)
 
 /* ---- interfaces ---- */
 
-static uint32_t own_id(const struct relay *r)
+static uint32_t id_of(int fd)
 {
     struct bpf_prog_info info = {0};
     uint32_t size = sizeof info;
-    (void)bpf_obj_get_info_by_fd(bpf_program__fd(r->skel->progs.relay_balancer), &info, &size);
+    (void)bpf_obj_get_info_by_fd(fd, &info, &size);
     return info.id;
-}
-
-enum relay_at relay_at(const struct relay *r, unsigned ifindex)
-{
-    uint32_t id = 0;
-    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
-        return RELAY_AT_NONE;
-    return id == own_id(r) ? RELAY_AT_OWN : RELAY_AT_OTHER;
 }
 
 /* What the kernel says of the program there; false: there is none, or without CAP_SYS_ADMIN, that is not to be had. */
@@ -133,13 +125,40 @@ bool relay_is_at(unsigned ifindex)
     return program_at(ifindex, &info) && strcmp(info.name, OUR_PROGRAM) == 0;
 }
 
+static bool mark_path(const struct relay *r, unsigned ifindex, char path[PATH_MAX + 32])
+{
+    snprintf(path, PATH_MAX + 32, "%s/on-%u", r->pin, ifindex);
+    return *r->pin;
+}
+
+/* The program of ours that was last put at the interface; 0: not known. */
+static uint32_t marked(const struct relay *r, unsigned ifindex)
+{
+    char path[PATH_MAX + 32];
+    int fd = mark_path(r, ifindex, path) ? bpf_obj_get(path) : -1;
+    if (fd < 0)
+        return 0;
+    uint32_t id = id_of(fd);
+    close(fd);
+    return id;
+}
+
+enum relay_at relay_at(const struct relay *r, unsigned ifindex)
+{
+    uint32_t id = 0;
+    if (bpf_xdp_query_id((int)ifindex, 0, &id) != 0 || !id)
+        return RELAY_AT_NONE;
+    if (id == id_of(bpf_program__fd(r->skel->progs.relay_balancer)))
+        return RELAY_AT_OWN;
+    return relay_is_at(ifindex) || id == marked(r, ifindex) ? RELAY_AT_KIN : RELAY_AT_OTHER;
+}
+
 /* Which interface the next process finds our program at. */
 static void mark(const struct relay *r, unsigned ifindex, bool on)
 {
     char path[PATH_MAX + 32];
-    if (!*r->pin)
+    if (!mark_path(r, ifindex, path))
         return;
-    snprintf(path, sizeof path, "%s/on-%u", r->pin, ifindex);
     (void)!unlink(path);
     if (on)
         (void)!bpf_obj_pin(bpf_program__fd(r->skel->progs.relay_balancer), path);
@@ -195,7 +214,8 @@ int relay_detach(struct relay *r, unsigned ifindex)
         LIBBPF_OPTS(bpf_xdp_attach_opts, own, .old_prog_fd = bpf_program__fd(r->skel->progs.relay_balancer));
         int err = bpf_xdp_detach((int)ifindex, r->attached[i].native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, &own);
         r->attached[i] = r->attached[--r->attached_count];
-        mark(r, ifindex, false);
+        if (err != -EEXIST) /* else another is there, and the mark is its own */
+            mark(r, ifindex, false);
         return err ? err_from_errno(-err) : PM_OK;
     }
     return PM_ENOTFOUND;

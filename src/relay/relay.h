@@ -38,7 +38,12 @@ void relay_leave(struct relay *r);
 int relay_attach(struct relay *r, unsigned ifindex, bool *native, struct buf *why) PM_MUST_CHECK;
 int relay_detach(struct relay *r, unsigned ifindex) PM_MUST_CHECK;
 /* What is there now: an interface may have gone, and whoever may, may have put another program there. */
-enum relay_at { RELAY_AT_NONE, RELAY_AT_OWN, RELAY_AT_OTHER };
+enum relay_at {
+    RELAY_AT_NONE,
+    RELAY_AT_OWN,
+    RELAY_AT_KIN, /* the same program, of another process: the one that is to take over from us */
+    RELAY_AT_OTHER,
+};
 enum relay_at relay_at(const struct relay *r, unsigned ifindex);
 /* Whether there is such a program already: of a process that has ended, or of the one we take over from. */
 bool relay_is_at(unsigned ifindex);

@@ -148,6 +148,30 @@ def interface():
     s.check("relayed again", relaying())
 
 
+def programs():
+    """At eth0: the balancer's and the node's, by number."""
+    text = balancer.run("ip", "-d", "link", "show", "dev", "eth0")
+    for way in ("ingress", "egress"):
+        text += balancer.run("tc", "filter", "show", "dev", "eth0", way)
+    return set(re.findall(r"prog/xdp id (\d+)| id (\d+) name", text))
+
+
+def successor():
+    """Who takes over puts the same programs there before it tells the one before it to end."""
+    own = programs()
+    for mode in ("balance", "node"):
+        other = balancer.tool(mode, "eth0")
+        other.p.kill()
+        balancer.processes.remove(other.p)
+    theirs = programs()
+    s.check("another process has put its programs there", len(own) == len(theirs) == 3 and not own & theirs, (own, theirs))
+    time.sleep(3)
+    s.equal("they are left alone, it may be taking over", programs(), theirs)
+    s.check("it does not: ours are there again", lib.wait_until(lambda: programs() and not programs() & theirs, 5), programs())
+    s.check("nothing was said of front ends", view() == (True, "driver"), view())
+    s.check("and relayed", relaying())
+
+
 def new_interface():
     farm.link(balancer, "eth0", farm.lan, balancer.name)
     farm.lan.run("ip", "link", "set", balancer.name, "master", "br0")
@@ -254,7 +278,7 @@ def kernel_refuses():
     s.check("allowed again: relayed", lib.wait_until(lambda: relaying(), 8))
 
 
-for part in (node_program_gone, wrong_key, interface, missing_at_the_start, others_at_the_start, few_flows, many_names, kernel_refuses):
+for part in (node_program_gone, wrong_key, successor, interface, missing_at_the_start, others_at_the_start, few_flows, many_names, kernel_refuses):
     if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
         continue
     if balancer.name not in farm.daemons:
