@@ -148,10 +148,10 @@ print(sum(len({n for n, _ in h}) == 1 for h in heard.values()), len(heard), sum(
 class Clients:
     """Downloads, kept connections and, for the time without service, new ones; all at the same time."""
 
-    def __init__(self, target, seconds, paths=None, downloads=200):
+    def __init__(self, target, seconds, paths=None, big=None, downloads=200):
         v = f"[{target}]:80" if ":" in target else f"{target}:80"
         self.running = {}
-        self.start("downloads", v, BIG, "-c", 200, "-n", downloads, "--random", 1, "--keep", 2, "--connecting", 50)
+        self.start("downloads", v, big or BIG, "-c", 200, "-n", downloads, "--random", 1, "--keep", 2, "--connecting", 50)
         self.start("kept", v, paths or SMALL, "-c", 200, "-t", seconds, "--keep", 100000, "--idle", 100, "--random", 2)
         self.start("posts", v, paths or SMALL, "-c", 20, "-t", seconds, "--keep", 100000, "--idle", 50, "--post", "60000:0.5",
                    "--random", 3)
@@ -284,8 +284,8 @@ def changed():
         s.check("reload: " + what, lib.wait_until(lambda: farm.log(b2).count("configuration loaded") > loaded, 5), farm.log(b2)[-1500:])
 
     # n3 is taken out of the configuration: only what others hold, too, is asked for; what it sends already it sends to the end.
-    shared = [p for p in SMALL if p.startswith(("/all/", "/pair", "/only1", "/only2", "/only4"))]
-    clients = Clients(VIP4, 16, paths=shared, downloads=300)  # some twelve seconds of them
+    shared, big = ([p for p in paths if not p.startswith("/only3")] for paths in (SMALL, BIG))
+    clients = Clients(VIP4, 16, paths=shared, big=big, downloads=300)  # some twelve seconds of them
     time.sleep(1)
     upgrade(1)
     upgrade(2)
