@@ -11,6 +11,7 @@
 #ifndef PM_RELAY_BPF_DELAYED_H
 #define PM_RELAY_BPF_DELAYED_H
 
+#include "relay/bpf/doubt.h"
 #include "relay/bpf/names.h"
 #include "relay/bpf/tell.h"
 #include "relay/bpf/way.h"
@@ -111,23 +112,6 @@ static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 
     w->h.target = target;
     w->h.start = bpf_htonl(start);
     return ACT_TUNNEL;
-}
-
-/*
- * relay_flow.doubt: where another balancer may have had the client's packets, its node knows better than we do. It is asked
- * after a second, when nothing is under way any more of one that has died meanwhile.
- */
-enum { DOUBT_ASKED = 1, DOUBT_FOR = 1000 /* doubt_now() */ };
-
-/* About a millisecond, neither 0 nor DOUBT_ASKED; it goes round after weeks. */
-static __always_inline __u32 doubt_now(void)
-{
-    return (__u32)(bpf_ktime_get_coarse_ns() >> 20) | 2;
-}
-
-static __always_inline bool doubt_is_due(const struct relay_flow *f)
-{
-    return f->doubt > DOUBT_ASKED && doubt_now() - f->doubt > DOUBT_FOR;
 }
 
 /* The connection goes to another node with the request that begins at this packet. */
@@ -547,6 +531,17 @@ static __always_inline void measure(struct xdp_md *ctx, const struct packet *p)
         tell_rtt(&p->flow, (((__u64)((__u32)(bpf_ktime_get_ns() >> TICK_SHIFT) - o->tsecr)) << TICK_SHIFT) / 1000);
 }
 
+/*
+ * A new handshake on the ports of a connection that is over: should the new one's second segment come before its first, it is
+ * not taken for the old one's, whose server would reset it. A first segment still opens, for it is not at `first`.
+ */
+static __always_inline void end_before(struct relay_flow *f, const struct packet *p)
+{
+    f->state = RELAY_FLOW_ENDED;
+    f->first = p->seq - 1;
+    f->flags = RELAY_FLOW_REPLACEABLE;
+}
+
 __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip, struct way *w)
 {
     const struct relay_settings *s = settings_get();
@@ -568,6 +563,8 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
     if (f || cookie_of(p, s)) {
         if (p->data_len)
             return open_first(ctx, p, vip, s, w);
+        if (f)
+            end_before(f, p);
         if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
             count(RELAY_HANDSHAKE_CLOSED, p->length);
             return ACT_RESET;

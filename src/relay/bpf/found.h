@@ -87,6 +87,7 @@ static __always_inline void let_go(const struct packet *p, const struct relay_vi
         return;
     }
     f->next = p->seq;
+    f->ack = fresh.ack; /* that request had its answer, or the node would not have let go */
     f->flags |= RELAY_FLOW_LET_GO;
 }
 
@@ -103,9 +104,11 @@ __noinline int elsewhere(struct xdp_md *ctx, const struct packet *p, const struc
         return ACT_DROP; /* found meanwhile */
     if (f && h->target == FIND_SHARED)
         count(RELAY_SHARED_WRONG, p->length);
-    if (h->tcp.options & HANDOFF_LET_GO)
+    bool gone = h->tcp.options & HANDOFF_LET_GO, ours = f && f->doubt == DOUBT_ASKED;
+    if (gone)
         let_go(p, vip, f, h);
-    int act = find(p, vip->all, next, w);
+    /* Who was asked out of doubt has let go for us, as a rule, and that was lost. */
+    int act = gone && ours ? ACT_DROP : find(p, vip->all, next, w);
     if (act == ACT_TUNNEL)
         return act;
     f = bpf_map_lookup_elem(&flows, &p->flow);

@@ -150,6 +150,38 @@ static void test_same_addresses_again(void **state)
     }
 }
 
+/* Its handshake done, nothing of the new one goes to the old one's node, even if its first segment is late. */
+static void test_same_addresses_out_of_order(void **state)
+{
+    for (int front = 0; front <= 1; front++) {
+        struct frame f, out;
+        struct handoff h;
+        struct client c = client_bound("192.0.2.1:80"), again = c;
+        struct relay_flow flow = flow_of(&c);
+        struct relay_flow_key k = key_of(&c);
+        flow.flags = RELAY_FLOW_REPLACEABLE | (front ? RELAY_FLOW_PINNED : 0);
+        flow.node = front ? SELF : flow.node;
+        assert_int_equal(relay_set_flow(relay, &k, &flow), 0);
+        again.seq += 0x1000000;
+        client_syn(&again, SYN_OPTIONS, SYN_OPTIONS_LEN);
+        assert_int_equal(say(&again, &f, &out, ACK, NULL, 0), XDP_DROP);
+        COUNTED(RELAY_HANDSHAKE);
+        struct client second = again;
+        second.seq += 30;
+        assert_int_equal(say_text(&second, &f, &out, "Host: www.example.com\r\n\r\n"), XDP_DROP);
+        COUNTED_NOTHING();
+        assert_int_equal(say(&c, &f, &out, ACK, NULL, 0), XDP_DROP); /* of the old one, late */
+        COUNTED_NOTHING();
+        assert_int_equal(say_text(&again, &f, &out, GET("/six")), XDP_TX);
+        COUNTED(RELAY_REQUEST_OPEN, RELAY_SENT_HOPS);
+        tunnel_read(&f, &out, &nodes[NODE_V6], &h);
+        assert_int_equal(h.kind, HANDOFF_OPEN);
+        assert_int_equal(flow_of(&again).first, again.seq);
+        assert_int_equal(say(&again, &f, &out, ACK, NULL, 0), XDP_TX); /* the handshake's, once more: changes nothing */
+        assert_int_equal(flow_of(&again).state, RELAY_FLOW_OPENING);
+    }
+}
+
 /*
  * The node is down. A request that follows an answer can go to another at once; what it may have begun to answer
  * cannot, and the client is told.
@@ -242,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup(test_silent, need_relay),
         cmocka_unit_test_setup(test_forgotten_while_it_opens, need_relay),
         cmocka_unit_test_setup(test_same_addresses_again, need_relay),
+        cmocka_unit_test_setup(test_same_addresses_out_of_order, need_relay),
         cmocka_unit_test_setup(test_node_down, need_relay),
         cmocka_unit_test_setup(test_refused, need_relay),
         cmocka_unit_test_setup(test_ring_of_nobody, need_relay),

@@ -234,15 +234,15 @@ static void test_wrong(void **state)
 }
 
 /* Every node says that it does not have it, one of them that it had until this very packet. */
-static uint32_t let_go(const struct client *c, struct frame *f, struct frame *out, bool known)
+static uint32_t let_go(const struct client *c, const char *text, struct frame *f, struct frame *out, bool known)
 {
     static const uint32_t order[] = {NODE_V4, NODE_V6, NODE_LAN};
     struct handoff h;
     uint32_t verdict = XDP_TX;
     if (known)
-        node_asked(c, PSH | ACK, GET("/six"), NODE_V4, PEER, f, &h);
+        node_asked(c, PSH | ACK, text, NODE_V4, PEER, f, &h);
     else
-        node_asked(c, PSH | ACK, GET("/six"), NODE_V4, 1, f, &h);
+        node_asked(c, PSH | ACK, text, NODE_V4, 1, f, &h);
     for (unsigned i = known ? 0 : 1; i < 4 && verdict == XDP_TX; i++) {
         bool had = h.target == (known ? PEER : 1);
         h.tcp = had ? (struct handoff_tcp){.mss = htons(1340), .options = HANDOFF_LET_GO | HANDOFF_SACK, .wscale = 0x38}
@@ -259,7 +259,7 @@ static void test_let_go(void **state)
     struct frame f, out;
     struct handoff h;
     struct client c = heard_of("192.0.2.1:80");
-    assert_int_equal(let_go(&c, &f, &out, true), XDP_TX);
+    assert_int_equal(let_go(&c, GET("/six"), &f, &out, true), XDP_TX);
     tunnel_read(&f, &out, &nodes[NODE_V6], &h); /* whose request it is */
     assert_int_equal(h.kind, HANDOFF_OPEN);
     assert_int_equal(ntohl(h.start), c.seq + sizeof GET("/six") - 1);
@@ -267,12 +267,41 @@ static void test_let_go(void **state)
     assert_int_equal(flow_of(&c).flags, 0);
     c = client_of("192.0.2.1:80"); /* one that no peer has told of: what its client offered the node says */
     c.ack = c.seq * 77;
-    assert_int_equal(let_go(&c, &f, &out, false), XDP_TX);
+    assert_int_equal(let_go(&c, GET("/six"), &f, &out, false), XDP_TX);
     tunnel_read(&f, &out, &nodes[NODE_V6], &h);
     assert_int_equal(h.kind, HANDOFF_OPEN);
     assert_int_equal(ntohs(h.tcp.mss), 1340);
     assert_int_equal(h.tcp.options, HANDOFF_SACK | HANDOFF_ENDS);
     assert_int_equal(h.tcp.wscale, 0x38);
+}
+
+/*
+ * The first part of a request sent it to the front end, its node let go, and that was lost; all of it in one segment is for
+ * the same node after all, which is asked then.
+ */
+static void test_let_go_for_less(void **state)
+{
+    struct frame f, out;
+    struct handoff h;
+    struct client c = client_bound("192.0.2.1:80");
+    stays(&c, GET("/"), NODE_V4);
+    struct relay_flow flow = flow_of(&c);
+    flow.flags |= RELAY_FLOW_SHARED;
+    flow_put(&c, &flow);
+    assert_int_equal(let_go(&c, GET("/"), &f, &out, true), XDP_TX);
+    tunnel_read(&f, &out, &nodes[flow_of(&c).node], &h);
+    assert_int_equal(h.kind, HANDOFF_OPEN);
+    assert_int_equal(flow_of(&c).flags, 0);
+    assert_int_equal(flow_of(&c).moves, 1);
+
+    c = long_in_doubt("192.0.2.1:80"); /* asked out of doubt: nobody else can have it */
+    node_asked(&c, PSH | ACK, GET("/"), NODE_V4, PEER, &f, &h);
+    h.tcp.options = HANDOFF_LET_GO;
+    assert_int_equal(answer(0, &f, h, HANDOFF_UNKNOWN, &out), XDP_TX);
+    tunnel_read(&f, &out, &nodes[flow_of(&c).node], &h);
+    assert_int_equal(h.kind, HANDOFF_OPEN);
+    assert_int_equal(flow_of(&c).flags, 0);
+    assert_int_equal(flow_of(&c).doubt, 0);
 }
 
 /* ---- the daemon is silent ---- */
@@ -322,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup(test_guess, need_relay),
         cmocka_unit_test_setup(test_wrong, need_relay),
         cmocka_unit_test_setup(test_let_go, need_relay),
+        cmocka_unit_test_setup(test_let_go_for_less, need_relay),
         cmocka_unit_test_setup(test_silent, need_relay),
         cmocka_unit_test_setup(test_every_counter, need_relay),
     };
