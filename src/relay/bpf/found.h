@@ -11,6 +11,15 @@
 
 #include "relay/bpf/delayed.h"
 
+/* What was agreed on in the handshake, as the node's socket says; in machine order. */
+static __always_inline struct handoff_tcp agreed(const struct handoff *h)
+{
+    struct handoff_tcp tcp = h->tcp;
+    tcp.mss = bpf_ntohs(tcp.mss);
+    tcp.options &= HANDOFF_AGREED;
+    return tcp;
+}
+
 /* Where the next request begins, if the node knows. */
 static __always_inline void place(const struct packet *p, struct relay_flow *f, const struct handoff *h)
 {
@@ -28,9 +37,8 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     struct relay_set *set = bpf_map_lookup_elem(&sets, &all);
     if (!set || at >= RELAY_MEMBERS_MAX || at >= set->count)
         return;
-    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = h->tcp};
+    struct relay_flow f = {.node = set->member[at], .start = p->seq, .next = p->seq, .tcp = agreed(h)};
     f.ack = p->ack - 1;
-    f.tcp.mss = bpf_ntohs(h->tcp.mss);
     f.state = vip->flags & RELAY_VIP_DELAYED ? RELAY_FLOW_BOUND : RELAY_FLOW_PLAIN;
     f.flags = vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : RELAY_FLOW_GUESS;
     place(p, &f, h);
@@ -75,10 +83,8 @@ static __always_inline void confirm(const struct packet *p, const struct relay_v
 static __always_inline void let_go(const struct packet *p, const struct relay_vip *vip, struct relay_flow *f,
                                    const struct handoff *h)
 {
-    struct relay_flow fresh = {.node = RELAY_NODES_MAX, .set = vip->set, .ack = p->ack - 1, .tcp = h->tcp};
+    struct relay_flow fresh = {.node = RELAY_NODES_MAX, .set = vip->set, .ack = p->ack - 1, .tcp = agreed(h)};
     fresh.seen_ns = bpf_ktime_get_ns();
-    fresh.tcp.mss = bpf_ntohs(h->tcp.mss);
-    fresh.tcp.options &= ~HANDOFF_LET_GO;
     fresh.state = RELAY_FLOW_BOUND;
     fresh.flags = RELAY_FLOW_SHARED | RELAY_FLOW_LET_GO;
     fresh.start = fresh.next = p->seq;

@@ -37,10 +37,10 @@ enum handoff_options {
     HANDOFF_TIMESTAMPS = 2,
     HANDOFF_WSCALE = 4,
     HANDOFF_AGREED = 7, /* these three are of the handshake, the others of this packet */
-    HANDOFF_LET_GO = 64,   /* UNKNOWN: it was here, and was given up for the request that is in this very packet */
-    HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
     HANDOFF_PIPELINES = 8, /* MOVE: the client does not wait for answers before it asks */
+    HANDOFF_CLOSING = 16,  /* MINE: one side has closed the connection */
     HANDOFF_GUESS = 32, /* MOVE: it may be a request's beginning or part of a body: if the server waits for more it is that */
+    HANDOFF_LET_GO = 64, /* UNKNOWN: it was here, and was given up for the request that is in this very packet */
     HANDOFF_ENDS = 128, /* OPEN, NEXT, MINE: `start` is where the request ends, and so where the next one begins */
 };
 

@@ -277,7 +277,7 @@ static inline __attribute__((always_inline)) __u32 relay_request_hash(__u32 seq,
 static inline __attribute__((always_inline)) __u32 relay_opening(const struct relay_flow *f, __u32 seq, __u8 *options)
 {
     int ends = seq == f->start && !(f->flags & RELAY_FLOW_PINNED);
-    *options = (f->tcp.options & HANDOFF_AGREED) | (ends ? HANDOFF_ENDS : 0);
+    *options = f->tcp.options | (ends ? HANDOFF_ENDS : 0);
     return ends ? f->next : f->start;
 }
 

@@ -285,8 +285,8 @@ int main(void)
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_flags),
         cmocka_unit_test(test_nobody_else_is_believed), cmocka_unit_test(test_once),
         cmocka_unit_test(test_what_is_new_is_taken), cmocka_unit_test(test_older_changes_nothing),
-        cmocka_unit_test(test_ends), cmocka_unit_test(test_another_connection), cmocka_unit_test(test_found), cmocka_unit_test(test_came_there_since),
-        cmocka_unit_test(test_not_tcp),
+        cmocka_unit_test(test_ends), cmocka_unit_test(test_another_connection), cmocka_unit_test(test_found),
+        cmocka_unit_test(test_came_there_since), cmocka_unit_test(test_not_tcp),
     };
     return cmocka_run_group_tests_name("relay_share", tests, NULL, NULL);
 }

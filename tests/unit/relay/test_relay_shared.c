@@ -22,6 +22,21 @@ static struct client heard_of(const char *to)
     return c;
 }
 
+/* Its client has come further than we know of. */
+static struct client further_on(struct client c)
+{
+    c.seq += 400;
+    c.ack += 4000;
+    return c;
+}
+
+static void second_passes(const struct client *c)
+{
+    struct relay_flow f = flow_of(c);
+    f.doubt -= 1100;
+    flow_put(c, &f);
+}
+
 /* The node is asked first; f is the client's packet, *h what it was asked with. */
 static void node_asked(const struct client *c, uint8_t flags, const char *text, uint32_t node, uint32_t target, struct frame *f,
                        struct handoff *h)
@@ -62,9 +77,7 @@ static struct client long_in_doubt(const char *to)
     h.start = htonl(c.seq);
     assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX);
     passes(&c, ACK, "", NODE_V4);
-    struct relay_flow flow = flow_of(&c);
-    flow.doubt -= 1100;
-    flow_put(&c, &flow);
+    second_passes(&c);
     return c;
 }
 
@@ -104,23 +117,17 @@ static void test_ahead_for_long(void **state)
 {
     struct frame f, out;
     struct handoff h;
-    struct client c = client_bound("192.0.2.1:80");
-    c.seq += 400;
-    c.ack += 4000;
+    struct client c = further_on(client_bound("192.0.2.1:80"));
     for (int i = 0; i < 2; i++) {
         assert_int_equal(say_text(&c, &f, &out, GET("/six")), XDP_DROP);
         COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
     }
-    struct relay_flow flow = flow_of(&c);
-    flow.doubt -= 1100;
-    flow_put(&c, &flow);
+    second_passes(&c);
     node_asked(&c, PSH | ACK, GET("/six"), NODE_V4, PEER, &f, &h);
     h.start = htonl(c.seq - 400);
     assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_DROP); /* it was lost on the way: the node has no more of it */
     COUNTED(RELAY_FLOW_HIT, RELAY_AHEAD);
-    flow = flow_of(&c);
-    flow.doubt -= 1100;
-    flow_put(&c, &flow);
+    second_passes(&c);
     node_asked(&c, PSH | ACK, GET("/six"), NODE_V4, PEER, &f, &h);
     h.start = htonl(c.seq);
     h.tcp.options = HANDOFF_ENDS;
@@ -136,9 +143,7 @@ static void test_further(void **state)
 {
     struct frame f, out;
     struct handoff h;
-    struct client c = heard_of("192.0.2.1:80");
-    c.seq += 400;
-    c.ack += 4000;
+    struct client c = further_on(heard_of("192.0.2.1:80"));
     node_asked(&c, PSH | ACK, GET("/six"), NODE_V4, PEER, &f, &h);
     h.start = htonl(c.seq);
     assert_int_equal(answer(0, &f, h, HANDOFF_MINE, &out), XDP_TX);
@@ -150,9 +155,7 @@ static void test_further(void **state)
     assert_int_equal(flow_of(&c).node, NODE_V6);
     assert_int_equal(flow_of(&c).flags, 0);
 
-    c = heard_of("192.0.2.1:80"); /* in the middle of the last one: the node knows where it ends */
-    c.seq += 400;
-    c.ack += 4000;
+    c = further_on(heard_of("192.0.2.1:80")); /* in the middle of the last one: the node knows where it ends */
     static const char body_and_next[] = "GET /no HTTP/1.1" GET("/six");
     node_asked(&c, PSH | ACK, body_and_next, NODE_V4, PEER, &f, &h);
     h.start = htonl(c.seq + 16);
