@@ -227,7 +227,8 @@ static void settings(struct farm *f, bool last)
                                .mss_v4 = f->config->relay.mtu - HANDOFF_OVER_V6 - 40,
                                .mss_v6 = f->config->relay.mtu - HANDOFF_OVER_V6 - 60,
                                .find_rate = f->config->relay.find_rate,
-                               .icmp_rate = f->config->relay.icmp_rate};
+                               .icmp_rate = f->config->relay.icmp_rate,
+                               .has_peers = f->config->relay.peers.count > 0};
     /* Who stands alone is better served by old tables than by nobody. */
     if (f->config->relay.takeover_ms && (last || f->config->relay.peers.count))
         s.until_ns = clock_mono_ns(f->clock) + f->config->relay.takeover_ms * 1000000;

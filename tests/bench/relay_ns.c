@@ -32,7 +32,7 @@ enum { L2, HOPS }; /* the two services: set and how its nodes are reached */
 static struct relay *relay;
 static uint32_t repeat = 1000000, overhead;
 static struct relay_settings settings = {
-    .cookie = {1, 2}, .epoch = EPOCH, .self = NODES, .mss_v4 = 1416, .mss_v6 = 1376};
+    .cookie = {1, 2}, .epoch = EPOCH, .self = NODES, .mss_v4 = 1416, .mss_v6 = 1376, .has_peers = 1};
 
 static void must(int err, const char *what)
 {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The site that relay.py measures: relay_farm's namespaces with nginx on all nodes and the daemon on the balancer, and
-beside the balancer, on the same LAN, a host with HAProxy and nginx as proxies.
+beside the balancer, on the same LAN, a host with HAProxy and nginx as proxies. All of them listen with TCP_DEFER_ACCEPT, as
+docs/guide/transfer.md advises for nodes; at another port, and behind it on the VIP, the nodes do not.
 
 The proxies have a host of their own because a packet program on a virtual link takes segmentation offload away from the
 other end: on the balancer they would be slower than they are. Links keep their offloads, as real ones do, but for the one
@@ -24,7 +25,7 @@ import relay_lab  # noqa: E402
 from relay_lab import VIP4  # noqa: E402
 
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
-NODES, HAPROXY_PORT, NGINX_PORT = 4, 8001, 8002
+NODES, HAPROXY_PORT, NGINX_PORT, PLAIN_PORT, PLAIN_HOST = 4, 8001, 8002, 81, "plain.example.com"
 relay_farm.SERVERS = ("nginx",)
 
 
@@ -78,7 +79,15 @@ class Site(relay_farm.Farm):
             subprocess.run([self.binary("content"), "write", self.root(i), *mine], check=True)
 
     def nginx(self, host, root, extra="", port=80):
-        return super().nginx(host, root, "open_file_cache max=100;", port)
+        return super().nginx(host, root, f"open_file_cache max=100; listen 0.0.0.0:{PLAIN_PORT} backlog=8192;", port, "deferred")
+
+    def config(self, balancer):
+        servers = ", ".join(f"{n.name}: {{address: {n.v4}, holds: {json.dumps(self.holds(i))}}}" for i, n in enumerate(self.nodes))
+        return super().config(balancer) + f"""  {PLAIN_HOST}:
+    check: []
+    front: {{relay: transfer, ports: {PLAIN_PORT}, server-port: {PLAIN_PORT}}}
+    sites: {{here: {{vips: {VIP4}, servers: {{{servers}}}}}}}
+"""
 
     # ---- proxies ----
 
@@ -131,7 +140,8 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
     def target(self, way, node=0):
         """Where the client goes for a node's files."""
         return {"direct": (self.nodes[node].v4, 80), "transferred": (VIP4, 80), "haproxy": (self.proxy.v4, HAPROXY_PORT),
-                "nginx": (self.proxy.v4, NGINX_PORT)}[way]
+                "nginx": (self.proxy.v4, NGINX_PORT), "direct, not deferred": (self.nodes[node].v4, PLAIN_PORT),
+                "transferred, not deferred": (VIP4, PLAIN_PORT)}[way]
 
     def middle_bytes(self, way):
         """Bytes in and out of what is in the middle."""

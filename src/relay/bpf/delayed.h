@@ -14,13 +14,11 @@
 #include "relay/bpf/doubt.h"
 #include "relay/bpf/names.h"
 #include "relay/bpf/tell.h"
-#include "relay/bpf/way.h"
+#include "relay/bpf/unknown.h"
 
 /* A node that has had so much has answered with an acknowledgement: no client sends more at first (RFC 6928). */
 enum { FIRST_FLIGHT = 65536, REACH = 1 << 20 };
 enum { REFUSED_TRIES = 8 };
-#define UNKNOWN_PATIENCE_NS 3000000000ull
-#define UNKNOWN_FORGOTTEN_NS 60000000000ull
 
 /* ---- which node ---- */
 
@@ -104,16 +102,6 @@ static __always_inline enum act open_at(struct way *w, const struct packet *p, c
     return ACT_TUNNEL;
 }
 
-/* kind: MOVE or FIND; target comes back with the answer. */
-static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 target, __u32 start)
-{
-    w->node = node;
-    w->h.kind = kind;
-    w->h.target = target;
-    w->h.start = bpf_htonl(start);
-    return ACT_TUNNEL;
-}
-
 /* The connection goes to another node with the request that begins at this packet. */
 static __always_inline enum act hand_to(struct way *w, const struct packet *p, struct relay_flow *f, __u32 node, __u32 self,
                                         __u32 next)
@@ -138,52 +126,6 @@ static __always_inline enum act let_daemon(struct way *w, const struct relay_flo
     return ACT_ASSIST;
 }
 
-/* ---- connections nobody here knows ---- */
-
-/* As the target of FIND: only the node that a peer has named is asked. */
-enum { FIND_SHARED = RELAY_MEMBERS_MAX };
-
-/*
- * Nobody has it. The segment that would make the connection known may have been lost on the way while others of the same
- * flight were not, so for a while its packets are only dropped; then the client is told that its connection is gone.
- */
-static __always_inline enum act find_nobody(const struct packet *p)
-{
-    __u64 now = bpf_ktime_get_ns();
-    __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
-    count(RELAY_FIND_NOBODY, p->length);
-    if (!since || now - *since >= UNKNOWN_FORGOTTEN_NS)
-        bpf_map_update_elem(&unknowns, &p->flow, &now, BPF_ANY);
-    return ACT_DROP;
-}
-
-/* Asked for in vain for long enough. (Told to a packet of the client's: one that a node has sent back comes from the node.) */
-static __always_inline bool known_by_nobody(const struct packet *p)
-{
-    __u64 now = bpf_ktime_get_ns();
-    __u64 *since = bpf_map_lookup_elem(&unknowns, &p->flow);
-    return since && now - *since >= UNKNOWN_PATIENCE_NS && now - *since < UNKNOWN_FORGOTTEN_NS;
-}
-
-/* Asks the service's nodes from number `from` on; ourselves not, we should know. */
-__noinline int find(const struct packet *p, __u32 all, __u32 from, struct way *w)
-{
-    struct relay_set *s = bpf_map_lookup_elem(&sets, &all);
-    if (!p || !w)
-        return ACT_DROP;
-    for (__u32 i = 0; s && i < RELAY_MEMBERS_MAX; i++) {
-        if (i < from || i >= s->count)
-            continue;
-        __u32 node = s->member[i];
-        struct relay_node *n = bpf_map_lookup_elem(&nodes, &node);
-        if (n && (n->mode == RELAY_NODE_L2 || n->mode == RELAY_NODE_HOPS)) {
-            count(RELAY_FIND_ASKED, p->length);
-            return ask(w, node, HANDOFF_FIND, i, p->seq);
-        }
-    }
-    return find_nobody(p);
-}
-
 /* ---- a connection's first data ---- */
 
 /*
@@ -195,8 +137,17 @@ static __always_inline __u32 request_hash(const struct packet *p)
     return relay_request_hash(p->seq, p->ack);
 }
 
+/* old: what is in its place. */
+static __always_inline void flow_put(const struct packet *p, struct relay_flow *old, const struct relay_flow *f)
+{
+    if (old)
+        *old = *f;
+    else
+        bpf_map_update_elem(&flows, &p->flow, f, BPF_ANY);
+}
+
 static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
-                                           const struct relay_settings *s, struct way *w)
+                                           const struct relay_settings *s, struct relay_flow *old, struct way *w)
 {
     __u32 cookie = p->ack - 1, scale = cookie >> 1 & 15;
     struct relay_flow f = {.seen_ns = bpf_ktime_get_ns(), .packets = 1, .first = p->seq, .start = p->seq, .ack = p->ack};
@@ -207,12 +158,12 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     f.node = s->self;
     f.set = SET_FRONT;
     f.next = p->seq + p->data_len;
-    bpf_map_delete_elem(&unknowns, &p->flow); /* that was another on the same ports */
+    known_again(p, f.seen_ns);
     int reading = read_segment(ctx, p->data, p->data_len);
     if (reading == READING_PART) {
         f.state = RELAY_FLOW_ASSIST;
         f.next = p->seq;
-        bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
+        flow_put(p, old, &f);
         return let_daemon(w, &f);
     }
     struct scratch *read = scratch_get();
@@ -235,7 +186,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     }
     f.flags |= f.node == s->self || vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : 0;
     f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
-    bpf_map_update_elem(&flows, &p->flow, &f, BPF_ANY);
+    flow_put(p, old, &f);
     tell_flow(&p->flow, &f);
     return open_at(w, p, &f);
 }
@@ -562,7 +513,7 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         return ACT_DROP;
     if (f || cookie_of(p, s)) {
         if (p->data_len)
-            return open_first(ctx, p, vip, s, w);
+            return open_first(ctx, p, vip, s, f, w);
         if (f)
             end_before(f, p);
         if (p->tcp_flags & (TCP_FIN | TCP_RST)) {

@@ -46,7 +46,7 @@ static __always_inline void learn(const struct packet *p, const struct relay_vip
     f.set = vip->set;
     f.doubt = doubt_now();
     bpf_map_update_elem(&flows, &p->flow, &f, BPF_NOEXIST);
-    bpf_map_delete_elem(&unknowns, &p->flow);
+    known_again(p, bpf_ktime_get_ns());
     count(RELAY_FIND_FOUND, p->length);
     tell_flow(&p->flow, &f);
 }

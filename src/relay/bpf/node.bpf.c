@@ -57,11 +57,8 @@ static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, struct 
     return bpf_skc_lookup_tcp(skb, &w->tuple, sizeof w->tuple.ipv6, BPF_F_CURRENT_NETNS, 0);
 }
 
-static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struct found *f)
+static __always_inline void read_socket(const struct work *w, struct bpf_sock *sk, struct found *f)
 {
-    struct bpf_sock *sk = socket_of(skb, w);
-    if (!sk)
-        return;
     f->state = sk->state;
     if (f->state == STATE_TIME_WAIT) {
         struct tcp_timewait_sock *tw = bpf_skc_to_tcp_timewait_sock(sk);
@@ -88,6 +85,14 @@ static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struc
                             BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
         }
     }
+}
+
+static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struct found *f)
+{
+    struct bpf_sock *sk = socket_of(skb, w);
+    if (!sk)
+        return;
+    read_socket(w, sk, f);
     bpf_sk_release(sk);
 }
 
@@ -97,16 +102,20 @@ static __always_inline __u32 end_of(const struct work *w)
     return w->h.tcp.options & HANDOFF_ENDS ? bpf_ntohl(w->h.start) : 0;
 }
 
-/* A connection is here from this request on. */
-static __always_inline void begins(struct work *w, __u32 segments)
+/* A connection is here from this request on. before: what is noted of the tuple. */
+static __always_inline void begins(struct work *w, struct node_asked *before, __u32 segments)
 {
     struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = segments};
     here.next = end_of(w);
     here.ack = w->ack;
-    bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
+    if (before)
+        *before = here;
+    else
+        bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
 }
 
-static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
+/* sk: listens. */
+static __always_inline int adopt(struct __sk_buff *skb, struct work *w, struct bpf_sock *sk, struct node_asked *before)
 {
     struct bpf_tcp_req_attrs attrs = {};
     struct tcp_options *o = read_options(skb, w);
@@ -122,17 +131,13 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w)
     attrs.rcv_tsecr = o->tsecr + bpf_ntohs(w->h.clock); /* the kernel's clock goes on from there */
     if (!unwrap(skb, w))
         return TC_ACT_SHOT;
-    struct bpf_sock *sk = socket_of(skb, w);
-    if (!sk)
-        return TC_ACT_SHOT;
-    struct tcp_sock *listener = sk->state == STATE_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
+    struct tcp_sock *listener = bpf_skc_to_tcp_sock(sk);
     int err = listener ? bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, &attrs, sizeof attrs) : -1;
-    bpf_sk_release(sk);
     count_node(err ? NODE_REFUSED : NODE_ADOPTED, skb->len);
     if (err)
         bpf_map_delete_elem(&asked, &w->tuple);
     else
-        begins(w, handoff_segments(w->h.key));
+        begins(w, before, handoff_segments(w->h.key));
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
@@ -153,23 +158,34 @@ enum { OLD_BYTES = 1 << 20 };
 /* More is under way of no connection: one on the same ports whose numbers happen to be as near is one in 2,000. */
 enum { NEAR_BYTES = 1 << 26 };
 
+/* A request for a connection that is not here. sk: who listens for such. */
+static __always_inline int open_new(struct __sk_buff *skb, struct work *w, struct bpf_sock *sk, const struct siphash_key *key)
+{
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
+    bool old = before && before->seq - w->seq - 1 < OLD_BYTES;
+    if (old && before->gone)
+        return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
+    /* It was here and has ended: somebody repeats what he has heard. Or the server had no room for it: then the client
+     * sends the same again, and the balancer, which is told, finds it another place. */
+    if (old && bpf_ktime_get_ns() - before->since_ns > NODE_AGAIN_NS) {
+        count_node(NODE_REPLAYED, skb->len);
+        return send_back(skb, w, HANDOFF_REFUSED, key);
+    }
+    return adopt(skb, w, sk, before);
+}
+
 static __always_inline int open(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
 {
     struct found f = {};
     __u32 start = w->h.tcp.options & HANDOFF_ENDS ? w->seq : bpf_ntohl(w->h.start);
-    look_up(skb, w, &f);
-    if (f.state == STATE_LISTEN && w->seq == start && w->data_len) {
-        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
-        bool old = before && before->seq - start - 1 < OLD_BYTES;
-        if (old && before->gone)
-            return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
-        /* It was here and has ended: somebody repeats what he has heard. Or the server had no room for it: then the client
-         * sends the same again, and the balancer, which is told, finds it another place. */
-        if (old && bpf_ktime_get_ns() - before->since_ns > NODE_AGAIN_NS) {
-            count_node(NODE_REPLAYED, skb->len);
-            return send_back(skb, w, HANDOFF_REFUSED, key);
-        }
-        return adopt(skb, w);
+    struct bpf_sock *sk = socket_of(skb, w);
+    if (sk) {
+        read_socket(w, sk, &f);
+        bool is_new = f.state == STATE_LISTEN && w->seq == start && w->data_len;
+        int act = is_new ? open_new(skb, w, sk, key) : TC_ACT_UNSPEC;
+        bpf_sk_release(sk);
+        if (is_new)
+            return act;
     }
     if (f.state == STATE_LISTEN || f.state == STATE_NEW)
         return put_off(skb, w);
@@ -263,7 +279,7 @@ static __always_inline int next(struct __sk_buff *skb, struct work *w, const str
             last->next = end_of(w);
             last->ack = w->ack;
         } else {
-            begins(w, 0);
+            begins(w, NULL, 0);
         }
     }
     if ((!f.state || f.state == STATE_LISTEN) && last && last->gone && last->seq == w->seq) {

@@ -257,7 +257,7 @@ struct relay_settings {
     __u32 mss_v4, mss_v6; /* told to clients: room for the tunnel's headers */
     __u32 find_rate;      /* packets of unknown connections per second and CPU */
     __u32 icmp_rate;      /* "too big" per second and CPU */
-    __u32 pad;
+    __u32 has_peers;      /* there is somebody to be told of flows */
     __u64 until_ns; /* of the monotonic clock: new connections are not answered after it; 0: for ever */
 };
 

@@ -21,9 +21,11 @@ static __always_inline bool tell_room(void)
     return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <= RELAY_EVENT_BYTES / 2;
 }
 
+/* For the other balancers, if there are any. */
 static __always_inline void tell_flow(const struct relay_flow_key *k, const struct relay_flow *f)
 {
-    if (!tell_room())
+    const struct relay_settings *s = settings_get();
+    if (!s || !s->has_peers || !tell_room())
         return;
     struct relay_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
     if (!e)

@@ -86,7 +86,8 @@ static inline int farm_begin(void **state)
                                        .mss_v4 = MSS_V4,
                                        .mss_v6 = MSS_V6,
                                        .find_rate = 1000000,
-                                       .icmp_rate = 1000000};
+                                       .icmp_rate = 1000000,
+                                       .has_peers = 1};
     for (uint32_t i = 0; i < HANDOFF_KEYS; i++)
         settings.tag[i] = test_key(i);
     assert_int_equal(relay_set_settings(relay, &settings), 0);

@@ -155,7 +155,7 @@ static inline int set_up(void **state)
         relay = NULL;
         return 0;
     }
-    assert_int_equal(relay_set_settings(relay, &(struct relay_settings){.icmp_rate = 1000}), 0);
+    assert_int_equal(relay_set_settings(relay, &(struct relay_settings){.icmp_rate = 1000, .has_peers = 1}), 0);
     for (uint32_t i = 0; i < NODES; i++)
         mode(i, RELAY_NODE_L2);
     mode(FAR, RELAY_NODE_HOPS);

@@ -409,6 +409,25 @@ static void test_first_requests(void **state)
     }
 }
 
+/* Who has no peers tells nobody of connections. */
+static void test_alone(void **state)
+{
+    struct frame f, out;
+    settings.has_peers = 0;
+    assert_int_equal(relay_set_settings(relay, &settings), 0);
+    struct client c = client_open("192.0.2.1:80");
+    told.flows = 0;
+    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
+    relay_events_read(relay);
+    assert_int_equal(told.flows, 0);
+    settings.has_peers = 1;
+    assert_int_equal(relay_set_settings(relay, &settings), 0);
+    c = client_open("192.0.2.1:80");
+    assert_int_equal(say_text(&c, &f, &out, GET("/")), XDP_TX);
+    relay_events_read(relay);
+    assert_int_equal(told.flows, 1);
+}
+
 /* A farm without hosts, resources nobody has, nodes that are not there. */
 static void test_first_without_a_node(void **state)
 {
@@ -586,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup(test_handshake, need_relay),
         cmocka_unit_test_setup(test_closed_before_a_request, need_relay),
         cmocka_unit_test_setup(test_first_requests, need_relay),
+        cmocka_unit_test_setup(test_alone, need_relay),
         cmocka_unit_test_setup(test_first_without_a_node, need_relay),
         cmocka_unit_test_setup(test_first_with_fin, need_relay),
         cmocka_unit_test_setup(test_parts, need_relay),
