@@ -255,7 +255,7 @@ class Lab:
         with open(config, "w") as f:
             f.write(f"""daemon off; user root; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log info;
 worker_rlimit_nofile 40000;
-events {{ worker_connections 20000; multi_accept on; }}
+events {{ worker_connections 20000; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 200m; client_body_temp_path {folder};
  default_type application/octet-stream; types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg; }} add_header X-Node {host.name} always;
  server {{ listen 0.0.0.0:{port} backlog=8192 {listen}; listen [::]:{port} backlog=8192 {listen}; root {root};
