@@ -36,7 +36,7 @@ static __always_inline struct way *way_get(void)
     return w;
 }
 
-/* kind: MOVE or FIND; target comes back with the answer. */
+/* kind: MOVE, NEXT or FIND; target comes back with the answer. */
 static __always_inline enum act ask(struct way *w, __u32 node, __u8 kind, __u32 target, __u32 start)
 {
     w->node = node;
