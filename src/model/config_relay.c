@@ -27,7 +27,8 @@ static const struct conf_key relay_keys[] = {
     {"flows", CONF_UINT, AT(cfg_relay, flows), .def = "1048576", .min = 1024, .max = 1 << 26,
      .doc = "Connections remembered at once; the least used make room for new ones, and are found again at the nodes."},
     {"find-rate", CONF_UINT, AT(cfg_relay, find_rate), .def = "5000", .max = 10000000,
-     .doc = "Packets of unknown connections that are offered to the nodes, per second and CPU; more are dropped."},
+     .doc = "Packets of unknown connections that are offered to the nodes, or answered with a reset where no node has them, per second "
+            "and CPU; more are dropped."},
     {"icmp-rate", CONF_UINT, AT(cfg_relay, icmp_rate), .def = "1000", .max = 10000000,
      .doc = "How often clients are told that a packet is too big for the way to its node, per second and CPU."},
     {"mtu", CONF_UINT, AT(cfg_relay, mtu), .def = "1500", .min = 1280, .max = 65535,

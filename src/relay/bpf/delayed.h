@@ -526,13 +526,11 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
     }
     if (own_socket(ctx, p, s))
         return ACT_PASS;
-    if (known_by_nobody(p))
-        return ACT_RESET;
     if (!(vip->flags & RELAY_VIP_AGENTS) || !allowed(LIMIT_FIND, s->find_rate)) {
         count(RELAY_FIND_LIMIT, p->length);
         return ACT_DROP;
     }
-    return find(p, vip->all, 0, w);
+    return known_by_nobody(p) ? ACT_RESET : find(p, vip->all, 0, w);
 }
 
 #endif

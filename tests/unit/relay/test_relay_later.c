@@ -308,6 +308,13 @@ static uint32_t nobody_knows(const struct client *c, uint8_t flags, const char *
     return verdict;
 }
 
+static void find_rate(uint32_t rate)
+{
+    settings.find_rate = rate;
+    assert_int_equal(relay_set_settings(relay, &settings), 0);
+    usleep(110000); /* longer than what is counted together */
+}
+
 static void test_nobody_knows(void **state)
 {
     struct client c[2] = {stranger(vips[0]), stranger(vips[1])};
@@ -343,6 +350,12 @@ static void test_nobody_knows(void **state)
         assert_int_equal(say(&next, &f, &out, ACK, NULL, 0), XDP_TX);
         COUNTED(RELAY_FIND_ASKED, RELAY_SENT_HOPS);
     }
+    find_rate(0); /* whose address somebody else uses must not be flooded with resets */
+    assert_int_equal(say_text(&alone, &f, &out, "hello"), XDP_DROP);
+    COUNTED(RELAY_FIND_LIMIT);
+    find_rate(1000000);
+    assert_int_equal(say_text(&alone, &f, &out, "hello"), XDP_TX);
+    COUNTED(RELAY_RESET_SENT);
 }
 
 static const struct handoff_tcp node_says = {.options = HANDOFF_SACK | HANDOFF_TIMESTAMPS, .wscale = 0x38};
@@ -411,13 +424,6 @@ static void test_found(void **state)
         COUNTED_NOTHING();
         assert_false(flow_is(&c));
     }
-}
-
-static void find_rate(uint32_t rate)
-{
-    settings.find_rate = rate;
-    assert_int_equal(relay_set_settings(relay, &settings), 0);
-    usleep(110000); /* longer than what is counted together */
 }
 
 static void test_find_is_limited(void **state)
