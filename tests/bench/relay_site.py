@@ -26,6 +26,7 @@ from relay_lab import VIP4  # noqa: E402
 
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
 NODES, HAPROXY_PORT, NGINX_PORT, PLAIN_PORT, PLAIN_HOST = 4, 8001, 8002, 81, "plain.example.com"
+PLAINLY = ", not deferred"  # direct and transferred, to the port where nodes do not defer
 relay_farm.SERVERS = ("nginx",)
 
 
@@ -47,6 +48,7 @@ class Site(relay_farm.Farm):
     def __init__(self, build):
         super().__init__(os.path.join(build, "src/main/pointsman"), nodes=NODES, far=False)
         self.balancer = self.balancers[0]
+        self.extra = self.plain_service()
         self.daemon(self.balancer)
         self.proxy = self.join(self.host("p"), 40)
         self.haproxy()
@@ -81,9 +83,9 @@ class Site(relay_farm.Farm):
     def nginx(self, host, root, extra="", port=80):
         return super().nginx(host, root, f"open_file_cache max=100; listen 0.0.0.0:{PLAIN_PORT} backlog=8192;", port, "deferred")
 
-    def config(self, balancer):
+    def plain_service(self):
         servers = ", ".join(f"{n.name}: {{address: {n.v4}, holds: {json.dumps(self.holds(i))}}}" for i, n in enumerate(self.nodes))
-        return super().config(balancer) + f"""  {PLAIN_HOST}:
+        return f"""  {PLAIN_HOST}:
     check: []
     front: {{relay: transfer, ports: {PLAIN_PORT}, server-port: {PLAIN_PORT}}}
     sites: {{here: {{vips: {VIP4}, servers: {{{servers}}}}}}}
@@ -140,8 +142,8 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
     def target(self, way, node=0):
         """Where the client goes for a node's files."""
         return {"direct": (self.nodes[node].v4, 80), "transferred": (VIP4, 80), "haproxy": (self.proxy.v4, HAPROXY_PORT),
-                "nginx": (self.proxy.v4, NGINX_PORT), "direct, not deferred": (self.nodes[node].v4, PLAIN_PORT),
-                "transferred, not deferred": (VIP4, PLAIN_PORT)}[way]
+                "nginx": (self.proxy.v4, NGINX_PORT), "direct" + PLAINLY: (self.nodes[node].v4, PLAIN_PORT),
+                "transferred" + PLAINLY: (VIP4, PLAIN_PORT)}[way]
 
     def middle_bytes(self, way):
         """Bytes in and out of what is in the middle."""

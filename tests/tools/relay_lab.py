@@ -248,7 +248,7 @@ class Lab:
 
     # ---- web servers ----
 
-    def nginx(self, host, root, extra="", port=80, listen=""):
+    def nginx(self, host, root, extra="", port=80, listen_options=""):
         folder = os.path.join(self.dir, "nginx-" + host.name)
         os.makedirs(folder, exist_ok=True)
         config = os.path.join(folder, "nginx.conf")
@@ -258,7 +258,7 @@ worker_rlimit_nofile 40000;
 events {{ worker_connections 20000; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 200m; client_body_temp_path {folder};
  default_type application/octet-stream; types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg; }} add_header X-Node {host.name} always;
- server {{ listen 0.0.0.0:{port} backlog=8192 {listen}; listen [::]:{port} backlog=8192 {listen}; root {root};
+ server {{ listen 0.0.0.0:{port} backlog=8192 {listen_options}; listen [::]:{port} backlog=8192 {listen_options}; root {root};
   error_page 405 =200 $uri; # a POST to a file
   location /post {{ return 200 "{host.name} $http_content_length\\n"; }}
   location /whoami {{ return 200 "{host.name} $remote_addr $remote_port\\n"; }} {extra} }} }}

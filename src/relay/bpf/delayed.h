@@ -137,15 +137,7 @@ static __always_inline __u32 request_hash(const struct packet *p)
     return relay_request_hash(p->seq, p->ack);
 }
 
-/* old: what is in its place. */
-static __always_inline void flow_put(const struct packet *p, struct relay_flow *old, const struct relay_flow *f)
-{
-    if (old)
-        *old = *f;
-    else
-        bpf_map_update_elem(&flows, &p->flow, f, BPF_ANY);
-}
-
+/* old: what is in the new entry's place, of a connection that is over. */
 static __always_inline enum act open_first(struct xdp_md *ctx, const struct packet *p, const struct relay_vip *vip,
                                            const struct relay_settings *s, struct relay_flow *old, struct way *w)
 {
@@ -163,7 +155,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     if (reading == READING_PART) {
         f.state = RELAY_FLOW_ASSIST;
         f.next = p->seq;
-        flow_put(p, old, &f);
+        TABLE_PUT(&flows, &p->flow, old, &f);
         return let_daemon(w, &f);
     }
     struct scratch *read = scratch_get();
@@ -186,7 +178,7 @@ static __always_inline enum act open_first(struct xdp_md *ctx, const struct pack
     }
     f.flags |= f.node == s->self || vip->flags & RELAY_VIP_PINNED ? RELAY_FLOW_PINNED : 0;
     f.flags |= p->tcp_flags & TCP_FIN ? RELAY_FLOW_REPLACEABLE : 0;
-    flow_put(p, old, &f);
+    TABLE_PUT(&flows, &p->flow, old, &f);
     tell_flow(&p->flow, &f);
     return open_at(w, p, &f);
 }

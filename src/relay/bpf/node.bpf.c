@@ -108,13 +108,10 @@ static __always_inline void begins(struct work *w, struct node_asked *before, __
     struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = segments};
     here.next = end_of(w);
     here.ack = w->ack;
-    if (before)
-        *before = here;
-    else
-        bpf_map_update_elem(&asked, &w->tuple, &here, BPF_ANY);
+    TABLE_PUT(&asked, &w->tuple, before, &here);
 }
 
-/* sk: listens. */
+/* sk: listens; stays the caller's. */
 static __always_inline int adopt(struct __sk_buff *skb, struct work *w, struct bpf_sock *sk, struct node_asked *before)
 {
     struct bpf_tcp_req_attrs attrs = {};

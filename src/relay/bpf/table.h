@@ -14,6 +14,18 @@
         __type(key, key_);                                                                                             \
         __type(value, value_);                                                                                         \
     } name_ SEC(".maps")
+
+/*
+ * old: what a lookup of the key has just found, or NULL. It is overwritten: another element of a full table is one more piece of
+ * cold memory. That the lookup has marked it as used all but rules out that it is pushed out in between.
+ */
+#define TABLE_PUT(map_, key_, old_, value_)                                                                            \
+    do {                                                                                                               \
+        if (old_)                                                                                                      \
+            *(old_) = *(value_);                                                                                       \
+        else                                                                                                           \
+            bpf_map_update_elem(map_, key_, value_, BPF_ANY);                                                          \
+    } while (0)
 #endif
 
 #endif

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Connections that nobody here knows: each node is asked, and who has asked in vain for long enough is told so. */
+/*
+ * Connections that nobody here knows: each node is asked, and who has been asked for in vain for long enough is told so.
+ *
+ *   not known ──> find ──> one node after the other ──> nobody: noted ──3 s──> reset ──a minute after that note──> find
+ *
+ * `unknowns` is the packet program's own, on all processors and without a lock. An entry counts for a minute from its time and
+ * is taken away when the connection is known again; where two processors are at the same connection, or the table is full, one
+ * may stay or go too early: then it is reset, or asked for, once more.
+ */
 #ifndef PM_RELAY_BPF_UNKNOWN_H
 #define PM_RELAY_BPF_UNKNOWN_H
 
@@ -9,7 +17,7 @@
 #define UNKNOWN_PATIENCE_NS 3000000000ull
 #define UNKNOWN_FORGOTTEN_NS 60000000000ull
 
-/* When `unknowns` was last written to; 0: not by this process, but the table may be older. */
+/* When `unknowns` was last written to: a minute later nothing in it counts. 0: not by this process, but the table may be older. */
 __u64 unknown_noted_ns;
 
 /* As the target of FIND: only the node that a peer has named is asked. */

@@ -242,12 +242,10 @@ static uint32_t let_go(const struct client *c, const char *text, struct frame *f
     static const uint32_t order[] = {NODE_V4, NODE_V6, NODE_LAN};
     struct handoff h;
     uint32_t verdict = XDP_TX;
-    if (known)
-        node_asked(c, PSH | ACK, text, NODE_V4, PEER, f, &h);
-    else
-        node_asked(c, PSH | ACK, text, NODE_V4, 1, f, &h);
+    uint32_t first = known ? PEER : 1;
+    node_asked(c, PSH | ACK, text, NODE_V4, first, f, &h);
     for (unsigned i = known ? 0 : 1; i < 4 && verdict == XDP_TX; i++) {
-        bool had = h.target == (known ? PEER : 1);
+        bool had = h.target == first;
         h.tcp = had ? (struct handoff_tcp){.mss = htons(1340), .options = HANDOFF_LET_GO | HANDOFF_SACK, .wscale = 0x38}
                     : (struct handoff_tcp){0};
         verdict = answer(h.target == 3, f, h, HANDOFF_UNKNOWN, out);
