@@ -731,12 +731,14 @@ static void test_clears(void **state)
         }
         c.start = c.seq += 0x55555555;
         c.ack += 0x33333333;
+        c.ends = c.seq + sizeof GET - 1;
         c.options[7] = 0; /* a clock before the old one's */
         say(&c, HANDOFF_OPEN, PSH | ACK, GET);
         MOVED(ONE(RECEIVED), ONE(CLEARED), ONE(ADOPTED));
         int fd = accepted(&c);
         reads(fd, GET);
         c.seq += sizeof GET - 1;
+        assert_int_equal(place_of(&c), c.ends); /* what is noted is the new one's */
         server_says(fd, &c, "a new answer");
         if (!time_wait)
             reset(old);
