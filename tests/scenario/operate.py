@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import Scenario, free_port, wait_until  # noqa: E402
+from lib import Scenario, free_port, listens, wait_until  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["POINTSMAN"])
 SITES = {"paris": "127.0.20.1", "london": "127.0.20.2", "newyork": "127.0.20.3"}
@@ -36,6 +36,8 @@ class World:
         self.origins = {}
         for site in SITES:
             self.start_origin(site)
+        for address in SITES.values():
+            wait_until(lambda a=address: listens(self.http, a))
         self.config("")
 
     def start_origin(self, site):
