@@ -7,7 +7,6 @@ The proxies have a host of their own because a packet program on a virtual link 
 other end: on the balancer they would be slower than they are. Links keep their offloads, as real ones do, but for the one
 port before the packet program, which must see finished checksums.
 """
-import contextlib
 import glob
 import json
 import os
@@ -22,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests/tools"))
 import relay_farm  # noqa: E402
 import relay_lab  # noqa: E402
+from relay_cores import ran_ns  # noqa: E402
 from relay_lab import VIP4  # noqa: E402
 
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
@@ -49,12 +49,13 @@ class Site(relay_farm.Farm):
         super().__init__(os.path.join(build, "src/main/pointsman"), nodes=NODES, far=False)
         self.balancer = self.balancers[0]
         self.extra = self.plain_service()
-        self.daemon(self.balancer)
         self.proxy = self.join(self.host("p"), 40)
-        self.haproxy()
-        self.proxy_nginx()
+        self.middle = {"transferred": self.daemon(self.balancer), "haproxy": self.haproxy(), "nginx": self.proxy_nginx()}
         self.scripts = {}
         self.watch = self.lan.start("sleep", "infinity")
+        # HAProxy's clients are those who close: a port must not be missing where one was used a minute ago.
+        self.client.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+        self.client.sysctl("net.ipv4.tcp_tw_reuse", 1)
         self.warm()
 
     def host(self, name, of=None):
@@ -115,8 +116,9 @@ frontend f
  bind 0.0.0.0:{HAPROXY_PORT} backlog 4096 defer-accept
 {rules} default_backend n1
 {backends}""")
-        self.proxy.start("/usr/sbin/haproxy", "-f", self.path("haproxy.cfg"), "-db", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        p = self.proxy.start("/usr/sbin/haproxy", "-f", self.path("haproxy.cfg"), "-db", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.listening(self.proxy, HAPROXY_PORT)
+        return p
 
     def proxy_nginx(self):
         folder = self.path("proxy")
@@ -136,8 +138,9 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
   proxy_max_temp_file_size 0;
 {places} }} }}
 """)
-        self.proxy.start("/usr/sbin/nginx", "-c", os.path.join(folder, "nginx.conf"), "-p", folder, stderr=subprocess.DEVNULL)
+        p = self.proxy.start("/usr/sbin/nginx", "-c", os.path.join(folder, "nginx.conf"), "-p", folder, stderr=subprocess.DEVNULL)
         self.listening(self.proxy, NGINX_PORT)
+        return p
 
     def target(self, way, node=0):
         """Where the client goes for a node's files."""
@@ -235,38 +238,17 @@ def read_wrk(texts):
 
 # ---- counting ----
 
-def kernel_threads():
-    """Descriptors of the softirq threads' clocks, to be opened before this process gets a /proc of its own."""
-    fds = []
-    for name in glob.glob("/proc/[0-9]*/comm"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(name, encoding="ascii", errors="replace") as f:
-            if f.read().startswith("ksoftirqd/"):
-                fds.append(os.open(name.replace("comm", "schedstat"), os.O_RDONLY))
-                os.set_inheritable(fds[-1], True)
-    return fds
-
-
 class Clock:
     """CPU time: of the farm's processes (all there are in this /proc) with the softirq threads, and of the whole machine."""
 
-    def __init__(self, kernel_fds):
-        self.kernel_fds = kernel_fds
+    def __init__(self, kernel):
+        self.kernel = kernel
         self.tick_us = 1e6 / os.sysconf("SC_CLK_TCK")
 
     def own_us(self):
         """Those that have ended are not in it: wait4 tells of them. Ours neither."""
-        total, me = 0, os.getpid()
-        for name in glob.glob("/proc/[0-9]*/task/[0-9]*/schedstat"):
-            if name.startswith(f"/proc/{me}/"):
-                continue
-            try:
-                with open(name, encoding="ascii") as f:
-                    total += int(f.read().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-        for fd in self.kernel_fds:
-            total += int(os.pread(fd, 100, 0).split()[0])
-        return total / 1000
+        pids = (name.split("/")[2] for name in glob.glob("/proc/[0-9]*/stat"))
+        return sum(ran_ns(pid) for pid in pids if int(pid) != os.getpid()) / 1000 + self.kernel.ran_us()
 
     def machine_us(self):
         with open("/proc/stat", encoding="ascii") as f:
