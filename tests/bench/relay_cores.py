@@ -143,9 +143,8 @@ class Cores:
                     os.sched_setaffinity(int(task), network if host in (self.site.balancer, self.site.proxy) else servers)
 
     def steer(self, devices, cpu):
-        mask = 0 if cpu is None else 1 << cpu
         for host, device in devices:
-            self.site.hosts[host].run("sh", "-c", f"for q in /sys/class/net/{device}/queues/rx-*; do echo {mask:x} > $q/rps_cpus; done")
+            self.site.hosts[host].steer(device, cpu)
 
     def threaded(self, on):
         for host, device in ((self.site.balancer, "eth0"), (self.site.lan, self.site.balancer.name)):

@@ -27,10 +27,12 @@ from relay_peer import enter
 BINARY = relay_farm.begin()
 import lib
 
+CPUS = sorted(os.sched_getaffinity(0))
+CPU = str(CPUS[-1])  # the flood's, the network's and the balancer's packets'; all that runs otherwise has the other
+os.sched_setaffinity(0, CPUS[:1])
 s = lib.Scenario("relay_flood")
 farm = relay_farm.Farm(BINARY, far=False)
 balancer, router = farm.balancers[0], farm.router
-CPU = str(max(os.sched_getaffinity(0)))
 SMALL = [p for p in farm.paths if "-1000.bin" in p]
 FROM = {False: "198.18.0.0/15", True: "2001:db8:bad::/48"}
 VIP = {False: f"{VIP4}:80", True: f"[{VIP6}]:80"}
@@ -42,8 +44,13 @@ router.address("st", "203.0.113.1/30", "2001:db8:e::1/64")
 router.run("ip", "route", "add", FROM[False], "via", "203.0.113.2")
 router.run("ip", "-6", "route", "add", FROM[True], "via", "2001:db8:e::2")
 neighbour = farm.join(farm.host("z"), 30)  # on the LAN, and of no farm
-neighbour.run("ip", "route", "add", "blackhole", FROM[False])
+farm.client.sysctl("net.ipv4.tcp_tw_reuse", 1)  # it closes first, and else would look for free ports for milliseconds
 process = farm.daemon(balancer)
+for host, device in ((router, "st"), (router, "cl"), (router, "eth0"), (stranger, "eth0"), (neighbour, "eth0"),
+                     *((farm.lan, port) for port in ("r", "z", balancer.name, *(n.name for n in farm.nodes)))):
+    host.steer(device, CPUS[-1])
+for host in (farm.client, *farm.nodes):
+    host.steer("eth0", CPUS[0])
 
 
 # ---- measuring ----
@@ -67,6 +74,7 @@ class Flood:
         self.seconds = seconds
 
     def octets(self):
+        """In and out. With what ARP and neighbour discovery say now and then."""
         return [octets(router, "st", "rx"), octets(router, "st", "tx")]
 
     def __enter__(self):
@@ -119,7 +127,7 @@ def unproven():
             name = f"{kind}{' over IPv6' if v6 else ''}, {f.sent['sent'] / f.sent['seconds'] / 1000:.0f},000/s"
             s.check(f"{name}: real clients succeed, {got.get('requests')} requests", right(got), seen(got))
             s.check(f"{name}: the daemon answers", asked < 2, asked)
-            s.check(f"{name}: not more comes back than was sent", f.back <= f.there, (f.back, f.there, f.counters))
+            s.check(f"{name}: not more comes back than was sent", f.back <= f.there + 1000, (f.back, f.there, f.counters))
             s.check(f"{name}: counted", f.counters.get(counter, 0) > f.sent["sent"] / 20, f.counters)
             if kind == "ack":
                 s.check(f"{name}: nodes are asked no more than is allowed",
@@ -127,20 +135,17 @@ def unproven():
 
 
 def latency():
-    """The 99th percentile of requests, in microseconds; and how much of it is for want of a core: the flood goes elsewhere."""
+    """99th percentiles, in microseconds; a machine that others use may need a second look."""
     for kind in ("syn", "ack"):
         for attempt in range(3):
-            with Flood(kind, 2.2):
+            with Flood(kind, 2.2) as f:
                 _, got = clients(1.7)
-            with Flood(kind, 2.2, to=f"{neighbour.v4}:80"):
-                _, other = clients(1.7)
-            p99, elsewhere = got["request_us"]["p99"], other["request_us"]["p99"]
-            ok = right(got) and (p99 < 10000 or p99 - elsewhere < 10000)
-            print(f"# {kind} flood: p50 {got['request_us']['p50']} us, p99 {p99} us, connecting p99 {got['connect_us']['p99']} us; "
-                  f"when it goes to another address: p99 {elsewhere} us", flush=True)
+            p99 = {what: got[what + "_us"]["p99"] for what in ("request", "connect")}
+            print(f"# {kind} flood of {f.sent['sent'] / f.sent['seconds'] / 1000:.0f},000/s: p50 {got['request_us']['p50']} us, p99 {p99}", flush=True)
+            ok = right(got) and max(p99.values()) < 10000
             if ok:
                 break
-        s.check(f"{kind} flood of all one core can send: p99 under 10 ms, or 10 ms more than if it went elsewhere", ok, (p99, elsewhere))
+        s.check(f"{kind} flood of all one core can send: p99 under 10 ms, of requests and of connecting", ok, p99)
 
 
 def proven():

@@ -67,6 +67,11 @@ class Host:
         self.processes.append(p)
         return p
 
+    def steer(self, device, cpu):
+        """What comes in at a device is handled by that CPU (receive packet steering); None: by the one it comes in on."""
+        mask = 0 if cpu is None else 1 << cpu
+        self.run("sh", "-c", f"for q in /sys/class/net/{device}/queues/rx-*; do echo {mask:x} > $q/rps_cpus; done")
+
     def address(self, device, *addresses):
         for a in addresses:
             self.run("ip", "addr", "add", a, "dev", device, *(["nodad"] if ":" in a else []))
