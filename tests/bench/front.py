@@ -12,7 +12,6 @@ connections to the servers, logs nothing, adds X-Forwarded-For, and has what its
 HAProxy once with splicing and once without, nginx with buffers that hold the body.
 """
 import argparse
-import glob
 import json
 import os
 import re
@@ -24,31 +23,9 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/scenario"))
 import lib  # noqa: E402
+from cpu import family, ran_ns  # noqa: E402
 
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20}
-
-
-def cpu_ns(pids):
-    total = 0
-    for pid in pids:
-        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-            try:
-                with open(path, encoding="ascii") as f:
-                    total += int(f.read().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return total
-
-
-def family(pid):
-    """The process and its children."""
-    pids = [pid]
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        with open(path, encoding="ascii") as f:
-            for child in f.read().split():
-                pids += family(int(child))
-    return pids
-
 
 NGINX_HEAD = """worker_processes 1; daemon off; pid {dir}/{name}.pid; error_log {dir}/{name}.err;
 events {{ worker_connections 8192; }}
@@ -164,10 +141,10 @@ def main():
                 for name in order:
                     port, process = proxies[name]
                     pids = family(process.pid)
-                    before = cpu_ns(pids)
+                    before = ran_ns(pids)
                     count, rate, p99 = wrk(port, size, mode, args)
                     time.sleep(0.05)
-                    seen[name].append(((cpu_ns(pids) - before) / 1000 / max(count, 1), rate, p99))
+                    seen[name].append(((ran_ns(pids) - before) / 1000 / max(count, 1), rate, p99))
                 order = order[1:] + order[:1]
             print(f"\n{mode} {size}: {args.rounds} rounds of {args.seconds} s, {args.connections} connections")
             best = min((statistics.median(x[0] for x in seen[n]) for n in proxies if n != "pointsman"), default=None)

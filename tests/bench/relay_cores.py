@@ -9,6 +9,7 @@ import json
 import os
 
 import relay_lab
+from cpu import family, ran_ns
 
 VARIABLE = "PM_KERNEL_THREADS"
 
@@ -27,18 +28,6 @@ def kernel_threads():
     return found
 
 
-def ran_ns(pid):
-    """What the scheduler has given all threads of a process that is there; 0 for one that is not."""
-    total = 0
-    for file in glob.glob(f"/proc/{pid}/task/[0-9]*/schedstat"):
-        try:
-            with open(file, encoding="ascii") as f:
-                total += int(f.read().split()[0])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return total
-
-
 def serve(asked, answers):
     """The child's part: one request a line, one answer a line, until the other end is closed."""
     for line in asked:
@@ -46,7 +35,7 @@ def serve(asked, answers):
         if what == "find":
             answer = kernel_threads()
         elif what == "ran":
-            answer = sum(map(ran_ns, args or kernel_threads()))
+            answer = ran_ns(args or kernel_threads())
         else:
             os.sched_setaffinity(args[0], args[1:])
             answer = True
@@ -100,18 +89,13 @@ class Cores:
     def __init__(self, site, kernel):
         self.site, self.kernel = site, kernel
         self.all = sorted(os.sched_getaffinity(0))
-        if len(self.all) < 2:
-            raise RuntimeError("needs two CPUs")
         self.threads = []  # of the balancer's device and of the port it is at
-        lan = [("lan", port) for port in ("r", "p", *(n.name for n in site.nodes))]
-        self.ends = [(h.name, "eth0") for h in (site.client, *site.nodes)]
-        self.between = [("r", "cl"), ("r", "eth0"), ("p", "eth0"), *lan]
 
     def separate(self):
         servers, network = self.all[:2]
         self.processes({servers}, {network})
-        self.steer(self.ends, servers)
-        self.steer(self.between, network)
+        self.site.divide(servers, network)
+        self.site.lan.steer(self.site.balancer.name, None)  # its thread sees to that
         before = self.kernel.find()
         self.threaded(1)
         self.threads = [pid for pid in self.kernel.find() if pid not in before]
@@ -130,7 +114,7 @@ class Cores:
 
     def share(self):
         self.processes(set(self.all), set(self.all))
-        self.steer(self.ends + self.between, None)
+        self.site.divide(None, None)
         self.threaded(0)
         self.threads = []
 
@@ -142,10 +126,6 @@ class Cores:
                 for task in os.listdir(f"/proc/{pid}/task"):
                     os.sched_setaffinity(int(task), network if host in (self.site.balancer, self.site.proxy) else servers)
 
-    def steer(self, devices, cpu):
-        for host, device in devices:
-            self.site.hosts[host].steer(device, cpu)
-
     def threaded(self, on):
         for host, device in ((self.site.balancer, "eth0"), (self.site.lan, self.site.balancer.name)):
             host.run("sh", "-c", f"echo {on} > /sys/class/net/{device}/threaded")
@@ -154,7 +134,5 @@ class Cores:
         """CPU time of who is in the middle: of its processes, and of what passes on the balancer's packets, to the next host's queue."""
         if way == "direct":
             return 0.0
-        pid = self.site.middle[way].pid
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            own = sum(map(ran_ns, [pid, *map(int, f.read().split())])) / 1000
+        own = ran_ns(family(self.site.middle[way].pid)) / 1000
         return own + (self.kernel.ran_us(*self.threads) if way == "transferred" and self.threads else 0)

@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests/tools"))
 import relay_farm  # noqa: E402
 import relay_lab  # noqa: E402
-from relay_cores import ran_ns  # noqa: E402
+from cpu import ran_ns  # noqa: E402
 from relay_lab import VIP4  # noqa: E402
 
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
@@ -33,6 +33,8 @@ relay_farm.SERVERS = ("nginx",)
 def impossible():
     if os.getuid() != 0:
         return "needs root"
+    if len(os.sched_getaffinity(0)) < 2:
+        return "needs two CPUs"
     folders = "/usr/sbin:/usr/bin:/sbin:/bin"
     missing = [t for t in ("nginx", "haproxy", "wrk", "ip", "tc", "unshare", "bpftool", "curl") if not shutil.which(t, path=folders)]
     return "not installed: " + ", ".join(missing) if missing else None
@@ -247,8 +249,8 @@ class Clock:
 
     def own_us(self):
         """Those that have ended are not in it: wait4 tells of them. Ours neither."""
-        pids = (name.split("/")[2] for name in glob.glob("/proc/[0-9]*/stat"))
-        return sum(ran_ns(pid) for pid in pids if int(pid) != os.getpid()) / 1000 + self.kernel.ran_us()
+        pids = (int(name.split("/")[2]) for name in glob.glob("/proc/[0-9]*/stat"))
+        return ran_ns(pid for pid in pids if pid != os.getpid()) / 1000 + self.kernel.ran_us()
 
     def machine_us(self):
         with open("/proc/stat", encoding="ascii") as f:

@@ -15,7 +15,6 @@ answers. On loopback the kernel runs part of the receiving side in the sender's 
 A server of one's own is one more class like those in peers.py, listed in SERVERS.
 """
 import argparse
-import glob
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peers  # noqa: E402
+from cpu import ran_ns  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SERVERS = [peers.Echo, peers.Pointsman, *peers.PEERS]
@@ -34,25 +34,12 @@ COLUMNS = [("qps", "q/s", 0), ("cpu_us", "CPU us/query", 2), ("p50_us", "p50 us"
            ("p999_us", "p99.9 us", 0)]
 
 
-def cpu_ns(pids):
-    """Time on a CPU of all threads of these processes so far, by the scheduler's clock."""
-    total = 0
-    for pid in pids:
-        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-            try:
-                with open(path, encoding="ascii") as f:
-                    total += int(f.read().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return total
-
-
 def load(args, server, queries, seconds, rate=None):
     command = [os.path.join(args.build, "tests/bench/dnsload"), "-q", queries, "-d", str(seconds), "--json",
                "-s", str(args.sockets), "-w", str(args.window)]
     if rate:
         command += ["-r", str(rate)]
-    before, pids = cpu_ns(server.pids()), server.pids()
+    before, pids = ran_ns(server.pids()), server.pids()
     got = subprocess.run(command + [f"{peers.ADDRESS}:{server.port}"], capture_output=True, text=True, check=False,
                          timeout=seconds + 60)
     if got.returncode:
@@ -60,7 +47,7 @@ def load(args, server, queries, seconds, rate=None):
     result = json.loads(got.stdout)
     if server.pids() != pids:
         raise peers.PeerError(f"{server.name}: processes came or went while it was measured")
-    result["cpu_us"] = (cpu_ns(pids) - before) / 1000 / max(result["answered"], 1)
+    result["cpu_us"] = (ran_ns(pids) - before) / 1000 / max(result["answered"], 1)
     return result
 
 

@@ -46,11 +46,7 @@ router.run("ip", "-6", "route", "add", FROM[True], "via", "2001:db8:e::2")
 neighbour = farm.join(farm.host("z"), 30)  # on the LAN, and of no farm
 farm.client.sysctl("net.ipv4.tcp_tw_reuse", 1)  # it closes first, and else would look for free ports for milliseconds
 process = farm.daemon(balancer)
-for host, device in ((router, "st"), (router, "cl"), (router, "eth0"), (stranger, "eth0"), (neighbour, "eth0"),
-                     *((farm.lan, port) for port in ("r", "z", balancer.name, *(n.name for n in farm.nodes)))):
-    host.steer(device, CPUS[-1])
-for host in (farm.client, *farm.nodes):
-    host.steer("eth0", CPUS[0])
+farm.divide(CPUS[0], CPUS[-1])
 
 
 # ---- measuring ----

@@ -230,6 +230,12 @@ class Lab:
             n.vip_on_lo()
         self.nodes.append(n)
 
+    def divide(self, ends, network):
+        """What clients and nodes receive is handled by one CPU, all other packets by another; None: as they come."""
+        for host in self.hosts.values():
+            for device in host.macs:
+                host.steer(device, ends if host in (self.client, *self.nodes) else network)
+
     def stub(self, host):
         """What comes back out of a veth needs a packet program at its other end."""
         self.lan.run(self.binary("relay_tool"), "pass", host.name)
