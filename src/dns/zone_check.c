@@ -292,7 +292,7 @@ static void drop_duplicates(struct dns_zones_builder *b, uint32_t at, uint32_t c
         for (uint32_t k = 0; k < i; k++) {
             const struct brecord *s = &b->records[b->order[at + k]];
             if (s->node && s->len == r->len &&
-                memcmp(b->rdata + s->rdata, b->rdata + r->rdata, r->len) == 0) {
+                (!r->len || memcmp(b->rdata + s->rdata, b->rdata + r->rdata, r->len) == 0)) {
                 AT_RECORD(b, DNS_WARNING, r, "%s %s is there twice", name_text(b, r->node, text),
                           dns_type_name(r->type, type));
                 r->node = 0;

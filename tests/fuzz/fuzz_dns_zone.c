@@ -6,6 +6,15 @@
 #include <unistd.h>
 #include "dns/answer.h"
 
+const char *__lsan_default_suppressions(void);
+
+/* ldns 1.8 loses a field of some records that it refuses (CERT of type 0, IPSECKEY with a bad gateway). A record of
+ * ours that was not freed still shows: it is made by ldns_rr_new(). */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:ldns_str2rdf_\nleak:ldns_rdf_new\n";
+}
+
 static void report(void *ctx, const struct dns_report *r)
 {
     if (r->severity == DNS_ERROR)
