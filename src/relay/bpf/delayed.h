@@ -475,6 +475,15 @@ static __always_inline void measure(struct xdp_md *ctx, const struct packet *p)
 }
 
 /*
+ * Of a new connection on the same ports, whose handshake's end and first segment are late or lost: the server of the old one would
+ * reset it. Who forges a SYN stops a body that a living one sends, in one of 65,536 cases and until the next SYN.
+ */
+static __always_inline bool is_of_next(const struct relay_flow *f, const struct packet *p)
+{
+    return f->again && p->data_len && p->seq - f->again - 2 < FIRST_FLIGHT;
+}
+
+/*
  * A new handshake on the ports of a connection that is over: should the new one's second segment come before its first, it is
  * not taken for the old one's, whose server would reset it. A first segment still opens, for it is not at `first`.
  */
@@ -482,6 +491,7 @@ static __always_inline void end_before(struct relay_flow *f, const struct packet
 {
     f->state = RELAY_FLOW_ENDED;
     f->first = p->seq - 1;
+    f->again = 0;
     f->flags = RELAY_FLOW_REPLACEABLE;
 }
 
@@ -492,11 +502,17 @@ __noinline int delayed(struct xdp_md *ctx, const struct packet *p, const struct 
         return ACT_PASS;
     struct relay_flow *f = bpf_map_lookup_elem(&flows, &p->flow);
     if (p->syn) {
-        if (f)
+        if (f) {
             f->flags |= RELAY_FLOW_REPLACEABLE;
+            f->again = f->start - p->seq > REACH ? p->seq : 0; /* not this connection's own, late */
+        }
         if (!silent(s))
             return ACT_SYN;
         count(RELAY_SILENT, p->length);
+        return ACT_DROP;
+    }
+    if (f && is_of_next(f, p)) {
+        count(RELAY_AHEAD, p->length);
         return ACT_DROP;
     }
     if (f && (!(f->flags & RELAY_FLOW_REPLACEABLE) || p->seq == f->first || !cookie_of(p, s)))

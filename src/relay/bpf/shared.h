@@ -244,6 +244,7 @@ struct relay_flow {
     struct handoff_tcp tcp;
     __u8 state, flags;
     __u16 moves;
+    __u32 again; /* first sequence number of the last SYN on these addresses and ports since; 0: there was none */
     __u32 doubt; /* since when all this may be old news, by doubt_now(); its node is asked about that in a second; 0: it is not */
 };
 

@@ -150,6 +150,40 @@ static void test_same_addresses_again(void **state)
     }
 }
 
+/* Nor before, be the handshake's end and the first segment both late. */
+static void test_same_addresses_second_first(void **state)
+{
+    for (int front = 0; front <= 1; front++) {
+        struct frame f, out;
+        struct client c = client_bound("192.0.2.1:80"), again = c, second;
+        struct relay_flow flow = flow_of(&c);
+        struct relay_flow_key k = key_of(&c);
+        flow.flags = RELAY_FLOW_REPLACEABLE | (front ? RELAY_FLOW_PINNED : 0);
+        flow.node = front ? SELF : flow.node;
+        assert_int_equal(relay_set_flow(relay, &k, &flow), 0);
+        again.seq -= 0x1000000;
+        client_syn(&again, SYN_OPTIONS, SYN_OPTIONS_LEN);
+        second = again;
+        second.seq += 30;
+        assert_int_equal(say_text(&second, &f, &out, "Host: www.example.com\r\n\r\n"), XDP_DROP);
+        COUNTED(RELAY_AHEAD);
+        assert_int_equal(flow_of(&c).state, RELAY_FLOW_BOUND); /* a SYN alone ends nothing */
+        assert_int_equal(say_text(&again, &f, &out, GET("/six")), XDP_TX);
+        COUNTED(RELAY_REQUEST_OPEN, RELAY_SENT_HOPS);
+        assert_int_equal(flow_of(&again).first, again.seq);
+        assert_int_equal(flow_of(&again).again, 0);
+        struct client copy = again; /* of its SYN, late */
+        copy.seq -= 1;
+        assert_int_equal(say(&copy, &f, &out, SYN, NULL, 0), XDP_TX);
+        second = again;
+        second.seq += sizeof GET("/six") - 1;
+        second.ack += 500;
+        assert_int_equal(say(&second, &f, &out, ACK, NULL, 0), XDP_TX);
+        assert_int_equal(say_text(&second, &f, &out, GET("/six")), XDP_TX);
+        COUNTED(RELAY_FLOW_HIT, RELAY_REQUEST_STAY, RELAY_SENT_HOPS);
+    }
+}
+
 /* Its handshake done, nothing of the new one goes to the old one's node, even if its first segment is late. */
 static void test_same_addresses_out_of_order(void **state)
 {
@@ -275,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup(test_forgotten_while_it_opens, need_relay),
         cmocka_unit_test_setup(test_same_addresses_again, need_relay),
         cmocka_unit_test_setup(test_same_addresses_out_of_order, need_relay),
+        cmocka_unit_test_setup(test_same_addresses_second_first, need_relay),
         cmocka_unit_test_setup(test_node_down, need_relay),
         cmocka_unit_test_setup(test_refused, need_relay),
         cmocka_unit_test_setup(test_ring_of_nobody, need_relay),
