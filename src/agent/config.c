@@ -59,6 +59,9 @@ static const struct conf_key agent_keys[] = {
     {"interfaces", CONF_STRING, AT(agent_config, interfaces), .flags = CONF_LIST,
      .doc = "Where hand-off packets come in, and answers leave: the packet programs are attached there. None: connections are "
             "not taken over, the agent only reports."},
+    {"keep-sockets", CONF_BOOL, AT(agent_config, keep_sockets), .def = "yes",
+     .doc = "Whether a connection that comes and goes finds its socket again: it is kept for a second after the connection has left, "
+            "and to the web server is idle meanwhile. Otherwise each visit is a new connection to the server."},
     {"addresses", CONF_BOOL, AT(agent_config, addresses), .def = "yes",
      .doc = "Whether the services' addresses are put on lo, without answering ARP for them, as balancers say."},
     {"roots", CONF_MAP, AT(agent_config, roots), .sub = &root_object, .doc = "Document roots, by folder: what is reported as this node's content."},

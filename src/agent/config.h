@@ -33,7 +33,7 @@ struct agent_config {
     struct conf_list balancers;         /* struct agent_balancer */
     struct conf_list interfaces;        /* const char * */
     struct conf_list roots;             /* struct agent_root */
-    bool addresses;
+    bool keep_sockets, addresses;
     uint64_t rate, reserve;
     uint32_t at_once;
     int log_level;

@@ -103,7 +103,7 @@ static void programs(struct agent *a)
         buf_puts(&a->node_why, "no interfaces are configured");
         return;
     }
-    int err = node_open(NULL, &a->node, &a->node_why);
+    int err = node_open(a->config->keep_sockets, &a->node, &a->node_why);
     if (!err)
         err = each_interface(a, attach_node, &a->node_why);
     if (err == PM_ENOTFOUND) {
@@ -287,6 +287,8 @@ static void on_tick(uv_timer_t *t)
     }
     agent_tell_load(a, false);
     look_after_programs(a);
+    if (a->node)
+        node_sweep(a->node, clock_mono_ns(a->clock));
     if (now - a->keys_ms > KEYS_MS) {
         a->keys_ms = now;
         agent_keys(a);

@@ -40,7 +40,7 @@ static int open_programs(struct farm *f, const struct config *c)
                  c->relay.pin);
     int err = relay_open(&o, &f->relay, &f->why);
     if (!err)
-        err = node_open(NULL, &f->node, &f->why);
+        err = node_open(true, &f->node, &f->why);
     if (err)
         return err;
     farm_interfaces(f, c);
@@ -326,6 +326,7 @@ void farm_second(struct farm *f)
     if (f->relay) {
         settings(f, false);
         farm_nodes_ask(f);
+        node_sweep(f->node, clock_mono_ns(f->clock));
     }
     farm_agents_second(f->agents);
     farm_catalog_second(f->catalog);

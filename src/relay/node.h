@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The node's side of the relay: loads the program that takes what balancers hand over, attaches it to interfaces, and says
- * which balancers to believe. The program goes with the process, unless it is kept in a BPF file system. What lets moved
- * connections keep their congestion window is attached to the control groups' root, and always goes with the process; where
- * that cannot be done, the log says so, and the rest works.
+ * which balancers to believe. The next process's program takes over what the one that it finds at its interfaces knows of
+ * connections. What is attached to the control groups' root always goes with the process: it lets connections that move keep
+ * their congestion window, and sockets wait for connections that come and go. Where it cannot be attached, the log
+ * says so, and the rest works.
  *
  * Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN at open and attach. Thread: control. Failure: a code and one line in why. A kernel older
  * than 6.9 does not take the program; the line says so.
@@ -18,8 +19,9 @@
 
 struct node;
 
-int node_open(const char *pin, struct node **out, struct buf *why) PM_MUST_CHECK;
-/* Detaches what this process attached. */
+/* keep_sockets: for connections that come and go (bpf/stay.h). */
+int node_open(bool keep_sockets, struct node **out, struct buf *why) PM_MUST_CHECK;
+/* Detaches what this process attached. Connections that could not go on without the program are reset. */
 void node_close(struct node *n);
 /* The programs stay attached, with their tables, until somebody attaches others. */
 void node_leave(struct node *n);
@@ -33,6 +35,9 @@ bool node_is_attached(const struct node *n, unsigned ifindex);
 /* Believe packets from that outer source address under these keys; replaces what was said of it. */
 int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS]) PM_MUST_CHECK;
 int node_distrust(struct node *n, const struct addr *balancer) PM_MUST_CHECK;
+
+/* To be called every second, with CLOCK_MONOTONIC: closes sockets that were parked (bpf/stay.h) and whose connections have not come back. */
+void node_sweep(struct node *n, uint64_t now_ns);
 
 void node_counters(const struct node *n, struct relay_count sum[NODE_COUNTER_COUNT]);
 const char *node_counter_name(enum node_counter c);

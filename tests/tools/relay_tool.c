@@ -23,10 +23,13 @@
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
 #include "relay/clamp.h"
 #include "relay/keys.h"
 #include "relay/maglev.h"
@@ -324,15 +327,23 @@ int main(int argc, char **argv)
     if (balance)
         err = relay_open(&(struct relay_options){0}, &relay, &why);
     if (!err)
-        err = node_open(NULL, &node, &why);
+        err = node_open(true, &node, &why);
     if (err || attach(argv + 2, argc - 2, balance, &why) != 0) {
         printf("error: %s\n", buf_str(&why));
         return 1;
     }
     struct relay *r = relay;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    setvbuf(stdin, NULL, _IONBF, 0);
     printf("ready\n");
-    while (fgets(line, sizeof line, stdin)) {
+    for (;;) {
+        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = poll(&p, 1, 1000);
+        node_sweep(node, clock_mono_ns(&clock_system));
+        if (ready <= 0)
+            continue;
+        if (!fgets(line, sizeof line, stdin))
+            break;
         /* A balancer is a node for its own front end: words of both. */
         relay = balance && strncmp(line, "trust", 5) != 0 && strncmp(line, "node-counters", 13) != 0 ? r : NULL;
         command(!strncmp(line, "node-counters", 13) ? line + 5 : line);

@@ -38,12 +38,16 @@ struct tcp_options_received {
 
 struct tcp_sock {
     struct inet_connection_sock inet_conn;
-    __u32 copied_seq, write_seq, lsndtime, rcv_nxt, snd_cwnd, snd_ssthresh, tsoffset;
+    __u32 copied_seq, write_seq, snd_una, lsndtime, rcv_nxt, snd_cwnd, snd_ssthresh, tsoffset;
     struct tcp_options_received rx_opt;
 };
 
 struct sock { /* defined, because a declaration alone does not match the kernel's */
     struct sock_common __sk_common;
+};
+
+struct bpf_iter__tcp {
+    struct sock_common *sk_common;
 };
 
 #pragma clang attribute pop
@@ -69,5 +73,8 @@ struct bpf_tcp_req_attrs {
 /* Linux 6.9: a listener takes a connection from one packet of it. */
 extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *s, struct sock *sk, struct bpf_tcp_req_attrs *attrs,
                                    int attrs__sz) __attribute__((section(".ksyms")));
+
+/* Linux 6.5: ends a connection, for programs that iterate over sockets. */
+extern int bpf_sock_destroy(struct sock_common *sock) __attribute__((section(".ksyms")));
 
 #endif

@@ -9,21 +9,21 @@
  *                                                  MOVE    quiet? back to the balancer, and the socket is reset here
  *                                                  NEXT    last request answered? unwrap, up to the kernel
  *                                                  FIND    back to the balancer: mine, or not
- * On tc egress, what must not leave: resets of connections that were given up. And for sockets that begin (sock_ops, at the
- * control group), the congestion window that an adopted connection had at the node before.
+ * Other packets to sockets whose connections come and go get those sockets' numbers (stay.h), and theirs the client's on tc egress;
+ * there stays what must not leave, resets of connections that were given up. For sockets that begin (sock_ops, at the control
+ * group): the congestion window that an adopted connection had at the node before. For those that were parked (an iterator
+ * over sockets, run by the process): an end.
  */
-#include "relay/bpf/node_packet.h"
+#include "relay/bpf/stay.h"
 #include <bpf/bpf_core_read.h>
 
-/* Kernel's names for TCP states, include/net/tcp_states.h. */
-enum { STATE_ESTABLISHED = 1, STATE_TIME_WAIT = 6, STATE_LISTEN = 10, STATE_NEW = 12 };
 enum { CLOCK_MAX = 0xffff };
 enum { CA_REDUCED = 2 }; /* and above it: recovering from loss; include/uapi/linux/tcp.h */
 enum { FAMILY_V4 = 2, INITIAL_WINDOW = 10 /* RFC 6928 */ };
 
 /* ---- sockets ---- */
 
-/* What there is to know of the socket on the packet's tuple. */
+/* What there is to know of the socket on the packet's tuple. Numbers are the client's, but where it is parked. */
 struct found {
     __u32 state; /* 0: none */
     /*
@@ -32,9 +32,13 @@ struct found {
      */
     __u32 write_seq;
     __u32 rcv_nxt;
+    bool parked;
     bool all_read;   /* of what was received */
+    bool all_acked;  /* of what was written */
     bool spoke_last; /* the server has sent something since it was last sent to */
-    /* Only for MOVE: */
+    struct node_stay *stay; /* NULL: none */
+    struct node_shift shift;
+    /* Only for MOVE and OPEN: */
     __u32 clock;    /* what its next packet would bear as timestamp */
     __u32 segments; /* it may have under way: congestion window, 0 when there has been silence for too long to say */
     struct handoff_tcp tcp;
@@ -49,14 +53,6 @@ static __always_inline __u32 window_of(struct tcp_sock *tp)
     return lost && tp->snd_ssthresh < tp->snd_cwnd ? tp->snd_ssthresh : tp->snd_cwnd;
 }
 
-/* To be released. */
-static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, struct work *w)
-{
-    if (w->v4)
-        return bpf_skc_lookup_tcp(skb, &w->tuple, sizeof w->tuple.ipv4, BPF_F_CURRENT_NETNS, 0);
-    return bpf_skc_lookup_tcp(skb, &w->tuple, sizeof w->tuple.ipv6, BPF_F_CURRENT_NETNS, 0);
-}
-
 static __always_inline void read_socket(const struct work *w, struct bpf_sock *sk, struct found *f)
 {
     f->state = sk->state;
@@ -66,14 +62,16 @@ static __always_inline void read_socket(const struct work *w, struct bpf_sock *s
             f->rcv_nxt = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
             f->write_seq = tw->tw_sk.__tw_common.skc_tw_snd_nxt;
         }
+        f->shift = shift_of_closed(&w->tuple);
     } else if (f->state != STATE_LISTEN && f->state != STATE_NEW) {
         struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
         if (tp) {
             f->rcv_nxt = tp->rcv_nxt;
             f->write_seq = tp->write_seq;
             f->all_read = tp->copied_seq == f->rcv_nxt;
+            f->all_acked = tp->snd_una == f->write_seq;
             f->spoke_last = (__s32)(tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime) >= 0;
-            if (w->h.kind == HANDOFF_MOVE) {
+            if (w->h.kind == HANDOFF_MOVE || w->h.kind == HANDOFF_OPEN) {
                 f->segments = window_of(tp);
                 f->clock = (__u32)(bpf_ktime_get_ns() / 1000000) + tp->tsoffset;
             }
@@ -84,16 +82,39 @@ static __always_inline void read_socket(const struct work *w, struct bpf_sock *s
             f->tcp.wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale) << 4 |
                             BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
         }
+        f->stay = bpf_sk_storage_get(&stays, sk, NULL, 0);
+        f->parked = f->stay && f->stay->parked_ns;
+        if (f->stay && !f->parked)
+            f->shift = f->stay->shift;
     }
+    f->rcv_nxt -= f->shift.in;
+    f->write_seq -= f->shift.out;
+    f->clock -= f->shift.clock;
 }
 
+/* A parked one is none. */
 static __always_inline void look_up(struct __sk_buff *skb, struct work *w, struct found *f)
 {
     struct bpf_sock *sk = socket_of(skb, w);
     if (!sk)
         return;
     read_socket(w, sk, f);
+    if (f->parked)
+        f->state = 0;
     bpf_sk_release(sk);
+}
+
+static __always_inline int deliver(struct __sk_buff *skb, const struct work *w, const struct found *f)
+{
+    if (f->parked)
+        return late(skb);
+    if (!unwrap(skb, w))
+        return TC_ACT_SHOT;
+    count_node(NODE_DELIVERED, skb->len);
+    struct shift_by by = shift_in(&f->shift);
+    if (is_shifted(&f->shift) && !shift_tcp(skb, sizeof(struct ethhdr) + w->tcp_at - w->at, &by))
+        return TC_ACT_SHOT;
+    return TC_ACT_OK;
 }
 
 /* Where the request in this packet ends; 0: the balancer does not say. */
@@ -102,10 +123,11 @@ static __always_inline __u32 end_of(const struct work *w)
     return w->h.tcp.options & HANDOFF_ENDS ? bpf_ntohl(w->h.start) : 0;
 }
 
-/* A connection is here from this request on. before: what is noted of the tuple. */
-static __always_inline void begins(struct work *w, struct node_asked *before, __u32 segments)
+/* A connection is here from this request on. before: what is noted of the tuple. shift: its socket's. */
+static __always_inline void begins(struct work *w, struct node_asked *before, __u32 segments, struct node_shift shift)
 {
-    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = segments};
+    struct node_asked here = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq + 1, .segments = segments, .shift = shift};
+    here.returns = before && before->gone && here.since_ns - before->since_ns < NODE_PARKED_NS;
     here.next = end_of(w);
     here.ack = w->ack;
     TABLE_PUT(&asked, &w->tuple, before, &here);
@@ -134,7 +156,7 @@ static __always_inline int adopt(struct __sk_buff *skb, struct work *w, struct b
     if (err)
         bpf_map_delete_elem(&asked, &w->tuple);
     else
-        begins(w, before, handoff_segments(w->h.key));
+        begins(w, before, handoff_segments(w->h.key), (struct node_shift){});
     return err ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
@@ -155,13 +177,50 @@ enum { OLD_BYTES = 1 << 20 };
 /* More is under way of no connection: one on the same ports whose numbers happen to be as near is one in 2,000. */
 enum { NEAR_BYTES = 1 << 26 };
 
-/* A request for a connection that is not here. sk: who listens for such. */
-static __always_inline int open_new(struct __sk_buff *skb, struct work *w, struct bpf_sock *sk, const struct siphash_key *key)
+/* What was agreed on with the client is what the socket has: if not, it was another connection's, on the same ports. */
+static __always_inline bool agrees(const struct work *w, const struct handoff_tcp *has, const struct tcp_options *o)
+{
+    __u8 differs = w->h.tcp.options ^ has->options;
+    return w->h.tcp.mss == has->mss && !(differs & (HANDOFF_SACK | HANDOFF_WSCALE)) &&
+           (!(has->options & HANDOFF_WSCALE) || w->h.tcp.wscale == has->wscale) && !(has->options & HANDOFF_TIMESTAMPS) == !o->timestamps;
+}
+
+/* The server may have spoken or closed meanwhile, and a new socket would be quicker if the node before knows a much better window. */
+static __always_inline bool is_ready(const struct work *w, const struct found *f)
+{
+    __u32 window = f->segments > INITIAL_WINDOW ? f->segments : INITIAL_WINDOW;
+    return f->state == STATE_ESTABLISHED && f->all_read && f->all_acked && 2 * window >= handoff_segments(w->h.key) &&
+           bpf_ktime_get_ns() - f->stay->parked_ns < NODE_PARKED_NS;
+}
+
+/* TC_ACT_UNSPEC: it cannot go on with that socket. */
+static __always_inline int come_back(struct __sk_buff *skb, struct work *w, struct found *f, struct node_asked *before)
+{
+    struct tcp_options *o = read_options(skb, w);
+    if (!o || !f->stay || !before || !before->gone || !is_ready(w, f) || !agrees(w, &f->tcp, o))
+        return TC_ACT_UNSPEC;
+    f->shift.in = f->rcv_nxt - w->seq;
+    f->shift.out = f->write_seq - w->ack;
+    if (o->timestamps)
+        f->shift.clock = f->clock - o->tsecr - bpf_ntohs(w->h.clock);
+    f->stay->shift = f->shift;
+    f->stay->parked_ns = 0;
+    f->parked = false;
+    begins(w, before, 0, f->shift);
+    count_node(NODE_CAME_BACK, skb->len);
+    return deliver(skb, w, f);
+}
+
+/* A request for a connection that is not here. sk: who listens for such, or f says it is parked. */
+static __always_inline int open_new(struct __sk_buff *skb, struct work *w, struct bpf_sock *sk, struct found *f,
+                                    const struct siphash_key *key)
 {
     struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     bool old = before && before->seq - w->seq - 1 < OLD_BYTES;
     if (old && before->gone)
         return TC_ACT_SHOT; /* a late copy: the connection was here and has gone on */
+    if (f->parked)
+        return come_back(skb, w, f, before);
     /* It was here and has ended: somebody repeats what he has heard. Or the server had no room for it: then the client
      * sends the same again, and the balancer, which is told, finds it another place. */
     if (old && bpf_ktime_get_ns() - before->since_ns > NODE_AGAIN_NS) {
@@ -178,10 +237,10 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
     struct bpf_sock *sk = socket_of(skb, w);
     if (sk) {
         read_socket(w, sk, &f);
-        bool is_new = f.state == STATE_LISTEN && w->seq == start && w->data_len;
-        int act = is_new ? open_new(skb, w, sk, key) : TC_ACT_UNSPEC;
+        bool is_new = (f.state == STATE_LISTEN || f.parked) && w->seq == start && w->data_len;
+        int act = is_new ? open_new(skb, w, sk, &f, key) : TC_ACT_UNSPEC;
         bpf_sk_release(sk);
-        if (is_new)
+        if (act != TC_ACT_UNSPEC)
             return act;
     }
     if (f.state == STATE_LISTEN || f.state == STATE_NEW)
@@ -191,16 +250,16 @@ static __always_inline int open(struct __sk_buff *skb, struct work *w, const str
         return send_back(skb, w, HANDOFF_REFUSED, key);
     }
     /* This connection's socket, or what an earlier one on the same addresses and ports has left? */
-    bool same = f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.write_seq - w->ack < 1u << 28;
+    bool same = !f.parked && f.state != STATE_TIME_WAIT && f.rcv_nxt - start < 1u << 30 && f.write_seq - w->ack < 1u << 28;
     bool copy = f.state == STATE_TIME_WAIT && f.rcv_nxt - start - 1 < OLD_BYTES;
     if (same || copy)
-        return deliver(skb, w);
+        return deliver(skb, w, &f);
     if (w->seq != start)
         return put_off(skb, w);
     if (!try_again(skb, w) || bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) != 0)
         return TC_ACT_SHOT;
     count_node(NODE_CLEARED, skb->len);
-    return reset_own(skb, w, f.rcv_nxt);
+    return reset_own(skb, w, f.rcv_nxt + f.shift.in);
 }
 
 /* All of the last request is here, and the server has said nothing since it began. */
@@ -215,10 +274,9 @@ static __always_inline bool unanswered(const struct node_asked *last, const stru
  * say), and a client that does not wait may ask in the middle of an answer: then the time decides, in which nothing has
  * happened between the client's asking and its asking again.
  */
-static __always_inline bool has_answered(struct work *w, const struct found *f)
+static __always_inline bool has_answered(struct work *w, const struct found *f, const struct node_asked *before)
 {
     __u64 now = bpf_ktime_get_ns();
-    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     if (f->write_seq == bpf_ntohl(w->h.start) || unanswered(before, f))
         return false;
     if (f->spoke_last && !(w->h.tcp.options & HANDOFF_PIPELINES))
@@ -227,6 +285,7 @@ static __always_inline bool has_answered(struct work *w, const struct found *f)
         return now - before->since_ns >= NODE_ANSWERED_NS;
     struct node_asked first = {.since_ns = now, .seq = w->seq, .write_seq = f->write_seq};
     first.next = before ? before->next : 0;
+    first.shift = f->shift;
     first.ack = before ? before->ack : bpf_ntohl(w->h.start);
     bpf_map_update_elem(&asked, &w->tuple, &first, BPF_ANY);
     return false;
@@ -236,30 +295,41 @@ static __always_inline int move(struct __sk_buff *skb, struct work *w, const str
 {
     struct found f = {};
     look_up(skb, w, &f);
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
     if (!f.state || f.state == STATE_LISTEN) {
-        struct node_asked *before = bpf_map_lookup_elem(&asked, &w->tuple);
         bool again = before && before->gone && before->seq == w->seq; /* our answer was lost */
         count_node(again ? NODE_LET_GO : NODE_GONE, skb->len);
         return send_back(skb, w, again ? HANDOFF_MOVED : HANDOFF_GONE, key);
     }
     bool quiet = f.state == STATE_ESTABLISHED && f.all_read && f.rcv_nxt == w->seq && f.write_seq == w->ack;
-    if (!quiet || !has_answered(w, &f)) {
+    if (!quiet || !has_answered(w, &f, before)) {
         if (f.state == STATE_ESTABLISHED) {
             count_node(NODE_BUSY, skb->len);
             return TC_ACT_SHOT;
         }
-        return deliver(skb, w); /* the server is closing: its kernel answers */
+        return deliver(skb, w, &f); /* the server is closing: its kernel answers */
     }
     if (w->h.tcp.options & HANDOFF_GUESS && !f.spoke_last)
-        return deliver(skb, w); /* it has waited for more all the time: this is more */
+        return deliver(skb, w, &f); /* it has waited for more all the time: this is more */
     struct node_asked done = {.since_ns = bpf_ktime_get_ns(), .seq = w->seq, .gone = 1, .tcp = f.tcp};
-    bpf_map_update_elem(&asked, &w->tuple, &done, BPF_ANY);
+    TABLE_PUT(&asked, &w->tuple, before, &done);
     count_node(NODE_LET_GO, skb->len);
     w->h.key = w->h.key % HANDOFF_KEYS + handoff_window(f.segments);
     w->h.clock = clock_of(skb, w, &f);
+    bool parks = f.stay && f.stay->leaves_here;
+    if (parks) {
+        f.stay->parked_ns = last_parked_ns = done.since_ns;
+        count_node(NODE_PARKED, skb->len);
+    }
+    if (parks && f.all_acked)
+        return send_back(skb, w, HANDOFF_MOVED, key);
     if (!turn_round(skb, w, HANDOFF_MOVED, key) || bpf_clone_redirect(skb, skb->ifindex, 0) != 0)
         return TC_ACT_SHOT;
-    return reset_own(skb, w, f.rcv_nxt);
+    __u32 seq = f.rcv_nxt + f.shift.in, ack = f.write_seq + f.shift.out;
+    if (!parks)
+        return reset_own(skb, w, seq);
+    /* What this packet acknowledges the socket would send again and again, and believe the path to be bad. */
+    return tell_own(skb, w, (struct tcphdr){.seq = bpf_htonl(seq), .ack_seq = bpf_htonl(ack), .window = w->window, .doff = 5, .ack = 1});
 }
 
 static __always_inline int next(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
@@ -276,14 +346,25 @@ static __always_inline int next(struct __sk_buff *skb, struct work *w, const str
             last->next = end_of(w);
             last->ack = w->ack;
         } else {
-            begins(w, NULL, 0);
+            begins(w, NULL, 0, f.shift);
         }
     }
     if ((!f.state || f.state == STATE_LISTEN) && last && last->gone && last->seq == w->seq) {
         count_node(NODE_LET_GO, skb->len);
         return send_back(skb, w, HANDOFF_MOVED, key);
     }
-    return deliver(skb, w);
+    return deliver(skb, w, &f);
+}
+
+/* Of a connection that is here, by the balancer's word. */
+static __always_inline int packet(struct __sk_buff *skb, struct work *w)
+{
+    if (!unwrap(skb, w))
+        return TC_ACT_SHOT;
+    int act = any_stays ? stay_packet(skb, w) : TC_ACT_OK;
+    if (act == TC_ACT_OK)
+        count_node(NODE_DELIVERED, skb->len);
+    return act;
 }
 
 static __always_inline int find(struct __sk_buff *skb, struct work *w, const struct siphash_key *key)
@@ -323,7 +404,7 @@ int relay_node(struct __sk_buff *skb)
         return TC_ACT_OK;
     int stop = read_outer(skb, w, &trust);
     if (stop == NODE_COUNTER_COUNT)
-        return TC_ACT_OK;
+        return any_stays ? stay_packet(skb, w) : TC_ACT_OK;
     if (stop >= 0 || !trust) {
         count_node(stop, skb->len);
         return TC_ACT_SHOT;
@@ -346,7 +427,7 @@ int relay_node(struct __sk_buff *skb)
         count_node(NODE_RECEIVED, skb->len);
     switch (w->h.kind) {
     case HANDOFF_PACKET:
-        return deliver(skb, w);
+        return packet(skb, w);
     case HANDOFF_OPEN:
         return open(skb, w, key);
     case HANDOFF_MOVE:
@@ -362,46 +443,105 @@ int relay_node(struct __sk_buff *skb)
 
 /* ---- what leaves ---- */
 
+/* What a socket sends whose connection comes and goes. */
+static __always_inline int leave(struct __sk_buff *skb, struct node_stay *stay)
+{
+    bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+    __u32 at = sizeof(struct ethhdr) + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+    if (stay->parked_ns)
+        return late(skb);
+    if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+        return TC_ACT_UNSPEC;
+    if (!stay->leaves_here)
+        stay->leaves_here = 1;
+    struct shift_by by = shift_out(&stay->shift);
+    return !is_shifted(&stay->shift) || shift_tcp(skb, at, &by) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
 /*
- * A packet of the client that was under way when the connection was given up finds no socket, and the kernel would reset a
- * connection that lives elsewhere.
+ * What the kernel sends without a socket. A packet of the client that was under way when the connection was given up finds
+ * none, and would be answered with a reset to a connection that lives elsewhere. What is left of a closed socket answers with
+ * that socket's numbers.
  */
-SEC("tc")
-int relay_node_out(struct __sk_buff *skb)
+static __always_inline int leave_without(struct __sk_buff *skb)
 {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
     struct bpf_sock_tuple tuple = {};
     const struct tcphdr *tcp;
+    __u32 length;
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         const struct iphdr *ip = data + sizeof(struct ethhdr);
         tcp = (const void *)(ip + 1);
-        if ((void *)(tcp + 1) > end || ip->protocol != IPPROTO_TCP || ip->ihl != 5 || !tcp->rst)
+        if ((void *)(tcp + 1) > end || ip->protocol != IPPROTO_TCP || ip->ihl != 5)
             return TC_ACT_UNSPEC;
         tuple.ipv4.saddr = ip->daddr;
         tuple.ipv4.daddr = ip->saddr;
         tuple.ipv4.sport = tcp->dest;
         tuple.ipv4.dport = tcp->source;
+        length = sizeof tuple.ipv4;
     } else {
         const struct ipv6hdr *ip = data + sizeof(struct ethhdr);
         tcp = (const void *)(ip + 1);
-        if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || !tcp->rst)
+        if (skb->protocol != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP)
             return TC_ACT_UNSPEC;
         __builtin_memcpy(tuple.ipv6.saddr, &ip->daddr, 16);
         __builtin_memcpy(tuple.ipv6.daddr, &ip->saddr, 16);
         tuple.ipv6.sport = tcp->dest;
         tuple.ipv6.dport = tcp->source;
+        length = sizeof tuple.ipv6;
     }
-    struct node_asked *before = bpf_map_lookup_elem(&asked, &tuple);
-    if (!before || !before->gone || bpf_ktime_get_ns() - before->since_ns > NODE_LATE_NS)
+    __u32 at = (void *)tcp - data;
+    bool rst = tcp->rst;
+    if (!rst && !any_stays)
         return TC_ACT_UNSPEC;
-    count_node(NODE_LATE, skb->len);
-    return TC_ACT_SHOT;
+    struct node_asked *before = bpf_map_lookup_elem(&asked, &tuple);
+    if (!before)
+        return TC_ACT_UNSPEC;
+    if (before->gone)
+        return rst && bpf_ktime_get_ns() - before->since_ns <= NODE_LATE_NS ? late(skb) : TC_ACT_UNSPEC;
+    if (!is_shifted(&before->shift))
+        return TC_ACT_UNSPEC;
+    struct shift_by by = shift_out(&before->shift);
+    struct bpf_sock *sk = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+    bool closed = sk && sk->state == STATE_TIME_WAIT;
+    if (sk)
+        bpf_sk_release(sk);
+    return !closed || shift_tcp(skb, at, &by) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+SEC("tc")
+int relay_node_out(struct __sk_buff *skb)
+{
+    struct bpf_sock *sk = skb->sk;
+    struct node_stay *stay = sk && any_stays ? bpf_sk_storage_get(&stays, sk, NULL, 0) : NULL;
+    if (stay)
+        return leave(skb, stay);
+    bool live = sk && sk->state != STATE_TIME_WAIT && sk->state != STATE_CLOSE && sk->state != STATE_LISTEN;
+    return live ? TC_ACT_UNSPEC : leave_without(skb);
+}
+
+/* ---- parked sockets ---- */
+
+/* Nobody came back, or nobody can. */
+SEC("iter/tcp")
+int relay_node_sweep(struct bpf_iter__tcp *ctx)
+{
+    struct sock_common *sk = ctx->sk_common;
+    struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+    struct node_stay *stay = tp ? bpf_sk_storage_get(&stays, tp, NULL, 0) : NULL;
+    if (!stay)
+        return 0;
+    bool over = stay->parked_ns && bpf_ktime_get_ns() - stay->parked_ns > NODE_OVER_NS;
+    if (over || (ending && (stay->parked_ns || is_shifted(&stay->shift))))
+        bpf_sock_destroy(sk);
+    return 0;
 }
 
 /* ---- sockets that begin ---- */
 
 /* Of this node, in whose network namespace the process was that has loaded the program. */
 const volatile __u64 own_netns;
+const volatile bool keeps_sockets;
 
 SEC("sockops")
 int relay_node_begun(struct bpf_sock_ops *ctx)
@@ -425,7 +565,12 @@ int relay_node_begun(struct bpf_sock_ops *ctx)
         tuple.ipv6.dport = dport;
     }
     struct node_asked *here = bpf_map_lookup_elem(&asked, &tuple);
-    if (!here || here->gone || here->segments <= INITIAL_WINDOW)
+    struct bpf_sock *sk = ctx->sk;
+    if (!here || here->gone || !sk)
+        return 1;
+    if (keeps_sockets && here->returns && bpf_sk_storage_get(&stays, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE))
+        any_stays = 1;
+    if (here->segments <= INITIAL_WINDOW)
         return 1;
     int segments = here->segments;
     here->segments = 0;

@@ -25,6 +25,7 @@ struct work {
     __u32 seq, ack;
     __u32 data_len;
     __u32 tcp_at;
+    __be16 window;
     __u8 tcp_flags, proto, doff;
 };
 TABLE(works, PERCPU_ARRAY, 1, __u32, struct work);
@@ -37,8 +38,8 @@ TABLE(works, PERCPU_ARRAY, 1, __u32, struct work);
 static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, const struct node_trust **trust)
 {
     __u32 l4;
-    struct udphdr udp;
     struct {
+        struct udphdr udp;
         struct gue gue;
         struct handoff h;
     } head;
@@ -59,18 +60,18 @@ static __always_inline int read_outer(struct __sk_buff *skb, struct work *w, con
         __builtin_memcpy(w->to, &ip.daddr, 16);
         l4 = w->outer_l3 + sizeof ip;
     }
-    if (!LOAD(skb, l4, &udp) || udp.dest != bpf_htons(RELAY_PORT))
+    if (!LOAD(skb, l4, &head.udp) || head.udp.dest != bpf_htons(RELAY_PORT))
         return NODE_COUNTER_COUNT;
     *trust = bpf_map_lookup_elem(&trusted, w->from);
     if (!*trust)
         return NODE_UNTRUSTED;
-    if (!LOAD(skb, l4 + sizeof udp, &head) || head.gue.head != GUE_WORDS || head.gue.flags ||
+    if (!LOAD(skb, l4, &head) || head.gue.head != GUE_WORDS || head.gue.flags ||
         head.h.version != HANDOFF_VERSION)
         return NODE_MALFORMED;
     w->h = head.h;
     w->v4 = head.gue.proto == IPPROTO_IPIP;
-    w->at = l4 + sizeof udp + sizeof head;
-    w->length = bpf_ntohs(udp.len) - HANDOFF_HEADS;
+    w->at = l4 + sizeof head;
+    w->length = bpf_ntohs(head.udp.len) - HANDOFF_HEADS;
     return w->v4 || head.gue.proto == IPPROTO_IPV6 ? -1 : NODE_MALFORMED;
 }
 
@@ -86,46 +87,55 @@ static __always_inline bool read_words(struct __sk_buff *skb, struct work *w)
     return bpf_skb_load_bytes(skb, w->at, w->words, HANDOFF_INNER_V6) == 0;
 }
 
-/* Addresses and, for TCP right behind the address header, what is needed to judge a connection. */
+/* From the words: addresses and, for TCP right behind the address header, what is needed to judge a connection. */
 static __always_inline bool read_inner(struct __sk_buff *skb, struct work *w)
 {
-    struct tcphdr tcp;
+    const struct tcphdr *tcp;
+    struct tcphdr behind_options;
     __u32 length;
     if (w->v4) {
-        struct iphdr ip;
-        if (!LOAD(skb, w->at, &ip) || ip.version != 4 || ip.ihl < 5)
+        const struct iphdr *ip = (const void *)w->words;
+        tcp = (const void *)(ip + 1);
+        if (ip->version != 4 || ip->ihl < 5)
             return false;
-        w->tuple.ipv4.saddr = ip.saddr;
-        w->tuple.ipv4.daddr = ip.daddr;
-        w->proto = ip.frag_off & bpf_htons(0x3fff) ? 0 : ip.protocol;
-        w->tcp_at = w->at + ip.ihl * 4;
-        length = bpf_ntohs(ip.tot_len);
+        w->tuple.ipv4.saddr = ip->saddr;
+        w->tuple.ipv4.daddr = ip->daddr;
+        w->proto = ip->frag_off & bpf_htons(IP_FRAGMENT_MASK) ? 0 : ip->protocol;
+        w->tcp_at = w->at + ip->ihl * 4;
+        length = bpf_ntohs(ip->tot_len);
     } else {
-        struct ipv6hdr ip;
-        if (!LOAD(skb, w->at, &ip) || ip.version != 6)
+        const struct ipv6hdr *ip = (const void *)w->words;
+        tcp = (const void *)(ip + 1);
+        if (ip->version != 6)
             return false;
-        __builtin_memcpy(w->tuple.ipv6.saddr, &ip.saddr, 16);
-        __builtin_memcpy(w->tuple.ipv6.daddr, &ip.daddr, 16);
-        w->proto = ip.nexthdr;
-        w->tcp_at = w->at + sizeof ip;
-        length = bpf_ntohs(ip.payload_len) + sizeof ip;
+        __builtin_memcpy(w->tuple.ipv6.saddr, &ip->saddr, 16);
+        __builtin_memcpy(w->tuple.ipv6.daddr, &ip->daddr, 16);
+        w->proto = ip->nexthdr;
+        w->tcp_at = w->at + sizeof *ip;
+        length = bpf_ntohs(ip->payload_len) + sizeof *ip;
     }
     if (w->proto != IPPROTO_TCP)
         return true;
-    if (!LOAD(skb, w->tcp_at, &tcp) || tcp.doff < 5 || w->tcp_at - w->at + tcp.doff * 4 > length)
+    if (w->v4 && w->tcp_at - w->at != sizeof(struct iphdr)) {
+        if (!LOAD(skb, w->tcp_at, &behind_options))
+            return false;
+        tcp = &behind_options;
+    }
+    if (tcp->doff < 5 || w->tcp_at - w->at + tcp->doff * 4 > length || length > w->length)
         return false;
     if (w->v4) {
-        w->tuple.ipv4.sport = tcp.source;
-        w->tuple.ipv4.dport = tcp.dest;
+        w->tuple.ipv4.sport = tcp->source;
+        w->tuple.ipv4.dport = tcp->dest;
     } else {
-        w->tuple.ipv6.sport = tcp.source;
-        w->tuple.ipv6.dport = tcp.dest;
+        w->tuple.ipv6.sport = tcp->source;
+        w->tuple.ipv6.dport = tcp->dest;
     }
-    w->seq = bpf_ntohl(tcp.seq);
-    w->ack = bpf_ntohl(tcp.ack_seq);
-    w->tcp_flags = ((__u8 *)&tcp)[13];
-    w->doff = tcp.doff;
-    w->data_len = length - (w->tcp_at - w->at) - tcp.doff * 4;
+    w->seq = bpf_ntohl(tcp->seq);
+    w->ack = bpf_ntohl(tcp->ack_seq);
+    w->tcp_flags = ((const __u8 *)tcp)[13];
+    w->window = tcp->window;
+    w->doff = tcp->doff;
+    w->data_len = length - (w->tcp_at - w->at) - tcp->doff * 4;
     return true;
 }
 
@@ -156,40 +166,45 @@ static __always_inline bool unwrap(struct __sk_buff *skb, const struct work *w)
     return bpf_skb_adjust_room(skb, -(__s32)(w->at - w->outer_l3), BPF_ADJ_ROOM_MAC, flags) == 0;
 }
 
-static __always_inline int deliver(struct __sk_buff *skb, const struct work *w)
+static __always_inline void swap(__u8 *a, __u8 *b, int n)
 {
-    if (!unwrap(skb, w))
-        return TC_ACT_SHOT;
-    count_node(NODE_DELIVERED, skb->len);
-    return TC_ACT_OK;
+    for (int i = 0; i < n; i++) {
+        __u8 of_a = a[i];
+        a[i] = b[i];
+        b[i] = of_a;
+    }
 }
 
 /* Makes the packet one to the balancer it came from. */
 static __always_inline bool turn_round(struct __sk_buff *skb, struct work *w, __u8 kind, const struct siphash_key *key)
 {
-    __u8 mac[12];
-    __be16 zero = 0;
-    if (bpf_skb_load_bytes(skb, 6, mac, 6) != 0 || bpf_skb_load_bytes(skb, 0, mac + 6, 6) != 0 ||
-        bpf_skb_store_bytes(skb, 0, mac, 12, 0) != 0)
-        return false;
+    struct {
+        __be16 checksum; /* UDP's */
+        struct gue gue;
+        struct handoff h;
+    } __attribute__((packed)) head = {.gue = {GUE_WORDS, w->v4 ? IPPROTO_IPIP : IPPROTO_IPV6, 0}};
     if (w->outer_v4) {
-        __be32 addr[2];
-        if (bpf_skb_load_bytes(skb, w->outer_l3 + 12, addr + 1, 4) != 0 ||
-            bpf_skb_load_bytes(skb, w->outer_l3 + 16, addr, 4) != 0 ||
-            bpf_skb_store_bytes(skb, w->outer_l3 + 12, addr, 8, 0) != 0)
+        __u8 link[34];
+        if (bpf_skb_load_bytes(skb, 0, link, sizeof link) != 0)
+            return false;
+        swap(link, link + 6, 6);
+        swap(link + 26, link + 30, 4);
+        if (bpf_skb_store_bytes(skb, 0, link, sizeof link, 0) != 0)
             return false;
     } else {
-        __u8 addr[32];
-        if (bpf_skb_load_bytes(skb, w->outer_l3 + 8, addr + 16, 16) != 0 ||
-            bpf_skb_load_bytes(skb, w->outer_l3 + 24, addr, 16) != 0 ||
-            bpf_skb_store_bytes(skb, w->outer_l3 + 8, addr, 32, 0) != 0)
+        __u8 link[54];
+        if (bpf_skb_load_bytes(skb, 0, link, sizeof link) != 0)
+            return false;
+        swap(link, link + 6, 6);
+        swap(link + 22, link + 38, 16);
+        if (bpf_skb_store_bytes(skb, 0, link, sizeof link, 0) != 0)
             return false;
     }
     w->h.kind = kind;
     w->h.tries = 0;
     w->h.tag = handoff_tag(key, &w->h, w->from, w->words);
-    return bpf_skb_store_bytes(skb, w->at - sizeof w->h, &w->h, sizeof w->h, 0) == 0 &&
-           bpf_skb_store_bytes(skb, w->at - HANDOFF_HEADS + 6, &zero, 2, 0) == 0;
+    head.h = w->h;
+    return bpf_skb_store_bytes(skb, w->at - sizeof head, &head, sizeof head, 0) == 0;
 }
 
 static __always_inline int send_back(struct __sk_buff *skb, struct work *w, __u8 kind, const struct siphash_key *key)
@@ -227,12 +242,12 @@ static __always_inline __u16 fold(__s64 sum)
 }
 
 /*
- * The packet becomes a reset for our own socket, as if the client had sent it. It bears no options: with a timestamp the
- * kernel would find it too old (RFC 7323 5.2) where the socket is one of an earlier connection.
+ * The packet becomes one without data for our own socket, as if the client had sent it: tcp, which is given its ports and checksum.
+ * It bears no options: with a timestamp the kernel would find a reset too old (RFC 7323 5.2) where the socket is one of an
+ * earlier connection.
  */
-static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u32 rcv_nxt)
+static __always_inline int tell_own(struct __sk_buff *skb, struct work *w, struct tcphdr tcp)
 {
-    struct tcphdr tcp = {.seq = bpf_htonl(rcv_nxt), .doff = 5, .rst = 1};
     __u32 head = w->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr), at = sizeof(struct ethhdr);
     __be32 rest[2] = {bpf_htonl(sizeof tcp), bpf_htonl(IPPROTO_TCP)};
     __s64 sum = bpf_csum_diff(NULL, 0, rest, 8, 0);
@@ -262,6 +277,11 @@ static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u3
     }
     tcp.check = fold(bpf_csum_diff(NULL, 0, (void *)&tcp, sizeof tcp, sum));
     return bpf_skb_store_bytes(skb, at + head, &tcp, sizeof tcp, BPF_F_RECOMPUTE_CSUM) == 0 ? TC_ACT_OK : TC_ACT_SHOT;
+}
+
+static __always_inline int reset_own(struct __sk_buff *skb, struct work *w, __u32 rcv_nxt)
+{
+    return tell_own(skb, w, (struct tcphdr){.seq = bpf_htonl(rcv_nxt), .doff = 5, .rst = 1});
 }
 
 #endif

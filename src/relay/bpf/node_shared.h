@@ -21,12 +21,14 @@
     X(CLEARED, "cleared", "Old sockets removed that were in a new connection's place")                                 \
     X(LET_GO, "let_go", "Connections given up because the next request is for another node")                           \
     X(REPLAYED, "replayed", "Hand-offs refused: their connection was taken over before, and has ended")                \
-    X(LATE, "late", "Resets not sent: packets that came when their connection had been given up")                      \
+    X(LATE, "late", "Packets not passed on, because their connection had been given up here: late ones of the client, what the kernel says to them or a parked socket of itself")                      \
     X(BUSY, "busy", "Requests to give up a connection that were not followed: something was under way")                \
     X(GONE, "gone", "Requests to give up a connection that is not here")                                               \
     X(MINE, "mine", "Unknown connections that turned out to be this node's")                                           \
     X(UNKNOWN, "unknown", "Unknown connections that are not this node's either")                                       \
-    X(WINDOW, "window_kept", "Connections taken over with the congestion window they had at the node before")
+    X(WINDOW, "window_kept", "Connections taken over with the congestion window they had at the node before")           \
+    X(PARKED, "parked", "Of the connections given up, those whose socket was kept for a second, as they come and go")    \
+    X(CAME_BACK, "came_back", "Connections that found their socket as they had left it")
 
 enum node_counter {
 #define X(sym, name, text) NODE_##sym,
@@ -40,6 +42,21 @@ struct node_trust {
     struct siphash_key key[HANDOFF_KEYS];
 };
 
+/*
+ * A socket whose connection was elsewhere meanwhile has not had the bytes that went by. Its numbers less the client's: sequence
+ * numbers of what the client sends and of what it gets, timestamps.
+ */
+struct node_shift {
+    __u32 in, out, clock;
+};
+
+/* Kept with a socket whose connection had been here before: such a one may come again. */
+struct node_stay {
+    struct node_shift shift;
+    __u32 leaves_here; /* packets of this socket have passed our program on their way out */
+    __u64 parked_ns;   /* since when the connection is elsewhere; 0: it is here */
+};
+
 /* Of connections that were taken over or asked to move: since when, at which bytes, and whether they are gone. */
 struct node_asked {
     __u64 since_ns;
@@ -48,11 +65,15 @@ struct node_asked {
     __u32 next, ack;
     __u16 gone;
     __u16 segments; /* congestion window to begin with; 0: the kernel's own */
+    __u32 returns;  /* it had been here a moment before */
+    struct node_shift shift; /* for what is left of the socket when it has closed */
     struct handoff_tcp tcp; /* of one that was given up: for whoever has to find it a new node */
 };
 
 enum { NODE_BALANCERS_MAX = 64, NODE_ASKED_MAX = 65536, NODE_ANSWERED_NS = 150000000 /* below TCP's shortest timer */ };
 #define NODE_AGAIN_NS 3000000000ull /* until then the server may take what it had no room for at first */
+#define NODE_PARKED_NS 1000000000ull /* as long may a connection come back to its socket */
+#define NODE_OVER_NS (NODE_PARKED_NS + 250000000) /* and not until it may be taken away: a request is not given to one that goes */
 #define NODE_LATE_NS 10000000000ull /* no packet is longer under way */
 
 #endif

@@ -8,9 +8,13 @@
 #include <bpf/bpf_helpers.h>
 
 enum { OPTIONS_BYTES = 40, OPTION_MSS = 2, OPTION_SCALE = 3, OPTION_SACK = 4, OPTION_TIMESTAMPS = 8 };
+#define OPTIONS_USUAL bpf_htonl(0x0101080a) /* two no-operations, then timestamps: as RFC 7323 appendix A advises */
 
 struct tcp_options {
-    __u8 bytes[64]; /* up to 40 of them used; the rest zero, which is the end of the list */
+    union {
+        __u8 bytes[64]; /* up to 40 of them used; the rest zero, which is the end of the list */
+        __be32 word[16];
+    };
     __u32 at;
     __u32 mss;      /* 0: not given */
     __u32 mss_at;   /* where in bytes */
@@ -79,6 +83,12 @@ static long option_step(__u32 i, void *ctx)
 static __always_inline void options_read(struct tcp_options *o)
 {
     o->scale = 255;
+    if (o->word[0] == OPTIONS_USUAL && !o->word[3]) { /* and nothing behind them */
+        o->timestamps = 1;
+        o->tsval = bpf_ntohl(o->word[1]);
+        o->tsecr = bpf_ntohl(o->word[2]);
+        return;
+    }
     bpf_loop(OPTIONS_BYTES, option_step, &o, 0);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network of test_relay_node: a veth pair in the namespace we are in. At one end (b0) are only raw frames of ours;
+ * The network of node_lab.h: a veth pair in the namespace we are in. At one end (b0) are only raw frames of ours;
  * the other (n0) is the node, with VIPs on lo and a server's listener on all of them.
  */
 #ifndef PM_TESTS_RELAY_VETH_H
@@ -98,13 +98,14 @@ struct client {
     bool pipelines;
     uint32_t ends; /* where its last request ends, if the balancer tells */
     unsigned over; /* the tunnel's family, 1: IPv6 */
-    uint8_t options[12];
+    uint8_t options[40];
+    uint32_t options_len;
 };
 
 static inline struct client client_of(unsigned v6, unsigned over)
 {
     static unsigned port = 20000;
-    struct client c = {.to = vips[v6], .over = over, .options = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0}};
+    struct client c = {.to = vips[v6], .over = over, .options = {1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0}, .options_len = 12};
     c.start = c.seq = port * 7919;
     c.ack = c.asked = port * 104729;
     snprintf(c.from, sizeof c.from, v6 ? "[2001:db8:7::9]:%u" : "198.51.100.7:%u", port++);
@@ -119,7 +120,7 @@ static inline void inner_of(const struct client *c, struct frame *f, uint8_t fla
                                    .seq = c->seq,
                                    .ack = c->ack,
                                    .options = c->options,
-                                   .options_len = 12,
+                                   .options_len = c->options_len,
                                    .data = text,
                                    .data_len = (uint32_t)strlen(text)});
 }
