@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transferred connections beside direct ones and beside HAProxy and nginx as proxies, over the same links in one run.
 
-    tests/bench/relay.py [--build DIR] [--sizes 1k,64k,1m,10m] [--modes keep,close] [--spreads one,four-stay,four]
+    tests/bench/relay.py [--build DIR] [--sizes 1k,64k,1m,10m] [--modes keep,close] [--spreads one,four-stay,four,four-once]
                          [--settings links,cores,shared] [--rounds 5] [--seconds 0.7] [--connections 32] [--patience 50] [--quick]
                          [--json FILE]
 
 A client behind a router, four nodes with unmodified nginx on a LAN, and on that LAN the balancer and a host with the
-proxies. `one`: all files asked for are one node's. `four`: each node has files of its own and each request is for another
-node than the one before, so that a kept connection moves with every request; who asks the nodes directly has a client for
-each, which asks this node only. `four-stay`: each client asks one node only, whatever the way.
+proxies. `one`: all files asked for are one node's. `four`: files are on two of the four nodes each, as the content plan keeps
+them, and each request is for any of them: every second moves a kept connection. `four-once`: each file is on one node, and three
+of four requests move. Who asks the nodes directly has a connection to each in each client, and knows where everything is
+(askers.c). `four-stay`: each client asks one node only, whatever the way (as in `one`, with wrk).
 
 Settings. `shared`: all that anybody does is done by the same cores and taken from the servers, which a machine of its own would
 not do. `cores`: clients and servers have one core, the network and who is in the middle another (relay_cores.py).
@@ -60,12 +61,11 @@ OTHERS = 0.25  # CPUs that others may use while we measure
 # ---- one run ----
 
 def clients(site, way, spread, size, mode, connections):
-    """(target, paths, close, connections) of each wrk."""
+    """Commands for load()."""
     close, count = mode == "close", 1 if spread == "one" else NODES
-    files = [path(i, size) for i in range(count)]
-    if spread == "four" and way != "direct":
-        return [(site.target(way), files[i:] + files[:i], close, connections // count) for i in range(count)]
-    return [(site.target(way, i), [files[i]], close, connections // count) for i in range(count)]
+    if spread in ("four", "four-once"):
+        return [site.askers(way, size, 2 if spread == "four" else 1, close, connections // NODES)] * NODES
+    return [site.wrk(way, i, path(i, size), close, connections // count) for i in range(count)]
 
 
 def once(site, clock, cores, way, case, args):
@@ -102,9 +102,9 @@ class Patience:
 
 
 def cases(args, setting):
-    """A new connection for each request never moves: there four-stay is four."""
+    """A new connection for each request never moves."""
     return [(spread, size, mode) for mode in args.modes.split(",") for spread in args.spreads.split(",") for size in args.sizes.split(",")
-            if (mode, spread) != ("close", "four-stay") and (setting != "links" or SIZES[size] >= SIZES["64k"])]
+            if (mode == "keep" or spread in ("one", "four")) and (setting != "links" or SIZES[size] >= SIZES["64k"])]
 
 
 def measure(site, clock, cores, args, setting):
@@ -182,7 +182,7 @@ def programs(site, args):
     """In real traffic: ns per packet, packets per request."""
     found = []
     with relay_site.Programs(site) as counted:
-        for spread, size, mode in (("one", "1k", "keep"), ("one", "1k", "close"), ("four", "1k", "keep"), ("one", "1m", "keep")):
+        for spread, size, mode in (("one", "1k", "keep"), ("one", "1k", "close"), ("four-once", "1k", "keep"), ("one", "1m", "keep")):
             before = counted.read()
             got = site.load(clients(site, "transferred", spread, size, mode, args.connections), args.seconds)
             after = counted.read()
@@ -287,7 +287,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(relay_site.ROOT, "build-bench"))
     parser.add_argument("--sizes", default="1k,64k,1m,10m")
     parser.add_argument("--modes", default="keep,close")
-    parser.add_argument("--spreads", default="one,four-stay,four")
+    parser.add_argument("--spreads", default="one,four-stay,four,four-once")
     parser.add_argument("--settings", default=",".join(SETTINGS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.7)

@@ -40,12 +40,18 @@ def impossible():
     return "not installed: " + ", ".join(missing) if missing else None
 
 
-def path(node, size):
-    return f"/n{node + 1}/f-{SIZES[size]}.bin"
+def path(node, size, copies=1):
+    """A file of that node's; of two copies the other is with the next node."""
+    return f"/{'n' if copies == 1 else 'd'}{node + 1}/f-{SIZES[size]}.bin"
+
+
+def holders():
+    """{folder: nodes}"""
+    return {f"/n{i + 1}/": [i] for i in range(NODES)} | {f"/d{i + 1}/": [i, (i + 1) % NODES] for i in range(NODES)}
 
 
 class Site(relay_farm.Farm):
-    """Node i has /n<i+1>/ and nobody else has."""
+    """Node i has /n<i+1>/ and nobody else has; /d<i+1>/ it has together with the next."""
 
     def __init__(self, build):
         super().__init__(os.path.join(build, "src/main/pointsman"), nodes=NODES, far=False)
@@ -75,12 +81,12 @@ class Site(relay_farm.Farm):
             host.macs[device] = host.run("cat", f"/sys/class/net/{device}/address").strip()
 
     def holds(self, i):
-        return [f"/n{i + 1}/"]
+        return [folder for folder, nodes in holders().items() if i in nodes]
 
     def files(self):
+        self.paths = [path(i, size, copies) for i in range(NODES) for size in SIZES for copies in (1, 2)]
         for i in range(NODES):
-            mine = [path(i, size) for size in SIZES]
-            self.paths += mine
+            mine = [p for p in self.paths if p.startswith(tuple(self.holds(i)))]
             subprocess.run([self.binary("content"), "write", self.root(i), *mine], check=True)
 
     def nginx(self, host, root, extra="", port=80):
@@ -97,8 +103,11 @@ class Site(relay_farm.Farm):
     # ---- proxies ----
 
     def haproxy(self):
-        backends = "".join(f"backend n{i + 1}\n server s {n.v4}:80\n" for i, n in enumerate(self.nodes))
-        rules = "".join(f" use_backend n{i + 1} if {{ path_beg /n{i + 1}/ }}\n" for i in range(NODES))
+        backends, rules = "", ""
+        for held, nodes in holders().items():
+            name = held.strip("/")
+            backends += f"backend {name}\n" + "".join(f" server s{i} {self.nodes[i].v4}:80\n" for i in nodes)
+            rules += f" use_backend {name} if {{ path_beg {held} }}\n"
         with open(self.path("haproxy.cfg"), "w", encoding="ascii") as f:
             f.write(f"""global
  nbthread 1
@@ -125,9 +134,11 @@ frontend f
     def proxy_nginx(self):
         folder = self.path("proxy")
         os.makedirs(folder)
-        upstreams = "".join(f" upstream n{i + 1} {{ server {n.v4}:80; keepalive 256; keepalive_requests 100000000; }}\n"
-                            for i, n in enumerate(self.nodes))
-        places = "".join(f"  location /n{i + 1}/ {{ proxy_pass http://n{i + 1}; }}\n" for i in range(NODES))
+        upstreams, places = "", ""
+        for held, nodes in holders().items():
+            name, servers = held.strip("/"), " ".join(f"server {self.nodes[i].v4}:80;" for i in nodes)
+            upstreams += f" upstream {name} {{ {servers} keepalive 256; keepalive_requests 100000000; }}\n"
+            places += f"  location {held} {{ proxy_pass http://{name}; }}\n"
         with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as f:
             f.write(f"""worker_processes 1; daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;
 worker_rlimit_nofile 40000;
@@ -176,30 +187,39 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
 
     # ---- load ----
 
-    def script(self, paths, close):
-        """wrk asks for one after the other."""
-        key = (tuple(paths), close)
+    def script(self, file, close):
+        key = (file, close)
         if key not in self.scripts:
             name = self.scripts[key] = self.path(f"load{len(self.scripts)}.lua")
             with open(name, "w", encoding="ascii") as f:
-                f.write(f'''local paths, at, ready = {{{", ".join(f'"{p}"' for p in paths)}}}, 0, {{}}
+                f.write(f'''local ready
 function init(args)
   wrk.headers["Host"] = "{relay_farm.HOST}"
   {'wrk.headers["Connection"] = "close"' if close else ""}
-  for i, p in ipairs(paths) do ready[i] = wrk.format("GET", p) end
+  ready = wrk.format("GET", "{file}")
 end
-function request() at = at % #ready + 1; return ready[at] end
+function request() return ready end
 ''')
         return self.scripts[key]
 
-    def start_wrk(self, target, paths, close, connections):
-        return self.client.start("/usr/bin/wrk", "-t1", f"-c{connections}", "-d60", "--latency", "-s", self.script(paths, close),
-                                 f"http://{target[0]}:{target[1]}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def wrk(self, way, node, file, close, connections):
+        """For load(): asks for one file of that node's. (-d takes whole seconds: it is ended before.)"""
+        address, port = self.target(way, node)
+        return ["/usr/bin/wrk", "-t1", f"-c{connections}", "-d60", "--latency", "-s", self.script(file, close), f"http://{address}:{port}"]
 
-    def load(self, clients, seconds):
-        """wrk (ended by SIGINT: -d takes whole seconds) for each (target, paths, close, connections), all at once."""
+    def askers(self, way, size, copies, close, clients):
+        """For load(): asks for any file of any node's, and knows who has it, should there be a choice."""
+        words = []
+        for folder, nodes in holders().items():
+            if len(nodes) == copies:
+                for node in nodes:
+                    words += ["{}:{}".format(*self.target(way, node)), f"{folder}f-{SIZES[size]}.bin"]
+        return [self.binary("../bench/askers"), str(clients), "close" if close else "keep", relay_farm.HOST, *words]
+
+    def load(self, commands, seconds):
+        """What all of them, at once, say after SIGINT."""
         for _ in range(5):
-            running = [self.start_wrk(*c) for c in clients]
+            running = [self.client.start(*c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
             time.sleep(seconds)
             texts, cpu_us = [], 0.0
             for p in running:
