@@ -166,11 +166,13 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 60s; ser
         return 0 if way == "direct" else port_bytes(self.watch.pid, "b1" if way == "transferred" else "p")
 
     def limit(self, mbits):
-        """What nodes and proxies send goes no faster; 0: as fast as can be."""
+        """What nodes and proxies send goes no faster; 0: as fast as can be. Behind it Linux's queue of network cards: three bands."""
         for host in (*self.nodes, self.proxy):
             host.run("tc", "qdisc", "del", "dev", "eth0", "root", check=False)
             if mbits:
-                host.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{mbits}mbit", "burst", "256k", "limit", "4m")
+                host.run("ip", "link", "set", "eth0", "txqueuelen", "100")
+                host.run("tc", "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "tbf", "rate", f"{mbits}mbit", "burst", "256k", "limit", "4m")
+                host.run("tc", "qdisc", "add", "dev", "eth0", "parent", "1:1", "handle", "10:", "pfifo_fast")
 
     def warm(self):
         """Every byte of every file by way of the VIP, once; addresses of the LAN are known from then on."""

@@ -175,6 +175,9 @@ static __always_inline void swap(__u8 *a, __u8 *b, int n)
     }
 }
 
+/* TC_PRIO_INTERACTIVE of linux/pkt_sched.h: ahead of all the answers that wait for the link. */
+enum { PRIORITY_INTERACTIVE = 6 };
+
 /* Makes the packet one to the balancer it came from. */
 static __always_inline bool turn_round(struct __sk_buff *skb, struct work *w, __u8 kind, const struct siphash_key *key)
 {
@@ -200,6 +203,7 @@ static __always_inline bool turn_round(struct __sk_buff *skb, struct work *w, __
         if (bpf_skb_store_bytes(skb, 0, link, sizeof link, 0) != 0)
             return false;
     }
+    skb->priority = PRIORITY_INTERACTIVE;
     w->h.kind = kind;
     w->h.tries = 0;
     w->h.tag = handoff_tag(key, &w->h, w->from, w->words);
