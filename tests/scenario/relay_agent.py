@@ -43,6 +43,10 @@ def addresses(n):
     return n.run("ip", "-br", "addr", "show", "lo")
 
 
+def established(n):
+    return [line for line in n.run("ss", "-Htn", "state", "established", "sport", "=", ":80").splitlines() if "198.51.100." in line or "2001:db8:c:" in line]
+
+
 def start():
     farm.daemon(balancer)
     s.check("all agents connect", lib.wait_until(lambda: all(a["state"] == "connected" for a in agents().values()), 10), agents())
@@ -56,6 +60,9 @@ def start():
     for v6 in (False, True):
         served(f"IPv{6 if v6 else 4}: 1,000 requests on kept connections", "-c", 10, "-n", 1000, "--keep", 20, "--random", 1, v6=v6)
         served(f"IPv{6 if v6 else 4}: 1,000 connections", "-c", 10, "-n", 1000, "--random", 2, paths=SMALL, v6=v6)
+    s.check("sockets were kept for connections that came back, and none is left",
+            lib.wait_until(lambda: sum(a["counters"].get("came_back", 0) for a in agents().values()) and
+                           not any(established(n) for n in farm.nodes), 6), {n.name: established(n) for n in farm.nodes})
     s.check("counters of the nodes arrive", lib.wait_until(lambda: all(a["counters"].get("adopted") for a in agents().values()), 4))
 
 
