@@ -38,7 +38,7 @@ struct agent_peer {
 
 struct agent {
     uv_loop_t loop;
-    uv_timer_t tick, scan_timer;
+    uv_timer_t tick, scan_timer, sweep;
     uv_poll_t scan_poll;
     uv_signal_t stop[2];
     bool polling;

@@ -23,6 +23,7 @@
 
 enum {
     TICK_MS = 250,
+    SWEEP_MS = 100,
     KEYS_MS = 60000,
     CHECK_MS = 30000,
     STEP_FILES = 256,
@@ -274,6 +275,13 @@ static int call_balancers(struct agent *a, struct buf *why)
 
 /* ---- life ---- */
 
+static void on_sweep(uv_timer_t *t)
+{
+    struct agent *a = t->data;
+    if (a->node)
+        node_sweep(a->node, clock_mono_ns(a->clock));
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct agent *a = t->data;
@@ -287,8 +295,6 @@ static void on_tick(uv_timer_t *t)
     }
     agent_tell_load(a, false);
     look_after_programs(a);
-    if (a->node)
-        node_sweep(a->node, clock_mono_ns(a->clock));
     if (now - a->keys_ms > KEYS_MS) {
         a->keys_ms = now;
         agent_keys(a);
@@ -325,6 +331,9 @@ static int start(struct agent *a, struct buf *why)
     uv_timer_init(&a->loop, &a->tick);
     a->tick.data = a;
     uv_timer_start(&a->tick, on_tick, TICK_MS, TICK_MS);
+    uv_timer_init(&a->loop, &a->sweep);
+    a->sweep.data = a;
+    uv_timer_start(&a->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     for (size_t i = 0; i < PM_ARRAY_LEN(signals); i++) {
         uv_signal_init(&a->loop, &a->stop[i]);
         uv_signal_start(&a->stop[i], on_signal, signals[i]);

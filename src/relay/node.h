@@ -36,7 +36,10 @@ bool node_is_attached(const struct node *n, unsigned ifindex);
 int node_trust(struct node *n, const struct addr *balancer, const struct siphash_key key[HANDOFF_KEYS]) PM_MUST_CHECK;
 int node_distrust(struct node *n, const struct addr *balancer) PM_MUST_CHECK;
 
-/* To be called every second, with CLOCK_MONOTONIC: closes sockets that were parked (bpf/stay.h) and whose connections have not come back. */
+/*
+ * To be called every 100 ms, with CLOCK_MONOTONIC: closes sockets that were parked (bpf/stay.h) and whose connections have not come
+ * back. Not less often: a server that hears of many ends at once may be short of threads and close other connections, too.
+ */
 void node_sweep(struct node *n, uint64_t now_ns);
 
 void node_counters(const struct node *n, struct relay_count sum[NODE_COUNTER_COUNT]);

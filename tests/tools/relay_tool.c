@@ -338,7 +338,7 @@ int main(int argc, char **argv)
     printf("ready\n");
     for (;;) {
         struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-        int ready = poll(&p, 1, 1000);
+        int ready = poll(&p, 1, 100);
         node_sweep(node, clock_mono_ns(&clock_system));
         if (ready <= 0)
             continue;
