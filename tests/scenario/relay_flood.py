@@ -123,7 +123,7 @@ def unproven():
             name = f"{kind}{' over IPv6' if v6 else ''}, {f.sent['sent'] / f.sent['seconds'] / 1000:.0f},000/s"
             s.check(f"{name}: real clients succeed, {got.get('requests')} requests", right(got), seen(got))
             s.check(f"{name}: the daemon answers", asked < 2, asked)
-            s.check(f"{name}: not more comes back than was sent", f.back <= f.there + 1000, (f.back, f.there, f.counters))
+            s.check(f"{name}: not more comes back than was sent", f.back <= f.there * 1.001 + 1000, (f.back, f.there, f.counters))
             s.check(f"{name}: counted", f.counters.get(counter, 0) > f.sent["sent"] / 20, f.counters)
             if kind == "ack":
                 s.check(f"{name}: nodes are asked no more than is allowed",
